@@ -1,0 +1,213 @@
+//! Building `TracesData`: spans in, grouped by resource and scope, protobuf out.
+
+use std::collections::HashMap;
+
+use crate::batch::{Attribute, Event, Link, Span, SpanBatch, Value};
+use crate::wire::{
+    put_bytes_field, put_bytes_unless_empty, put_fixed32_field, put_fixed64_field, put_message,
+    put_varint_field, put_varint_unless_zero,
+};
+
+/// Appends the `AnyValue` of a batch's value.
+pub fn encode_any_value(out: &mut Vec<u8>, batch: &SpanBatch, value: Value) {
+    match value {
+        Value::Empty => {}
+        Value::String(text) => put_bytes_field(out, 1, batch.bytes_of(text)),
+        Value::Bool(value) => put_varint_field(out, 2, u64::from(value)),
+        Value::Int(value) => put_varint_field(out, 3, value as u64),
+        Value::Double(value) => put_fixed64_field(out, 4, value.to_bits()),
+        Value::Array(message) => put_bytes_field(out, 5, batch.bytes_of(message)),
+        Value::KeyValueList(message) => put_bytes_field(out, 6, batch.bytes_of(message)),
+        Value::Bytes(bytes) => put_bytes_field(out, 7, batch.bytes_of(bytes)),
+    }
+}
+
+/// Appends a field that holds a `KeyValue`; `value` appends the content of its `AnyValue`.
+pub fn encode_key_value(
+    out: &mut Vec<u8>,
+    number: u32,
+    key: &[u8],
+    value: impl FnOnce(&mut Vec<u8>),
+) {
+    put_message(out, number, |out| {
+        put_bytes_unless_empty(out, 1, key);
+        put_message(out, 2, value);
+    });
+}
+
+/// Collects encoded spans under their resources and scopes, each once, in order of appearance.
+#[derive(Debug, Default)]
+pub struct TracesEncoder {
+    resources: Vec<ResourceGroup>,
+    index: HashMap<Origin, (usize, usize)>,
+}
+
+/// Whole messages, so that fields unknown to this version survive.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Origin {
+    resource: Vec<u8>,
+    resource_schema_url: Vec<u8>,
+    scope: Vec<u8>,
+    scope_schema_url: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct ResourceGroup {
+    message: Vec<u8>,
+    schema_url: Vec<u8>,
+    scopes: Vec<ScopeGroup>,
+}
+
+#[derive(Debug)]
+struct ScopeGroup {
+    message: Vec<u8>,
+    schema_url: Vec<u8>,
+    spans: Vec<u8>,
+}
+
+impl TracesEncoder {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The place for spans of a resource and scope, given as their messages and schema URLs.
+    pub fn origin(
+        &mut self,
+        resource: &[u8],
+        resource_schema_url: &[u8],
+        scope: &[u8],
+        scope_schema_url: &[u8],
+    ) -> (usize, usize) {
+        let origin = Origin {
+            resource: resource.to_vec(),
+            resource_schema_url: resource_schema_url.to_vec(),
+            scope: scope.to_vec(),
+            scope_schema_url: scope_schema_url.to_vec(),
+        };
+        if let Some(&place) = self.index.get(&origin) {
+            return place;
+        }
+        let group = self
+            .resources
+            .iter()
+            .position(|group| {
+                group.message == origin.resource && group.schema_url == origin.resource_schema_url
+            })
+            .unwrap_or_else(|| {
+                self.resources.push(ResourceGroup {
+                    message: origin.resource.clone(),
+                    schema_url: origin.resource_schema_url.clone(),
+                    scopes: Vec::new(),
+                });
+                self.resources.len() - 1
+            });
+        let scopes = &mut self.resources[group].scopes;
+        scopes.push(ScopeGroup {
+            message: origin.scope.clone(),
+            schema_url: origin.scope_schema_url.clone(),
+            spans: Vec::new(),
+        });
+        let place = (group, scopes.len() - 1);
+        self.index.insert(origin, place);
+        place
+    }
+
+    /// Adds a span, whose fields `write` appends, at a place that [`Self::origin`] gave.
+    pub fn span(&mut self, (resource, scope): (usize, usize), write: impl FnOnce(&mut Vec<u8>)) {
+        put_message(&mut self.resources[resource].scopes[scope].spans, 2, write);
+    }
+
+    /// Adds a span of a batch with its resource and scope.
+    pub fn span_of(&mut self, batch: &SpanBatch, span: &Span) {
+        let (scope, resource) = batch.origin(span);
+        let place = self.origin(
+            batch.bytes_of(resource.message),
+            batch.bytes_of(resource.schema_url),
+            batch.bytes_of(scope.message),
+            batch.bytes_of(scope.schema_url),
+        );
+        self.span(place, |out| encode_span(out, batch, span));
+    }
+
+    /// The `TracesData` message, which is an `ExportTraceServiceRequest` as well.
+    pub fn finish(self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for resource in self.resources {
+            put_message(&mut out, 1, |out| {
+                put_bytes_field(out, 1, &resource.message);
+                for scope in resource.scopes {
+                    put_message(out, 2, |out| {
+                        put_bytes_field(out, 1, &scope.message);
+                        out.extend_from_slice(&scope.spans);
+                        put_bytes_unless_empty(out, 3, &scope.schema_url);
+                    });
+                }
+                put_bytes_unless_empty(out, 3, &resource.schema_url);
+            });
+        }
+        out
+    }
+}
+
+fn encode_span(out: &mut Vec<u8>, batch: &SpanBatch, span: &Span) {
+    put_bytes_field(out, 1, &span.trace_id.0);
+    put_bytes_field(out, 2, &span.span_id.0);
+    put_bytes_unless_empty(out, 3, batch.bytes_of(span.trace_state));
+    if !span.parent_span_id.is_none() {
+        put_bytes_field(out, 4, &span.parent_span_id.0);
+    }
+    put_bytes_unless_empty(out, 5, batch.bytes_of(span.name));
+    put_varint_unless_zero(out, 6, span.kind as u64);
+    put_fixed64_field(out, 7, span.start_unix_nano);
+    put_fixed64_field(out, 8, span.end_unix_nano);
+    encode_attributes(out, 9, batch, batch.span_attributes(span));
+    put_varint_unless_zero(out, 10, u64::from(span.dropped_attributes_count));
+    for event in batch.span_events(span) {
+        put_message(out, 11, |out| encode_event(out, batch, event));
+    }
+    put_varint_unless_zero(out, 12, u64::from(span.dropped_events_count));
+    for link in batch.span_links(span) {
+        put_message(out, 13, |out| encode_link(out, batch, link));
+    }
+    put_varint_unless_zero(out, 14, u64::from(span.dropped_links_count));
+    if span.status_code != 0 || !span.status_message.is_empty() {
+        put_message(out, 15, |out| {
+            put_bytes_unless_empty(out, 2, batch.bytes_of(span.status_message));
+            put_varint_unless_zero(out, 3, span.status_code as u64);
+        });
+    }
+    if span.flags != 0 {
+        put_fixed32_field(out, 16, span.flags);
+    }
+}
+
+fn encode_event(out: &mut Vec<u8>, batch: &SpanBatch, event: &Event) {
+    put_fixed64_field(out, 1, event.time_unix_nano);
+    put_bytes_unless_empty(out, 2, batch.bytes_of(event.name));
+    encode_attributes(out, 3, batch, batch.event_attributes(event));
+    put_varint_unless_zero(out, 4, u64::from(event.dropped_attributes_count));
+}
+
+fn encode_link(out: &mut Vec<u8>, batch: &SpanBatch, link: &Link) {
+    if !link.trace_id.is_none() {
+        put_bytes_field(out, 1, &link.trace_id.0);
+    }
+    if !link.span_id.is_none() {
+        put_bytes_field(out, 2, &link.span_id.0);
+    }
+    put_bytes_unless_empty(out, 3, batch.bytes_of(link.trace_state));
+    encode_attributes(out, 4, batch, batch.link_attributes(link));
+    put_varint_unless_zero(out, 5, u64::from(link.dropped_attributes_count));
+    if link.flags != 0 {
+        put_fixed32_field(out, 6, link.flags);
+    }
+}
+
+fn encode_attributes(out: &mut Vec<u8>, number: u32, batch: &SpanBatch, attributes: &[Attribute]) {
+    for attribute in attributes {
+        encode_key_value(out, number, batch.bytes_of(attribute.key), |out| {
+            encode_any_value(out, batch, attribute.value);
+        });
+    }
+}

@@ -1,0 +1,11 @@
+//! How spans enter: receivers, and the trait that they hand batches to.
+//!
+//! Owns the network side of ingestion: connections, limits, timeouts, decompression, the answers
+//! that a protocol prescribes. A receiver turns a request into a [`model::SpanBatch`], gives it to
+//! a [`Consumer`] and translates the consumer's word into the protocol's. Knows nothing of storage,
+//! files or configuration syntax; its settings are plain structs.
+
+mod consumer;
+pub mod receivers;
+
+pub use consumer::{Consumer, Refusal};

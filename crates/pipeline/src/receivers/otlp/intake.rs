@@ -1,0 +1,170 @@
+//! From a request's body to the consumer, for both transports.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use model::{Rejection, SpanBatch};
+use tokio_util::task::TaskTracker;
+
+use super::fault::Fault;
+use crate::Consumer;
+use crate::receivers::body::{BodyError, BodyLimits, Framing, collect};
+use crate::receivers::budget::Reservation;
+use crate::receivers::inflate::{Coding, Inflater};
+use crate::receivers::{ByteBudget, ReceiverCounters, ServerSettings, TransportCounters};
+
+/// Up to this many bytes are decompressed and decoded on the runtime's own threads: about a
+/// millisecond of work. More goes to the blocking pool.
+const INLINE_BYTES_MAX: usize = 1 << 20;
+
+/// How a message is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Protobuf,
+    Json,
+}
+
+/// A transport's own counters among the receiver's.
+pub(crate) type SelectCounters = fn(&ReceiverCounters) -> &TransportCounters;
+
+/// What the transports share.
+pub(crate) struct Intake {
+    consumer: Arc<dyn Consumer>,
+    budget: ByteBudget,
+    counters: Arc<ReceiverCounters>,
+    select: SelectCounters,
+    limits: BodyLimits,
+    pub(crate) busy_retry_after: Duration,
+    /// Batches with the consumer, some of whose clients may have gone.
+    pub(crate) tasks: TaskTracker,
+}
+
+/// A message as read from the network.
+pub(crate) struct Message {
+    pub(crate) encoding: Encoding,
+    pub(crate) coding: Option<Coding>,
+    pub(crate) bytes: Bytes,
+    /// Covers `bytes` and what becomes of them.
+    pub(crate) reservation: Reservation,
+}
+
+impl Intake {
+    pub(crate) fn new(
+        settings: &ServerSettings,
+        budget: ByteBudget,
+        consumer: Arc<dyn Consumer>,
+        counters: Arc<ReceiverCounters>,
+        select: SelectCounters,
+    ) -> Arc<Self> {
+        // Half, so that a body and what it inflates to fit together: a request that is refused as
+        // "come again" must have a chance to get in.
+        let bytes_max = settings.request_bytes_max.min(budget.bytes_max() / 2);
+        Arc::new(Self {
+            consumer,
+            budget,
+            counters,
+            select,
+            limits: BodyLimits { bytes_max, timeout: settings.body_timeout },
+            busy_retry_after: settings.busy_retry_after,
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    pub(crate) fn counters(&self) -> &TransportCounters {
+        (self.select)(&self.counters)
+    }
+
+    pub(crate) fn limits(&self) -> BodyLimits {
+        self.limits
+    }
+
+    /// Reads a body, framing included.
+    pub(crate) async fn collect(
+        &self,
+        body: &mut Incoming,
+        framing: Framing,
+    ) -> Result<(Bytes, Reservation), Fault> {
+        let mut reservation = self.budget.reservation();
+        let bytes = collect(body, framing, self.limits, &mut reservation).await?;
+        Ok((bytes, reservation))
+    }
+
+    /// Decodes a message and has it consumed; gives what was left out of it. In a task of its own,
+    /// so that a panic stays there and a disconnect does not stop the consumer half-way.
+    pub(crate) async fn take(self: &Arc<Self>, message: Message) -> Result<Rejection, Fault> {
+        let intake = Arc::clone(self);
+        let task = self.tasks.spawn(async move { intake.take_here(message).await });
+        task.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a request was lost to a panic");
+            Err(Fault::Panicked)
+        })
+    }
+
+    async fn take_here(&self, message: Message) -> Result<Rejection, Fault> {
+        let (batch, _reservation) = self.decode(message).await?;
+        let rejection = batch.rejection().clone();
+        if !batch.is_empty() {
+            let spans = batch.len() as u64;
+            if let Err(refusal) = self.consumer.consume(batch).await {
+                TransportCounters::add(&self.counters().refused_spans, spans);
+                return Err(refusal.into());
+            }
+            TransportCounters::add(&self.counters().accepted_spans, spans);
+        }
+        TransportCounters::add(&self.counters().rejected_spans, rejection.spans);
+        Ok(rejection)
+    }
+
+    async fn decode(&self, message: Message) -> Result<(SpanBatch, Reservation), Fault> {
+        let bytes_max = self.limits.bytes_max;
+        let Message { encoding, coding, bytes, mut reservation } = message;
+        let Some(coding) = coding else {
+            if bytes.len() < INLINE_BYTES_MAX {
+                return parse(encoding, bytes, reservation);
+            }
+            return blocking(move || parse(encoding, bytes, reservation)).await;
+        };
+        let mut inflater = Inflater::new(coding, bytes, bytes_max)?;
+        if inflater.run(INLINE_BYTES_MAX, bytes_max, &mut reservation)? {
+            let bytes = inflater.finish(&mut reservation);
+            return parse(encoding, bytes, reservation);
+        }
+        blocking(move || {
+            // Pausing at the limit again would never end; it is checked there as it is.
+            inflater.run(usize::MAX, bytes_max, &mut reservation)?;
+            let bytes = inflater.finish(&mut reservation);
+            parse(encoding, bytes, reservation)
+        })
+        .await
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(_) => Err(Fault::Panicked),
+    }
+}
+
+fn parse(
+    encoding: Encoding,
+    bytes: Bytes,
+    mut reservation: Reservation,
+) -> Result<(SpanBatch, Reservation), Fault> {
+    let bytes = match encoding {
+        Encoding::Protobuf => bytes,
+        Encoding::Json => {
+            let protobuf = model::json::decode(&bytes)
+                .map_err(|error| Fault::Undecodable(error.to_string()))?;
+            drop(bytes);
+            reservation.resize(protobuf.len()).map_err(BodyError::from)?;
+            Bytes::from(protobuf)
+        }
+    };
+    let batch = SpanBatch::decode(bytes).map_err(|error| Fault::Undecodable(error.to_string()))?;
+    Ok((batch, reservation))
+}

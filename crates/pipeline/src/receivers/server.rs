@@ -1,0 +1,199 @@
+//! Connections: accepting, serving HTTP/1.1 and HTTP/2 by prior knowledge, draining.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::settings::ServerSettings;
+
+/// How long accepting rests after a failure of the kernel's, such as too many open files.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// Received but unread bytes of an HTTP/2 stream and of a connection: what keeps a sender busy over
+/// a round trip without holding much for those who were refused.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+
+/// Fewer, larger frames cost less for each byte.
+const FRAME_BYTES_MAX: u32 = 128 << 10;
+
+/// How a receiver ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections cut and batches left with the consumer when the drain timeout passed.
+    pub abandoned: usize,
+}
+
+/// Answers requests.
+pub(crate) trait Handler: Send + Sync + 'static {
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
+
+    fn handle(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
+
+    /// The gauge of open connections.
+    fn connections(&self) -> &AtomicU64;
+
+    /// Work that outlives a connection.
+    fn tasks(&self) -> &TaskTracker;
+}
+
+/// Serves until shutdown, then drains.
+pub(crate) async fn serve<H: Handler>(
+    listener: TcpListener,
+    settings: &ServerSettings,
+    handler: Arc<H>,
+    shutdown: CancellationToken,
+) -> Drained {
+    let connection = Arc::new(ConnectionSettings {
+        builder: builder(settings),
+        head_timeout: settings.head_timeout,
+        shutdown: shutdown.clone(),
+        cut: CancellationToken::new(),
+    });
+    let connections = TaskTracker::new();
+    let permits = Arc::new(Semaphore::new(settings.connections_max));
+    let accepting = async {
+        loop {
+            // Closed never: the semaphore lives as long as this loop.
+            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
+                return;
+            };
+            let stream = accept(&listener).await;
+            let (handler, connection) = (Arc::clone(&handler), Arc::clone(&connection));
+            connections.spawn(async move {
+                handler.connections().fetch_add(1, Ordering::Relaxed);
+                let _closed = OnDrop(|| {
+                    handler.connections().fetch_sub(1, Ordering::Relaxed);
+                });
+                connection.run(stream, Arc::clone(&handler)).await;
+                drop(permit);
+            });
+        }
+    };
+    tokio::select! {
+        () = accepting => {}
+        () = shutdown.cancelled() => {}
+    }
+    drop(listener);
+
+    let tasks = handler.tasks();
+    connections.close();
+    tasks.close();
+    let finished = async {
+        connections.wait().await;
+        tasks.wait().await;
+    };
+    if tokio::time::timeout(settings.drain_timeout, finished).await.is_ok() {
+        return Drained { abandoned: 0 };
+    }
+    let abandoned = connections.len() + tasks.len();
+    connection.cut.cancel();
+    connections.wait().await;
+    tracing::warn!(abandoned, "requests were still in flight when the drain timeout passed");
+    Drained { abandoned }
+}
+
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Answers are small; waiting to fill a packet would delay them.
+                let _ = stream.set_nodelay(true);
+                return stream;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_BACKOFF).await;
+            }
+        }
+    }
+}
+
+fn builder(settings: &ServerSettings) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(settings.head_timeout);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(settings.concurrent_streams_max)
+        .keep_alive_interval(settings.keepalive_interval)
+        .keep_alive_timeout(settings.keepalive_timeout)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(FRAME_BYTES_MAX);
+    builder
+}
+
+struct ConnectionSettings {
+    builder: auto::Builder<TokioExecutor>,
+    head_timeout: Duration,
+    shutdown: CancellationToken,
+    /// Ends connections that outlast the drain timeout.
+    cut: CancellationToken,
+}
+
+impl ConnectionSettings {
+    async fn run<H: Handler>(&self, stream: TcpStream, handler: Arc<H>) {
+        let asked = Arc::new(AtomicBool::new(false));
+        let service = service_fn({
+            let asked = Arc::clone(&asked);
+            move |request| {
+                asked.store(true, Ordering::Relaxed);
+                let handler = Arc::clone(&handler);
+                async move { Ok::<_, Infallible>(handler.handle(request).await) }
+            }
+        });
+        let mut connection = pin!(self.builder.serve_connection(TokioIo::new(stream), service));
+        let mut closing = false;
+        // hyper times a head only once it knows the version, which takes bytes to tell.
+        let mut first_head = pin!(tokio::time::sleep(self.head_timeout));
+        let mut timed = true;
+        loop {
+            tokio::select! {
+                result = connection.as_mut() => {
+                    if let Err(error) = result {
+                        tracing::debug!(%error, "a connection ended");
+                    }
+                    return;
+                }
+                () = self.shutdown.cancelled(), if !closing => {
+                    closing = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = first_head.as_mut(), if timed => {
+                    timed = false;
+                    if !asked.load(Ordering::Relaxed) {
+                        connection.as_mut().graceful_shutdown();
+                    }
+                }
+                () = self.cut.cancelled() => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Searches on a Store: what a request asks, page by page.

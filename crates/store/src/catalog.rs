@@ -1,0 +1,425 @@
+//! The small tables: services, operations, attribute names and their frequent values.
+//!
+//! Every piece has its own, counted when it is written; the store's are their sum, so that they
+//! need no scan and outlive no data.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int32Type, Int64Type};
+use arrow_array::{Array, ArrayRef};
+use hashbrown::HashMap;
+use model::{Attribute, SpanBatch, Value, status_code};
+use serde::{Deserialize, Serialize};
+
+use crate::columns::{Table, name, parse_attribute_column};
+use crate::piece::TableBatch;
+use crate::scopes::ScopeRow;
+use crate::types::{AttributeRow, Level, OperationRow, ServiceRow, ValueList, ValueRow, ValueType};
+
+/// The most operations of a piece; a service without bound on its names must not grow the tables.
+const OPERATIONS_MAX: usize = 10_000;
+
+/// The most values of an attribute that are counted while a piece is written.
+const VALUES_COUNTED_MAX: usize = 1_000;
+
+/// The most values of an attribute that are kept.
+const VALUES_KEPT_MAX: usize = 200;
+
+/// The most attribute names of a piece.
+const ATTRIBUTES_MAX: usize = 10_000;
+
+/// Longer texts are not offered as values.
+const VALUE_BYTES_MAX: usize = 256;
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Counts {
+    spans: u64,
+    errors: u64,
+}
+
+impl Counts {
+    fn add(&mut self, other: Self) {
+        self.spans += other.spans;
+        self.errors += other.errors;
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Values {
+    count: u64,
+    values: HashMap<String, u64>,
+    /// Values were left out.
+    incomplete: bool,
+}
+
+impl Values {
+    fn add(&mut self, value: &str, count: u64) {
+        if let Some(known) = self.values.get_mut(value) {
+            *known += count;
+        } else if self.values.len() < VALUES_COUNTED_MAX && value.len() <= VALUE_BYTES_MAX {
+            self.values.insert(value.to_owned(), count);
+        } else {
+            self.incomplete = true;
+        }
+    }
+}
+
+/// The small tables of a piece, or of many added up.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Catalog {
+    /// By service, name and kind.
+    operations: BTreeMap<(String, String, i32), Counts>,
+    services: BTreeMap<String, Counts>,
+    attributes: BTreeMap<(u8, String, u8), Values>,
+}
+
+impl Catalog {
+    /// The small tables of one piece's tables, in the order of [`Table::ALL`].
+    pub(crate) fn of_tables(tables: &[TableBatch; 6], scopes: &[Arc<ScopeRow>]) -> Self {
+        let mut catalog = Self::default();
+        for (table, batch) in Table::ALL.into_iter().zip(tables) {
+            catalog.add(table, batch, scopes);
+        }
+        catalog
+    }
+
+    /// Counts some rows of a table.
+    pub(crate) fn add(&mut self, table: Table, batch: &TableBatch, scopes: &[Arc<ScopeRow>]) {
+        match table {
+            Table::Spans => {
+                self.add_spans(batch, scopes);
+                self.add_columns(Level::Span, batch);
+            }
+            Table::Events => self.add_columns(Level::Event, batch),
+            Table::Links => self.add_columns(Level::Link, batch),
+            Table::SpansRest => self.add_rest(Level::Span, batch),
+            Table::EventsRest => self.add_rest(Level::Event, batch),
+            Table::LinksRest => self.add_rest(Level::Link, batch),
+        }
+    }
+
+    fn add_spans(&mut self, batch: &TableBatch, scopes: &[Arc<ScopeRow>]) {
+        let (Some(scope), Some(names), Some(kinds), Some(status)) = (
+            batch.column(name::SCOPE),
+            batch.column(name::NAME),
+            batch.column(name::KIND),
+            batch.column(name::STATUS),
+        ) else {
+            return;
+        };
+        let names = names.as_dictionary::<Int32Type>();
+        let texts = names.values().as_string::<i32>();
+        let mut counts: HashMap<(i32, i32, i32), Counts, foldhash::fast::RandomState> =
+            HashMap::default();
+        let rows = scope
+            .as_primitive::<Int32Type>()
+            .values()
+            .iter()
+            .zip(names.keys().values())
+            .zip(kinds.as_primitive::<Int32Type>().values())
+            .zip(status.as_primitive::<Int32Type>().values());
+        for (((&scope, &name), &kind), &status) in rows {
+            let counts = counts.entry((scope, name, kind)).or_default();
+            counts.spans += 1;
+            counts.errors += u64::from(status == status_code::ERROR);
+        }
+        let mut by_scope: BTreeMap<i32, u64> = BTreeMap::new();
+        for ((scope, name, kind), counts) in counts {
+            *by_scope.entry(scope).or_default() += counts.spans;
+            let service = scopes[scope as usize].service().to_owned();
+            self.services.entry(service.clone()).or_default().add(counts);
+            self.add_operation((service, texts.value(name as usize).to_owned(), kind), counts);
+        }
+        for (scope, spans) in by_scope {
+            let row = &scopes[scope as usize];
+            let batch = row.batch();
+            self.add_list(Level::Resource, batch, batch.resource_attributes(row.resource()), spans);
+            self.add_list(Level::Scope, batch, batch.scope_attributes(row.scope()), spans);
+        }
+    }
+
+    fn add_operation(&mut self, key: (String, String, i32), counts: Counts) {
+        if let Some(known) = self.operations.get_mut(&key) {
+            known.add(counts);
+        } else if self.operations.len() < OPERATIONS_MAX {
+            self.operations.insert(key, counts);
+        }
+    }
+
+    fn add_list(&mut self, level: Level, batch: &SpanBatch, list: &[Attribute], spans: u64) {
+        for attribute in list {
+            let (value_type, text) = match attribute.value {
+                Value::String(text) => (ValueType::String, Some(batch.text(text).to_owned())),
+                Value::Int(value) => (ValueType::Int, Some(value.to_string())),
+                Value::Double(value) => (ValueType::Double, Some(value.to_string())),
+                Value::Bool(value) => (ValueType::Bool, Some(value.to_string())),
+                Value::Bytes(_) => (ValueType::Bytes, None),
+                Value::Array(_) | Value::KeyValueList(_) | Value::Empty => (ValueType::Any, None),
+            };
+            let key = batch.text(attribute.key);
+            if let Some(values) = self.values(level, key, value_type) {
+                values.count += spans;
+                match text {
+                    Some(text) => values.add(&text, spans),
+                    None => values.incomplete = true,
+                }
+            }
+        }
+    }
+
+    fn values(&mut self, level: Level, key: &str, value_type: ValueType) -> Option<&mut Values> {
+        let full = self.attributes.len() >= ATTRIBUTES_MAX;
+        let id = (level as u8, key.to_owned(), value_type as u8);
+        match self.attributes.entry(id) {
+            std::collections::btree_map::Entry::Occupied(entry) => Some(entry.into_mut()),
+            std::collections::btree_map::Entry::Vacant(_) if full => None,
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                Some(entry.insert(Values::default()))
+            }
+        }
+    }
+
+    fn add_columns(&mut self, level: Level, batch: &TableBatch) {
+        for (column, array) in &batch.columns {
+            if let Some((value_type, key)) = parse_attribute_column(column) {
+                self.add_column(level, key, value_type, array);
+            }
+        }
+    }
+
+    fn add_column(&mut self, level: Level, key: &str, value_type: ValueType, array: &ArrayRef) {
+        let present = array.len() - array.null_count();
+        if present == 0 {
+            return;
+        }
+        let Some(values) = self.values(level, key, value_type) else { return };
+        values.count += present as u64;
+        match value_type {
+            ValueType::String => {
+                let array = array.as_dictionary::<Int32Type>();
+                let texts = array.values().as_string::<i32>();
+                let mut counts = vec![0u64; texts.len()];
+                for key in array.keys().iter().flatten() {
+                    counts[key as usize] += 1;
+                }
+                for (at, count) in counts.into_iter().enumerate().filter(|&(_, count)| count > 0) {
+                    values.add(texts.value(at), count);
+                }
+            }
+            ValueType::Int => count_numbers(values, array.as_primitive::<Int64Type>().iter()),
+            ValueType::Double => {
+                let bits = array.as_primitive::<Float64Type>().iter();
+                count_values(values, bits.map(|value| value.map(f64::to_bits)), |bits| {
+                    f64::from_bits(bits).to_string()
+                });
+            }
+            ValueType::Bool => {
+                let truths = array.as_boolean().iter();
+                count_values(values, truths, |truth| truth.to_string());
+            }
+            ValueType::Bytes | ValueType::Any => values.incomplete = true,
+        }
+    }
+
+    fn add_rest(&mut self, level: Level, batch: &TableBatch) {
+        let Some(keys) = batch.column(name::KEY) else { return };
+        let keys = keys.as_dictionary::<Int32Type>();
+        let texts = keys.values().as_string::<i32>();
+        for value_type in ValueType::ALL {
+            let Some(array) = batch.column(value_type.name()) else { continue };
+            for row in 0..batch.rows {
+                if array.is_null(row) {
+                    continue;
+                }
+                let key = texts.value(keys.keys().value(row) as usize);
+                self.add_column(level, key, value_type, &array.slice(row, 1));
+            }
+        }
+    }
+
+    /// Adds another piece's tables.
+    pub(crate) fn join(&mut self, other: &Self) {
+        for (service, &counts) in &other.services {
+            self.services.entry(service.clone()).or_default().add(counts);
+        }
+        for (key, &counts) in &other.operations {
+            self.add_operation(key.clone(), counts);
+        }
+        for ((level, key, value_type), theirs) in &other.attributes {
+            let id = (*level, key.clone(), *value_type);
+            let values = self.attributes.entry(id).or_default();
+            values.count += theirs.count;
+            values.incomplete |= theirs.incomplete;
+            for (value, &count) in &theirs.values {
+                values.add(value, count);
+            }
+        }
+    }
+
+    pub(crate) fn services(&self) -> Vec<ServiceRow> {
+        self.services
+            .iter()
+            .map(|(name, counts)| ServiceRow {
+                name: name.clone(),
+                span_count: counts.spans,
+                error_count: counts.errors,
+            })
+            .collect()
+    }
+
+    pub(crate) fn operations(&self, service: Option<&str>) -> Vec<OperationRow> {
+        self.operations
+            .iter()
+            .filter(|((of, _, _), _)| service.is_none_or(|service| service == of))
+            .map(|((service, name, kind), counts)| OperationRow {
+                service: service.clone(),
+                name: name.clone(),
+                kind: *kind,
+                span_count: counts.spans,
+                error_count: counts.errors,
+            })
+            .collect()
+    }
+
+    pub(crate) fn attributes(&self) -> Vec<AttributeRow> {
+        self.attributes
+            .iter()
+            .filter_map(|((level, key, value_type), values)| {
+                Some(AttributeRow {
+                    level: *Level::ALL.get(*level as usize)?,
+                    key: key.clone(),
+                    value_type: *ValueType::ALL.get(*value_type as usize)?,
+                    count: values.count,
+                })
+            })
+            .collect()
+    }
+
+    pub(crate) fn attribute_values(
+        &self,
+        level: Option<Level>,
+        key: &str,
+        limit: usize,
+    ) -> ValueList {
+        let mut rows: BTreeMap<(u8, &str), u64> = BTreeMap::new();
+        let mut complete = true;
+        for ((of_level, of_key, value_type), values) in &self.attributes {
+            if of_key != key || level.is_some_and(|level| level as u8 != *of_level) {
+                continue;
+            }
+            complete &= !values.incomplete;
+            for (value, count) in &values.values {
+                *rows.entry((*value_type, value)).or_default() += count;
+            }
+        }
+        let mut values: Vec<ValueRow> = rows
+            .into_iter()
+            .filter_map(|((value_type, value), count)| {
+                let value_type = *ValueType::ALL.get(value_type as usize)?;
+                Some(ValueRow { value: value.to_owned(), value_type, count })
+            })
+            .collect();
+        values.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
+        complete &= values.len() <= limit;
+        values.truncate(limit);
+        ValueList { values, complete }
+    }
+
+    pub(crate) fn to_stored(&self) -> StoredCatalog {
+        StoredCatalog {
+            services: self.services.iter().map(|(name, &counts)| (name.clone(), counts)).collect(),
+            operations: self
+                .operations
+                .iter()
+                .map(|((service, name, kind), &counts)| {
+                    (service.clone(), name.clone(), *kind, counts)
+                })
+                .collect(),
+            attributes: self
+                .attributes
+                .iter()
+                .map(|((level, key, value_type), values)| {
+                    let mut kept: Vec<(String, u64)> = values
+                        .values
+                        .iter()
+                        .map(|(value, &count)| (value.clone(), count))
+                        .collect();
+                    kept.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+                    let complete = !values.incomplete && kept.len() <= VALUES_KEPT_MAX;
+                    kept.truncate(VALUES_KEPT_MAX);
+                    StoredAttribute {
+                        level: *level,
+                        key: key.clone(),
+                        value_type: *value_type,
+                        count: values.count,
+                        values: kept,
+                        complete,
+                    }
+                })
+                .collect(),
+        }
+    }
+
+    pub(crate) fn from_stored(stored: StoredCatalog) -> Self {
+        let mut catalog = Self::default();
+        catalog.services.extend(stored.services);
+        for (service, name, kind, counts) in stored.operations {
+            catalog.operations.insert((service, name, kind), counts);
+        }
+        for attribute in stored.attributes {
+            let id = (attribute.level, attribute.key, attribute.value_type);
+            let values = Values {
+                count: attribute.count,
+                values: attribute.values.into_iter().collect(),
+                incomplete: !attribute.complete,
+            };
+            catalog.attributes.insert(id, values);
+        }
+        catalog
+    }
+}
+
+fn count_numbers(values: &mut Values, numbers: impl Iterator<Item = Option<i64>>) {
+    count_values(values, numbers, |number| number.to_string());
+}
+
+/// Counts before spelling out, and gives up on columns where nearly every row differs.
+fn count_values<T: std::hash::Hash + Eq + Copy>(
+    values: &mut Values,
+    items: impl Iterator<Item = Option<T>>,
+    spell: impl Fn(T) -> String,
+) {
+    let mut counts: HashMap<T, u64, foldhash::fast::RandomState> = HashMap::default();
+    for item in items.flatten() {
+        if let Some(count) = counts.get_mut(&item) {
+            *count += 1;
+        } else if counts.len() < VALUES_COUNTED_MAX {
+            counts.insert(item, 1);
+        } else {
+            values.incomplete = true;
+        }
+    }
+    for (item, count) in counts {
+        values.add(&spell(item), count);
+    }
+}
+
+/// A catalog as a block's file holds it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct StoredCatalog {
+    services: Vec<(String, Counts)>,
+    operations: Vec<(String, String, i32, Counts)>,
+    attributes: Vec<StoredAttribute>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredAttribute {
+    level: u8,
+    key: String,
+    value_type: u8,
+    count: u64,
+    values: Vec<(String, u64)>,
+    complete: bool,
+}

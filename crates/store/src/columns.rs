@@ -1,0 +1,159 @@
+//! The columns of every table: their names, and their Arrow types.
+//!
+//! A column's name tells its type, so that pieces of a store need no schema to agree. An attribute
+//! column is called `attr.<type>.<key>`. docs/block-format.md describes each for other readers.
+
+use arrow_schema::DataType;
+
+use crate::types::ValueType;
+
+/// The tables of a piece that grow with its spans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Table {
+    Spans,
+    Events,
+    Links,
+    SpansRest,
+    EventsRest,
+    LinksRest,
+}
+
+impl Table {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Spans,
+        Self::Events,
+        Self::Links,
+        Self::SpansRest,
+        Self::EventsRest,
+        Self::LinksRest,
+    ];
+
+    pub(crate) fn file_name(self) -> &'static str {
+        match self {
+            Self::Spans => "spans.parquet",
+            Self::Events => "events.parquet",
+            Self::Links => "links.parquet",
+            Self::SpansRest => "spans-rest.parquet",
+            Self::EventsRest => "events-rest.parquet",
+            Self::LinksRest => "links-rest.parquet",
+        }
+    }
+
+    /// The table of the attributes that have no column of their own in this one.
+    pub(crate) fn rest(self) -> Self {
+        match self {
+            Self::Spans | Self::SpansRest => Self::SpansRest,
+            Self::Events | Self::EventsRest => Self::EventsRest,
+            Self::Links | Self::LinksRest => Self::LinksRest,
+        }
+    }
+}
+
+pub(crate) mod name {
+    pub(crate) const TRACE_ID: &str = "trace_id";
+    pub(crate) const SPAN_ID: &str = "span_id";
+    pub(crate) const PARENT_DISTANCE: &str = "parent_distance";
+    pub(crate) const PARENT_SPAN_ID: &str = "parent_span_id";
+    pub(crate) const START: &str = "start_offset_nano";
+    pub(crate) const DURATION: &str = "duration_nano";
+    pub(crate) const NAME: &str = "name";
+    pub(crate) const KIND: &str = "kind";
+    pub(crate) const STATUS: &str = "status_code";
+    pub(crate) const STATUS_MESSAGE: &str = "status_message";
+    pub(crate) const TRACE_STATE: &str = "trace_state";
+    pub(crate) const FLAGS: &str = "flags";
+    pub(crate) const DROPPED_ATTRIBUTES: &str = "dropped_attributes_count";
+    pub(crate) const DROPPED_EVENTS: &str = "dropped_events_count";
+    pub(crate) const DROPPED_LINKS: &str = "dropped_links_count";
+    pub(crate) const SCOPE: &str = "scope";
+    /// Row of the owner, in tables of events, links and rest.
+    pub(crate) const ROW: &str = "row";
+    pub(crate) const TIME: &str = "time_offset_nano";
+    pub(crate) const KEY: &str = "key";
+}
+
+/// The columns of the three main tables that are always there, in the order they are written.
+pub(crate) fn required(table: Table) -> &'static [&'static str] {
+    match table {
+        Table::Spans => &[
+            name::TRACE_ID,
+            name::SPAN_ID,
+            name::PARENT_DISTANCE,
+            name::START,
+            name::DURATION,
+            name::NAME,
+            name::KIND,
+            name::STATUS,
+            name::SCOPE,
+        ],
+        Table::Events => &[name::ROW, name::TIME, name::NAME],
+        Table::Links => &[name::ROW, name::TRACE_ID, name::SPAN_ID],
+        Table::SpansRest | Table::EventsRest | Table::LinksRest => &[name::ROW, name::KEY],
+    }
+}
+
+const ATTRIBUTE: &str = "attr.";
+
+/// The name of an attribute's column.
+pub(crate) fn attribute_column(value_type: ValueType, key: &str) -> String {
+    format!("{ATTRIBUTE}{}.{key}", value_type.name())
+}
+
+/// The type and key of an attribute's column; `None` for other columns.
+pub(crate) fn parse_attribute_column(column: &str) -> Option<(ValueType, &str)> {
+    let (value_type, key) = column.strip_prefix(ATTRIBUTE)?.split_once('.')?;
+    Some((ValueType::from_name(value_type)?, key))
+}
+
+/// The Arrow type of a column, by its name.
+pub(crate) fn data_type(column: &str) -> DataType {
+    if let Some((value_type, _)) = parse_attribute_column(column) {
+        return value_data_type(value_type);
+    }
+    match column {
+        name::TRACE_ID => DataType::FixedSizeBinary(16),
+        name::SPAN_ID | name::PARENT_SPAN_ID => DataType::FixedSizeBinary(8),
+        name::START | name::DURATION | name::TIME => DataType::Int64,
+        name::NAME | name::STATUS_MESSAGE | name::TRACE_STATE | name::KEY => text(),
+        name::FLAGS | name::DROPPED_ATTRIBUTES | name::DROPPED_EVENTS | name::DROPPED_LINKS => {
+            DataType::UInt32
+        }
+        other => match ValueType::from_name(other) {
+            // The value columns of rest tables are named for their type alone.
+            Some(value_type) => value_data_type(value_type),
+            None => DataType::Int32,
+        },
+    }
+}
+
+fn value_data_type(value_type: ValueType) -> DataType {
+    match value_type {
+        ValueType::String => text(),
+        ValueType::Int => DataType::Int64,
+        ValueType::Double => DataType::Float64,
+        ValueType::Bool => DataType::Boolean,
+        ValueType::Bytes | ValueType::Any => DataType::Binary,
+    }
+}
+
+/// Text, each distinct one once.
+pub(crate) fn text() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attribute_names_survive_dots() {
+        let column = attribute_column(ValueType::Int, "http.response.status_code");
+        assert_eq!(column, "attr.int.http.response.status_code");
+        assert_eq!(
+            parse_attribute_column(&column),
+            Some((ValueType::Int, "http.response.status_code"))
+        );
+        assert_eq!(parse_attribute_column("attr.any."), Some((ValueType::Any, "")));
+        assert_eq!(parse_attribute_column("name"), None);
+    }
+}

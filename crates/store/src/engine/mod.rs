@@ -1,0 +1,331 @@
+//! The embedded engine: one folder, one process.
+//!
+//! Four threads work behind it: the writer (log and head), the syncer (durability of the log), the
+//! sealer (a full head into a block) and the compactor (blocks into larger ones, retention).
+
+mod compactor;
+mod open;
+mod sealer;
+mod state;
+mod workers;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use model::{SpanBatch, TraceId};
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::Store;
+use crate::block::Cache;
+use crate::catalog::Catalog;
+use crate::files::folder_bytes;
+use crate::piece::{Damaged, Piece};
+use crate::search::{self, View};
+use crate::trace;
+use crate::types::{
+    AppendError, AttributeRow, Health, Level, OperationRow, ReadError, SearchPage, SearchRequest,
+    SeriesRequest, SeriesSet, ServiceRow, StoreStatus, TraceRead, TraceSummary, ValueList,
+};
+
+pub use open::OpenError;
+use state::State;
+use workers::Workers;
+use writer::Command;
+
+/// When an acknowledged span is safe from loss of power. A killed process loses nothing either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncPolicy {
+    /// The log is made durable this often.
+    Interval(Duration),
+    /// Before every acknowledgement.
+    Always,
+}
+
+/// How the engine works. [`Options::new`] has the defaults.
+#[derive(Clone)]
+pub struct Options {
+    /// The data folder; made when missing.
+    pub data_dir: PathBuf,
+    /// Durability of the log.
+    pub sync: SyncPolicy,
+    /// How long spans are kept, by the time they came.
+    pub retention: Duration,
+    /// The most bytes that blocks and log may take; 80 % of what is free at start when `None`.
+    pub retention_bytes: Option<u64>,
+    /// Spans in the head before it is sealed.
+    pub head_spans_max: usize,
+    /// Request bytes in the head before it is sealed.
+    pub head_bytes_max: usize,
+    /// How long the head may wait to be sealed.
+    pub head_age_max: Duration,
+    /// Rows of the head that are sorted and frozen together.
+    pub chunk_rows: usize,
+    /// A block that has half as many spans is not merged any more.
+    pub block_spans_max: u64,
+    /// Blocks of like size that are merged together.
+    pub merge_blocks: usize,
+    /// Bytes of decoded parts of blocks that are kept in memory.
+    pub cache_bytes: usize,
+    /// Bytes of requests that wait for the writer.
+    pub queue_bytes_max: usize,
+    /// How long a request waits for room in the queue before it is refused.
+    pub queue_wait: Duration,
+    /// Bytes that must stay free on the disk, so that sealing has room.
+    pub disk_reserve_bytes: u64,
+    /// Nanoseconds since the Unix epoch.
+    pub clock: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl Options {
+    /// The defaults, for a data folder.
+    pub fn new(data_dir: PathBuf) -> Self {
+        Self {
+            data_dir,
+            sync: SyncPolicy::Interval(Duration::from_millis(200)),
+            retention: Duration::from_secs(14 * 24 * 3600),
+            retention_bytes: None,
+            head_spans_max: 300_000,
+            head_bytes_max: 192 * 1024 * 1024,
+            head_age_max: Duration::from_secs(15 * 60),
+            chunk_rows: 8 * 1024,
+            block_spans_max: 2_000_000,
+            merge_blocks: 8,
+            cache_bytes: 96 * 1024 * 1024,
+            queue_bytes_max: 64 * 1024 * 1024,
+            queue_wait: Duration::from_secs(2),
+            disk_reserve_bytes: 64 * 1024 * 1024,
+            clock: Arc::new(|| {
+                let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+                now.map_or(0, |now| now.as_nanos() as u64)
+            }),
+        }
+    }
+}
+
+/// What the threads and the callers share.
+pub(crate) struct Shared {
+    options: Options,
+    state: Mutex<State>,
+    /// Signalled when a head waits to be sealed, was sealed, or the engine stops.
+    changed: parking_lot::Condvar,
+    workers: Workers,
+    cache: Arc<Cache>,
+    stopping: AtomicBool,
+    disk_limit_bytes: u64,
+}
+
+impl Shared {
+    fn now(&self) -> u64 {
+        (self.options.clock)()
+    }
+
+    fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// The pieces at this moment. Spans that were acknowledged are all there.
+    fn view(&self) -> View {
+        View { pieces: self.state.lock().pieces(), damaged: Vec::new() }
+    }
+
+    /// Sets aside the blocks that a query found damaged, if they are.
+    fn report(&self, damaged: &[Damaged]) {
+        for Damaged { block, reason } in damaged {
+            let Some(block) = self.state.lock().block(block) else { continue };
+            match block.damage() {
+                Some(found) => self.set_aside(block.as_ref(), &found),
+                // A fault of the moment, such as too many open files.
+                None => tracing::error!(block = block.id(), reason, "a block could not be read"),
+            }
+        }
+    }
+
+    fn set_aside(&self, block: &crate::block::Block, reason: &str) {
+        if !self.state.lock().remove_block(block.id()) {
+            return;
+        }
+        let target = self.damaged_dir().join(block.id());
+        let moved = std::fs::create_dir_all(self.damaged_dir())
+            .and_then(|()| std::fs::rename(block.folder(), &target));
+        let spans = block.meta().span_count;
+        let target = target.display();
+        match moved {
+            Ok(()) => tracing::error!(reason, spans, "damaged block set aside in {target}"),
+            Err(error) => tracing::error!(reason, spans, %error, "damaged block left in place"),
+        }
+        block.forget();
+        self.state.lock().damaged_blocks += 1;
+    }
+
+    fn damaged_dir(&self) -> PathBuf {
+        self.options.data_dir.join("damaged")
+    }
+
+    fn log_dir(&self) -> PathBuf {
+        self.options.data_dir.join("log")
+    }
+
+    fn blocks_dir(&self) -> PathBuf {
+        self.options.data_dir.join("blocks")
+    }
+
+    fn temporary_dir(&self) -> PathBuf {
+        self.options.data_dir.join("tmp")
+    }
+}
+
+/// A store in a folder of this machine.
+pub struct Engine {
+    shared: Arc<Shared>,
+    commands: std::sync::mpsc::Sender<Command>,
+    /// Permits are KiB of requests on their way to the writer.
+    queue: Arc<Semaphore>,
+    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+    /// Held for its lock.
+    _lock: std::fs::File,
+}
+
+impl Engine {
+    /// Opens the folder, recovers what the log holds and starts the threads. `progress` is told
+    /// how many log bytes of how many were read.
+    pub fn open(options: Options, progress: impl Fn(u64, u64)) -> Result<Self, OpenError> {
+        open::open(options, &progress)
+    }
+
+    /// Seals the head, if it has spans, and waits until no block waits to be sealed or merged.
+    pub fn settle(&self) {
+        let (reply, done) = std::sync::mpsc::channel();
+        if self.commands.send(Command::Seal { reply }).is_ok() {
+            // An error means that the writer is gone, and with it what could be waited for.
+            let _ = done.recv();
+        }
+        compactor::wait_until_idle(&self.shared);
+    }
+
+    /// Stops the threads. The log keeps what is in the head.
+    pub fn close(&self) {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        // An error means that the writer has stopped already.
+        let _ = self.commands.send(Command::Stop);
+        self.shared.changed.notify_all();
+        for thread in self.threads.lock().drain(..) {
+            // A panic was noted by the worker's own guard.
+            let _ = thread.join();
+        }
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut View) -> T + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let shared = self.shared.clone();
+        let task = tokio::task::spawn_blocking(move || {
+            let mut view = shared.view();
+            let answer = work(&mut view);
+            shared.report(&view.damaged);
+            answer
+        });
+        task.await.map_err(|error| ReadError::Failed(error.to_string()))
+    }
+
+    async fn catalog<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Catalog) -> T + Send + 'static,
+    ) -> Result<T, ReadError> {
+        self.blocking(move |view| {
+            let mut sum = Catalog::default();
+            for piece in view.pieces.clone() {
+                if let Some(catalog) = view.note(piece.catalog()) {
+                    sum.join(&catalog);
+                }
+            }
+            read(&sum)
+        })
+        .await
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[async_trait]
+impl Store for Engine {
+    async fn append(&self, batch: SpanBatch) -> Result<(), AppendError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let most = self.shared.options.queue_bytes_max / 1024;
+        let permits = (batch.bytes().len() / 1024 + 1).min(most) as u32;
+        let queue = self.queue.clone().acquire_many_owned(permits);
+        let permit = tokio::time::timeout(self.shared.options.queue_wait, queue)
+            .await
+            .map_err(|_| AppendError::Busy)?
+            .map_err(|_| AppendError::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Append { batch, reply, _permit: permit };
+        self.commands.send(command).map_err(|_| AppendError::Closed)?;
+        answer.await.map_err(|_| AppendError::Closed)?
+    }
+
+    async fn trace(&self, id: TraceId) -> Result<TraceRead, ReadError> {
+        self.blocking(move |view| trace::read(view, id)).await
+    }
+
+    async fn search(&self, request: SearchRequest) -> Result<SearchPage, ReadError> {
+        self.blocking(move |view| search::search(view, &request)).await
+    }
+
+    async fn series(&self, request: SeriesRequest) -> Result<SeriesSet, ReadError> {
+        self.blocking(move |view| search::series(view, &request)).await
+    }
+
+    async fn summaries(&self, ids: Vec<TraceId>) -> Result<Vec<TraceSummary>, ReadError> {
+        self.blocking(move |view| ids.into_iter().filter_map(|id| view.summary(id)).collect()).await
+    }
+
+    async fn services(&self) -> Result<Vec<ServiceRow>, ReadError> {
+        self.catalog(Catalog::services).await
+    }
+
+    async fn operations(&self, service: Option<String>) -> Result<Vec<OperationRow>, ReadError> {
+        self.catalog(move |catalog| catalog.operations(service.as_deref())).await
+    }
+
+    async fn attributes(&self) -> Result<Vec<AttributeRow>, ReadError> {
+        self.catalog(Catalog::attributes).await
+    }
+
+    async fn attribute_values(
+        &self,
+        level: Option<Level>,
+        key: String,
+        limit: usize,
+    ) -> Result<ValueList, ReadError> {
+        self.catalog(move |catalog| catalog.attribute_values(level, &key, limit)).await
+    }
+
+    fn status(&self) -> StoreStatus {
+        let state = self.shared.state.lock();
+        StoreStatus {
+            span_count: state.span_count(),
+            head_span_count: state.head_span_count(),
+            block_count: state.blocks().len() as u64,
+            damaged_block_count: state.damaged_blocks,
+            disk_bytes: state.block_bytes() + folder_bytes(&self.shared.log_dir()),
+            disk_limit_bytes: self.shared.disk_limit_bytes,
+            retention: self.shared.options.retention,
+        }
+    }
+
+    fn health(&self) -> Health {
+        Health { problems: self.shared.workers.problems() }
+    }
+}

@@ -1,0 +1,271 @@
+//! Opening a data folder: lock, format, blocks, log, threads.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use model::SpanBatch;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use super::state::State;
+use super::workers::Workers;
+use super::writer::{SyncSlot, Writer, sync_loop};
+use super::{Engine, Options, Shared, SyncPolicy, compactor, sealer};
+use crate::block::{Block, BlockMeta, Cache, FORMAT_VERSION, META_FILE};
+use crate::files::folder_bytes;
+use crate::log::{self, Segment};
+
+/// Why a data folder was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error(
+        "{path} is in use by another Spanfall; stop it, or choose another folder with --data-dir"
+    )]
+    InUse {
+        /// The data folder.
+        path: PathBuf,
+    },
+    /// Made by another version.
+    #[error(
+        "{path} cannot be read: {reason}; use the version of Spanfall that wrote it, or another --data-dir"
+    )]
+    Format {
+        /// The folder at fault.
+        path: PathBuf,
+        /// What is different.
+        reason: String,
+    },
+    /// The system refused.
+    #[error(
+        "{path} cannot be used: {error}; check its permissions, or choose another folder with --data-dir"
+    )]
+    Io {
+        /// The file or folder at fault.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+/// What the file that marks a data folder says.
+fn format_line() -> String {
+    format!("spanfall data, format {FORMAT_VERSION}\n")
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError + '_ {
+    move |error| OpenError::Io { path: path.to_owned(), error }
+}
+
+pub(crate) fn open(options: Options, progress: &dyn Fn(u64, u64)) -> Result<Engine, OpenError> {
+    let data_dir = options.data_dir.clone();
+    std::fs::create_dir_all(&data_dir).map_err(at(&data_dir))?;
+    let lock = lock(&data_dir)?;
+    check_format(&data_dir)?;
+    for folder in ["log", "blocks", "tmp"] {
+        let path = data_dir.join(folder);
+        if folder == "tmp" && path.exists() {
+            std::fs::remove_dir_all(&path).map_err(at(&path))?;
+        }
+        std::fs::create_dir_all(&path).map_err(at(&path))?;
+    }
+    let used = folder_bytes(&data_dir);
+    let cache = Arc::new(Cache::new(options.cache_bytes));
+    let mut shared = Shared {
+        options,
+        state: Mutex::new(State::default()),
+        changed: parking_lot::Condvar::new(),
+        workers: Workers::default(),
+        cache,
+        stopping: AtomicBool::new(false),
+        disk_limit_bytes: 0,
+    };
+    // What we hold already counts as ours to use.
+    let free = super::writer::free_bytes(&shared);
+    shared.disk_limit_bytes = shared
+        .options
+        .retention_bytes
+        .unwrap_or_else(|| (free / 5).saturating_mul(4).saturating_add(used));
+    let shared = Arc::new(shared);
+
+    let through = load_blocks(&shared)?;
+    sealer::remove_log(&shared, through);
+
+    let (commands, receiver) = std::sync::mpsc::channel();
+    let queue = Arc::new(Semaphore::new(shared.options.queue_bytes_max / 1024));
+    let mut threads = vec![spawn(&shared, "sealer", {
+        let shared = shared.clone();
+        move || sealer::run(&shared)
+    })];
+    let segment = match recover_log(&shared, through, progress) {
+        Ok(segment) => segment,
+        Err(error) => {
+            shared.stopping.store(true, std::sync::atomic::Ordering::Relaxed);
+            shared.changed.notify_all();
+            return Err(error);
+        }
+    };
+    threads.push(spawn(&shared, "compactor", {
+        let shared = shared.clone();
+        move || compactor::run(&shared)
+    }));
+    let slot = Arc::new(SyncSlot::default());
+    if let SyncPolicy::Interval(interval) = shared.options.sync {
+        let (shared_too, slot) = (shared.clone(), slot.clone());
+        threads.push(spawn(&shared, "log syncer", move || sync_loop(&shared_too, &slot, interval)));
+    }
+    let writer = Writer::new(shared.clone(), receiver, segment, slot);
+    threads.push(spawn(&shared, "log writer", move || writer.run()));
+    Ok(Engine { shared, commands, queue, threads: Mutex::new(threads), _lock: lock })
+}
+
+fn spawn(
+    shared: &Arc<Shared>,
+    name: &'static str,
+    life: impl FnOnce() + Send + 'static,
+) -> std::thread::JoinHandle<()> {
+    let shared = shared.clone();
+    std::thread::spawn(move || shared.workers.live(name, || shared.stopping(), life))
+}
+
+fn lock(data_dir: &Path) -> Result<File, OpenError> {
+    let path = data_dir.join("LOCK");
+    let file =
+        File::options().create(true).truncate(false).write(true).open(&path).map_err(at(&path))?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse { path: data_dir.to_owned() }),
+        Err(error) => Err(OpenError::Io { path, error: error.into() }),
+    }
+}
+
+fn check_format(data_dir: &Path) -> Result<(), OpenError> {
+    let path = data_dir.join("FORMAT");
+    match std::fs::read_to_string(&path) {
+        Ok(line) if line == format_line() => Ok(()),
+        Ok(line) => Err(OpenError::Format {
+            path: data_dir.to_owned(),
+            reason: format!(
+                "it holds {:?}, this program reads {:?}",
+                line.trim(),
+                format_line().trim()
+            ),
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            std::fs::write(&path, format_line()).map_err(at(&path))
+        }
+        Err(error) => Err(OpenError::Io { path, error }),
+    }
+}
+
+/// Opens the blocks; returns the last log segment whose spans are in them.
+fn load_blocks(shared: &Arc<Shared>) -> Result<u64, OpenError> {
+    let mut metas: Vec<(PathBuf, BlockMeta)> = Vec::new();
+    let blocks_dir = shared.blocks_dir();
+    for day in entries(&blocks_dir)? {
+        for folder in entries(&day)? {
+            match BlockMeta::read(&folder) {
+                Ok(meta) => metas.push((folder, meta)),
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    return Err(OpenError::Format { path: folder, reason: error.to_string() });
+                }
+                Err(error) => set_aside(shared, &folder, &format!("{META_FILE}: {error}")),
+            }
+        }
+    }
+    let through = metas.iter().map(|(_, meta)| meta.log_through).max().unwrap_or(0);
+    let replaced: HashSet<String> =
+        metas.iter().flat_map(|(_, meta)| meta.replaces.iter().cloned()).collect();
+    for (folder, meta) in metas {
+        if replaced.contains(&meta.id) {
+            // The process ended between writing the merged block and deleting this one.
+            std::fs::remove_dir_all(&folder).map_err(at(&folder))?;
+            continue;
+        }
+        match Block::open(&folder, meta, shared.cache.clone()) {
+            Ok(block) => shared.state.lock().add_block(Arc::new(block)),
+            Err(damaged) => set_aside(shared, &folder, &damaged.reason),
+        }
+    }
+    Ok(through)
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, OpenError> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(at(folder))? {
+        let path = entry.map_err(at(folder))?.path();
+        if path.is_dir() {
+            all.push(path);
+        }
+    }
+    all.sort();
+    Ok(all)
+}
+
+fn set_aside(shared: &Shared, folder: &Path, reason: &str) {
+    let target = shared.damaged_dir().join(folder.file_name().unwrap_or_default());
+    let moved = std::fs::create_dir_all(shared.damaged_dir())
+        .and_then(|()| std::fs::rename(folder, &target));
+    tracing::error!(
+        block = %folder.display(),
+        reason,
+        moved = moved.is_ok(),
+        "damaged block set aside in {}",
+        target.display()
+    );
+    shared.state.lock().damaged_blocks += 1;
+}
+
+/// Puts the spans of the log into the head and starts the next segment.
+fn recover_log(
+    shared: &Arc<Shared>,
+    through: u64,
+    progress: &dyn Fn(u64, u64),
+) -> Result<Segment, OpenError> {
+    let log_dir = shared.log_dir();
+    let segments = log::segments(&log_dir).map_err(at(&log_dir))?;
+    let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let total: u64 = segments.iter().map(|(_, path)| size(path)).sum();
+    let mut read = 0;
+    let mut last = through;
+    for (number, path) in segments {
+        // A segment is a head of its own: two may be left, of one that was being sealed and of
+        // the one that filled meanwhile.
+        wait_and_seal_if_full(shared, last);
+        let records = |received, payload| match SpanBatch::decode(payload) {
+            Ok(batch) => {
+                shared.state.lock().append(&batch, received, shared.options.chunk_rows);
+            }
+            Err(error) => tracing::error!(%error, "a log record is no OTLP request"),
+        };
+        read += size(&path);
+        let scan = log::recover(&path, &shared.damaged_dir(), records).map_err(at(&path))?;
+        if let Some(damage) = scan.damage {
+            tracing::warn!(
+                path = %path.display(),
+                "{damage}; the log was cut there, the rest is kept in {}",
+                shared.damaged_dir().display()
+            );
+        }
+        last = last.max(number);
+        progress(read, total);
+    }
+    Segment::create(&log_dir, last + 1).map_err(at(&log_dir))
+}
+
+fn wait_and_seal_if_full(shared: &Shared, through: u64) {
+    let mut state = shared.state.lock();
+    if state.head().spans < shared.options.head_spans_max / 2 {
+        return;
+    }
+    while state.sealing.is_some() && !shared.stopping() {
+        shared.changed.wait(&mut state);
+    }
+    state.begin_sealing(through);
+    drop(state);
+    shared.changed.notify_all();
+}

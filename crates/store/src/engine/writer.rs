@@ -1,0 +1,244 @@
+//! The writer: the only thread that writes the log and adds to the head, so that both have one
+//! order.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use model::SpanBatch;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::{Shared, SyncPolicy};
+use crate::log::Segment;
+use crate::types::AppendError;
+
+/// The most requests that are written to the log at once.
+const GROUP_MAX: usize = 64;
+
+/// How often the head's age and the disk's free space are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// What the writer is asked.
+pub(crate) enum Command {
+    Append {
+        batch: SpanBatch,
+        reply: oneshot::Sender<Result<(), AppendError>>,
+        /// Room in the queue, given back when the command is done with.
+        _permit: OwnedSemaphorePermit,
+    },
+    /// Hand the head to the sealer now.
+    Seal {
+        reply: Sender<()>,
+    },
+    Stop,
+}
+
+struct Request {
+    batch: SpanBatch,
+    reply: oneshot::Sender<Result<(), AppendError>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    commands: Receiver<Command>,
+    segment: Segment,
+    /// The syncer's handle to the open segment, and whether it has something to do.
+    sync: Arc<SyncSlot>,
+    looked: Instant,
+    disk_free: u64,
+}
+
+/// What the syncer makes durable next.
+#[derive(Default)]
+pub(crate) struct SyncSlot {
+    pub(crate) file: parking_lot::Mutex<Option<std::fs::File>>,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        commands: Receiver<Command>,
+        segment: Segment,
+        sync: Arc<SyncSlot>,
+    ) -> Self {
+        let disk_free = free_bytes(&shared);
+        Self { shared, commands, segment, sync, looked: Instant::now(), disk_free }
+    }
+
+    pub(crate) fn run(mut self) {
+        loop {
+            let mut stop = false;
+            let mut group: Vec<Request> = Vec::new();
+            let mut seals: Vec<Sender<()>> = Vec::new();
+            let mut next = match self.commands.recv_timeout(LOOK_INTERVAL) {
+                Ok(command) => Some(command),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => Some(Command::Stop),
+            };
+            while let Some(command) = next.take() {
+                match command {
+                    Command::Append { batch, reply, _permit } => {
+                        group.push(Request { batch, reply, _permit });
+                    }
+                    Command::Seal { reply } => seals.push(reply),
+                    Command::Stop => stop = true,
+                }
+                if group.len() < GROUP_MAX && !stop {
+                    next = self.commands.try_recv().ok();
+                }
+            }
+            if !group.is_empty() {
+                self.append(group);
+            }
+            if self.looked.elapsed() >= LOOK_INTERVAL {
+                self.looked = Instant::now();
+                self.disk_free = free_bytes(&self.shared);
+            }
+            if !seals.is_empty() || self.head_is_full() {
+                self.seal();
+            }
+            for reply in seals {
+                // Whoever asked may have gone.
+                let _ = reply.send(());
+            }
+            if stop {
+                if let Err(error) = self.segment.sync() {
+                    tracing::error!(%error, "the log could not be made durable at the end");
+                }
+                return;
+            }
+        }
+    }
+
+    fn append(&mut self, group: Vec<Request>) {
+        let received = self.shared.now();
+        let records: Vec<(u64, Bytes)> =
+            group.iter().map(|request| (received, request.batch.bytes().clone())).collect();
+        if let Err(error) = self.log(&records) {
+            self.shared.workers.set_problem("log", error.to_string());
+            // A client that gave up waiting needs no answer.
+            group.into_iter().for_each(|request| drop(request.reply.send(Err(error.clone()))));
+            return;
+        }
+        self.shared.workers.clear_problem("log");
+        {
+            let mut state = self.shared.state.lock();
+            for request in &group {
+                state.append(&request.batch, received, self.shared.options.chunk_rows);
+            }
+        }
+        group.into_iter().for_each(|request| drop(request.reply.send(Ok(()))));
+    }
+
+    fn log(&mut self, records: &[(u64, Bytes)]) -> Result<(), AppendError> {
+        let bytes: u64 = records.iter().map(|(_, payload)| payload.len() as u64).sum();
+        let needed = self.shared.options.disk_reserve_bytes.saturating_add(bytes);
+        if self.disk_free < needed {
+            self.disk_free = free_bytes(&self.shared);
+        }
+        if self.disk_free < needed {
+            return Err(AppendError::DiskFull {
+                path: self.shared.options.data_dir.display().to_string(),
+                reason: format!(
+                    "{} MiB are free, {} MiB are kept for sealing",
+                    self.disk_free >> 20,
+                    self.shared.options.disk_reserve_bytes >> 20
+                ),
+            });
+        }
+        self.disk_free -= bytes;
+        self.segment.append(records).map_err(|error| self.refusal(&error))?;
+        match self.shared.options.sync {
+            SyncPolicy::Always => self.segment.sync().map_err(|error| self.refusal(&error)),
+            SyncPolicy::Interval(_) => {
+                let mut file = self.sync.file.lock();
+                if file.is_none() {
+                    *file = Some(self.segment.handle().map_err(|error| self.refusal(&error))?);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn refusal(&self, error: &io::Error) -> AppendError {
+        let reason = error.to_string();
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        if full.contains(&error.kind()) {
+            let path = self.shared.options.data_dir.display().to_string();
+            return AppendError::DiskFull { path, reason };
+        }
+        AppendError::Log { path: self.shared.log_dir().display().to_string(), reason }
+    }
+
+    fn head_is_full(&self) -> bool {
+        let state = self.shared.state.lock();
+        let (head, options) = (state.head(), &self.shared.options);
+        let age = self.shared.now().saturating_sub(head.received_min);
+        head.spans > 0
+            && (head.spans >= options.head_spans_max
+                || head.bytes >= options.head_bytes_max
+                || u128::from(age) >= options.head_age_max.as_nanos())
+    }
+
+    /// Hands the head to the sealer. Waits for the head before it, which holds back whoever sends.
+    fn seal(&mut self) {
+        let mut state = self.shared.state.lock();
+        while state.sealing.is_some() {
+            if self.shared.stopping() {
+                return;
+            }
+            self.shared.changed.wait_for(&mut state, LOOK_INTERVAL);
+        }
+        if state.head().spans == 0 {
+            return;
+        }
+        let number = self.segment.number();
+        // The spans of a head never share a segment with those of the next.
+        match Segment::create(&self.shared.log_dir(), number + 1) {
+            Ok(segment) => {
+                if let Err(error) = self.segment.sync() {
+                    tracing::warn!(%error, "a finished log segment could not be made durable");
+                }
+                *self.sync.file.lock() = None;
+                self.segment = segment;
+                state.begin_sealing(number);
+                drop(state);
+                self.shared.changed.notify_all();
+            }
+            Err(error) => {
+                self.shared.workers.set_problem("log", self.refusal(&error).to_string());
+            }
+        }
+    }
+}
+
+/// Free bytes for us on the disk of the data folder; all of them when it does not tell.
+pub(crate) fn free_bytes(shared: &Shared) -> u64 {
+    rustix::fs::statvfs(&shared.options.data_dir)
+        .map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+/// Makes the log durable as often as the policy says.
+pub(crate) fn sync_loop(shared: &Shared, slot: &SyncSlot, interval: Duration) {
+    while !shared.stopping() {
+        {
+            let mut state = shared.state.lock();
+            // Wakes early only to stop.
+            shared.changed.wait_for(&mut state, interval);
+        }
+        let file = slot.file.lock().take();
+        let Some(file) = file else { continue };
+        match file.sync_data() {
+            Ok(()) => shared.workers.clear_problem("sync"),
+            Err(error) => {
+                *slot.file.lock() = Some(file);
+                let path = shared.log_dir();
+                let problem = format!("the log in {} is not durable: {error}", path.display());
+                shared.workers.set_problem("sync", problem);
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Where spans rest: the trait [`Store`] and the embedded engine behind it.
+//!
+//! The engine owns the write-ahead log, the in-memory head, sealed Parquet blocks, compaction and
+//! retention. Nothing outside this crate knows Arrow or Parquet; nothing in it knows HTTP or YAML.
+//! Spans come in and go out as [`model::SpanBatch`], which is OTLP.
+
+mod block;
+mod builder;
+mod catalog;
+mod columns;
+mod engine;
+mod files;
+mod gather;
+mod log;
+mod memory;
+mod merge;
+mod piece;
+mod scan;
+mod scopes;
+mod search;
+mod summary;
+mod trace;
+mod types;
+
+use async_trait::async_trait;
+use model::{SpanBatch, TraceId};
+
+pub use engine::{Engine, OpenError, Options, SyncPolicy};
+pub use log::{LogScan, scan_segment};
+pub use types::*;
+
+/// What the rest of Spanfall needs of a place for spans.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Stores a request's spans. On `Ok` they survive as the store promises and are found by
+    /// every read from then on.
+    async fn append(&self, batch: SpanBatch) -> Result<(), AppendError>;
+
+    /// All spans of a trace.
+    async fn trace(&self, id: TraceId) -> Result<TraceRead, ReadError>;
+
+    /// Traces of which a span meets a filter, newest first.
+    async fn search(&self, request: SearchRequest) -> Result<SearchPage, ReadError>;
+
+    /// Spans that meet a filter, counted over time.
+    async fn series(&self, request: SeriesRequest) -> Result<SeriesSet, ReadError>;
+
+    /// The summaries of traces, for those that exist, in the order asked.
+    async fn summaries(&self, ids: Vec<TraceId>) -> Result<Vec<TraceSummary>, ReadError>;
+
+    /// Services by name.
+    async fn services(&self) -> Result<Vec<ServiceRow>, ReadError>;
+
+    /// Operations of a service, or of all, by service, name and kind.
+    async fn operations(&self, service: Option<String>) -> Result<Vec<OperationRow>, ReadError>;
+
+    /// Attribute names by level and name.
+    async fn attributes(&self) -> Result<Vec<AttributeRow>, ReadError>;
+
+    /// The frequent values of an attribute, at a level or at all.
+    async fn attribute_values(
+        &self,
+        level: Option<Level>,
+        key: String,
+        limit: usize,
+    ) -> Result<ValueList, ReadError>;
+
+    /// How much is stored.
+    fn status(&self) -> StoreStatus;
+
+    /// Whether every worker lives and the log can be written.
+    fn health(&self) -> Health;
+}

@@ -1,0 +1,125 @@
+//! A piece in memory: a frozen chunk of the head.
+
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use arrow_array::ArrayRef;
+use model::TraceId;
+
+use crate::catalog::Catalog;
+use crate::columns::Table;
+use crate::piece::{Damaged, Piece, StartRanges, TableBatch, TableStream};
+use crate::scopes::ScopeRow;
+use crate::summary::TraceTable;
+
+/// Columns in memory.
+#[derive(Debug)]
+pub(crate) struct MemoryPiece {
+    id: String,
+    /// In the order of [`Table::ALL`].
+    tables: [TableBatch; 6],
+    traces: Arc<TraceTable>,
+    scopes: Arc<Vec<Arc<ScopeRow>>>,
+    /// Counted when first asked for.
+    catalog: OnceLock<Arc<Catalog>>,
+    start_ranges: StartRanges,
+}
+
+impl MemoryPiece {
+    /// `tables` are in the order of [`Table::ALL`].
+    pub(crate) fn new(
+        id: String,
+        tables: [TableBatch; 6],
+        traces: TraceTable,
+        scopes: Vec<Arc<ScopeRow>>,
+        start_ranges: StartRanges,
+    ) -> Self {
+        Self {
+            id,
+            tables,
+            traces: Arc::new(traces),
+            scopes: Arc::new(scopes),
+            catalog: OnceLock::new(),
+            start_ranges,
+        }
+    }
+
+    fn table(&self, table: Table) -> &TableBatch {
+        &self.tables[table as usize]
+    }
+}
+
+impl Piece for MemoryPiece {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn start_ranges(&self) -> StartRanges {
+        self.start_ranges
+    }
+
+    fn may_hold(&self, trace: TraceId) -> bool {
+        self.traces.find(trace).is_some()
+    }
+
+    fn row_count(&self, table: Table) -> usize {
+        self.table(table).rows
+    }
+
+    fn columns(&self, table: Table) -> Vec<String> {
+        self.table(table).columns.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    fn has_column(&self, table: Table, column: &str) -> bool {
+        self.table(table).column(column).is_some()
+    }
+
+    fn groups(&self, table: Table) -> Vec<Range<usize>> {
+        let rows = self.row_count(table);
+        if rows == 0 { Vec::new() } else { std::iter::once(0..rows).collect() }
+    }
+
+    fn may_contain(&self, _: Table, _: usize, _: &str, _: &str) -> bool {
+        true
+    }
+
+    fn read(
+        &self,
+        table: Table,
+        rows: Range<usize>,
+        columns: &[&str],
+    ) -> Result<Vec<Option<ArrayRef>>, Damaged> {
+        let table = self.table(table);
+        Ok(columns
+            .iter()
+            .map(|column| table.column(column).map(|array| array.slice(rows.start, rows.len())))
+            .collect())
+    }
+
+    fn stream(&self, table: Table) -> Result<Box<dyn TableStream>, Damaged> {
+        let table = self.table(table);
+        Ok(Box::new(Whole((table.rows > 0).then(|| table.clone()))))
+    }
+
+    fn traces(&self) -> Result<Arc<TraceTable>, Damaged> {
+        Ok(self.traces.clone())
+    }
+
+    fn scopes(&self) -> Result<Arc<Vec<Arc<ScopeRow>>>, Damaged> {
+        Ok(self.scopes.clone())
+    }
+
+    fn catalog(&self) -> Result<Arc<Catalog>, Damaged> {
+        let count = || Arc::new(Catalog::of_tables(&self.tables, &self.scopes));
+        Ok(self.catalog.get_or_init(count).clone())
+    }
+}
+
+/// A table in one batch.
+struct Whole(Option<TableBatch>);
+
+impl TableStream for Whole {
+    fn next(&mut self) -> Result<Option<TableBatch>, Damaged> {
+        Ok(self.0.take())
+    }
+}

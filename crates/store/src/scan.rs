@@ -1,0 +1,405 @@
+//! Which spans of a piece meet a filter, a row group at a time and a column at a time.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int32Type, Int64Type};
+use arrow_array::{Array, ArrayRef};
+use model::{Attribute, SpanBatch, Value};
+
+use crate::columns::{Table, attribute_column, name};
+use crate::piece::{Damaged, Piece};
+use crate::scopes::ScopeRow;
+use crate::summary::TraceTable;
+use crate::types::{AttributeCondition, Level, SpanFilter, ValueType};
+
+/// A value as text, and as what it spells.
+struct Wanted<'a> {
+    text: &'a str,
+    int: Option<i64>,
+    double: Option<f64>,
+    truth: Option<bool>,
+}
+
+impl<'a> Wanted<'a> {
+    fn of(text: &'a str) -> Self {
+        Self { text, int: text.parse().ok(), double: text.parse().ok(), truth: text.parse().ok() }
+    }
+
+    /// Value types that could be equal to it.
+    fn types(&self) -> impl Iterator<Item = ValueType> {
+        [
+            Some(ValueType::String),
+            self.int.map(|_| ValueType::Int),
+            self.double.map(|_| ValueType::Double),
+            self.truth.map(|_| ValueType::Bool),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    fn equals(&self, batch: &SpanBatch, attribute: &Attribute) -> bool {
+        match attribute.value {
+            Value::String(text) => batch.bytes_of(text) == self.text.as_bytes(),
+            Value::Int(value) => self.int == Some(value),
+            Value::Double(value) => self.double == Some(value),
+            Value::Bool(value) => self.truth == Some(value),
+            Value::Empty | Value::Bytes(_) | Value::Array(_) | Value::KeyValueList(_) => false,
+        }
+    }
+
+    /// Calls `hit` with every row of the array that is equal.
+    fn rows(&self, value_type: ValueType, array: &ArrayRef, mut hit: impl FnMut(usize)) {
+        match value_type {
+            ValueType::String => rows_of_text(array, self.text, hit),
+            ValueType::Int => {
+                let Some(wanted) = self.int else { return };
+                let array = array.as_primitive::<Int64Type>();
+                for (row, &value) in array.values().iter().enumerate() {
+                    if value == wanted && array.is_valid(row) {
+                        hit(row);
+                    }
+                }
+            }
+            ValueType::Double => {
+                let Some(wanted) = self.double else { return };
+                let array = array.as_primitive::<Float64Type>();
+                for (row, &value) in array.values().iter().enumerate() {
+                    if value == wanted && array.is_valid(row) {
+                        hit(row);
+                    }
+                }
+            }
+            ValueType::Bool => {
+                let Some(wanted) = self.truth else { return };
+                for (row, value) in array.as_boolean().iter().enumerate() {
+                    if value == Some(wanted) {
+                        hit(row);
+                    }
+                }
+            }
+            ValueType::Bytes | ValueType::Any => {}
+        }
+    }
+}
+
+/// Calls `hit` with every row whose text is this one.
+fn rows_of_text(array: &ArrayRef, text: &str, mut hit: impl FnMut(usize)) {
+    let array = array.as_dictionary::<Int32Type>();
+    let texts = array.values().as_string::<i32>();
+    let keys = array.keys();
+    // Usually one code; several where dictionaries were put one behind the other.
+    let codes: Vec<i32> =
+        (0..texts.len()).filter(|&at| texts.value(at) == text).map(|at| at as i32).collect();
+    if codes.is_empty() {
+        return;
+    }
+    for (row, key) in keys.values().iter().enumerate() {
+        if codes.contains(key) && keys.is_valid(row) {
+            hit(row);
+        }
+    }
+}
+
+/// An attribute condition in the light of one piece.
+struct Prepared<'a> {
+    wanted: Wanted<'a>,
+    /// Whether the condition holds for all spans of a scope.
+    scopes: Vec<bool>,
+    /// Columns of the spans table to look into.
+    columns: Vec<(String, ValueType)>,
+    /// Spans for which it holds by an event, a link or an attribute without a column; ascending.
+    rows: Vec<u32>,
+}
+
+/// A filter in the light of one piece.
+pub(crate) struct Scan<'a> {
+    piece: &'a dyn Piece,
+    filter: &'a SpanFilter,
+    traces: Arc<TraceTable>,
+    scopes: Arc<Vec<Arc<ScopeRow>>>,
+    /// Whether the service fits, by scope.
+    services: Vec<bool>,
+    conditions: Vec<Prepared<'a>>,
+    /// Starts must be compared row by row.
+    compare_starts: bool,
+}
+
+impl<'a> Scan<'a> {
+    /// `None` when no span of the piece can match.
+    pub(crate) fn new(
+        piece: &'a dyn Piece,
+        filter: &'a SpanFilter,
+    ) -> Result<Option<Self>, Damaged> {
+        let (first, last) = start_bounds(filter);
+        if !piece.start_ranges().overlap(first, last) {
+            return Ok(None);
+        }
+        let scopes = piece.scopes()?;
+        let services: Vec<bool> = scopes
+            .iter()
+            .map(|row| filter.service.as_ref().is_none_or(|service| service == row.service()))
+            .collect();
+        if !services.contains(&true) {
+            return Ok(None);
+        }
+        let mut conditions = Vec::new();
+        for condition in &filter.attributes {
+            match prepare(piece, &scopes, condition)? {
+                Some(prepared) => conditions.push(prepared),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(Self {
+            piece,
+            filter,
+            traces: piece.traces()?,
+            scopes,
+            services,
+            conditions,
+            compare_starts: !piece.start_ranges().inside(first, last),
+        }))
+    }
+
+    pub(crate) fn scopes(&self) -> &Arc<Vec<Arc<ScopeRow>>> {
+        &self.scopes
+    }
+
+    /// The row groups, by number and rows.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
+        self.piece.groups(Table::Spans).into_iter().enumerate()
+    }
+
+    /// The rows of a group that match, ascending, as rows of the piece.
+    pub(crate) fn rows(&self, group: usize, rows: Range<usize>) -> Result<Vec<u32>, Damaged> {
+        if !self.group_may_match(group) {
+            return Ok(Vec::new());
+        }
+        let mut mask = Mask { bits: vec![true; rows.len()], left: rows.len() };
+        let needs_scope = self.services.contains(&false)
+            || self.conditions.iter().any(|condition| condition.scopes.contains(&true));
+        let read = |column: &str| -> Result<Option<ArrayRef>, Damaged> {
+            Ok(self.piece.read(Table::Spans, rows.clone(), &[column])?.pop().flatten())
+        };
+        let scope = if needs_scope { read(name::SCOPE)? } else { None };
+        if let (Some(scope), true) = (&scope, self.services.contains(&false)) {
+            let scope = scope.as_primitive::<Int32Type>().values();
+            mask.keep(|row| self.services[scope[row] as usize]);
+        }
+        if let Some(status) = self.filter.status {
+            let column = if mask.left > 0 { read(name::STATUS)? } else { None };
+            if let Some(column) = column {
+                let column = column.as_primitive::<Int32Type>().values();
+                mask.keep(|row| column[row] == status);
+            }
+        }
+        if let Some(operation) = &self.filter.operation {
+            let column = if mask.left > 0 { read(name::NAME)? } else { None };
+            if let Some(column) = column {
+                let mut hits = vec![false; rows.len()];
+                rows_of_text(&column, operation, |row| hits[row] = true);
+                mask.keep(|row| hits[row]);
+            }
+        }
+        for condition in &self.conditions {
+            if mask.left == 0 {
+                break;
+            }
+            let mut hits = vec![false; rows.len()];
+            for (column, value_type) in &condition.columns {
+                if let Some(array) = read(column)? {
+                    condition.wanted.rows(*value_type, &array, |row| hits[row] = true);
+                }
+            }
+            let from = condition.rows.partition_point(|&row| (row as usize) < rows.start);
+            for &row in condition.rows[from..].iter().take_while(|&&row| (row as usize) < rows.end)
+            {
+                hits[row as usize - rows.start] = true;
+            }
+            match &scope {
+                Some(scope) if condition.scopes.contains(&true) => {
+                    let scope = scope.as_primitive::<Int32Type>().values();
+                    mask.keep(|row| hits[row] || condition.scopes[scope[row] as usize]);
+                }
+                _ => mask.keep(|row| hits[row]),
+            }
+        }
+        let (shortest, longest) = (self.filter.duration_min_nano, self.filter.duration_max_nano);
+        if shortest.is_some() || longest.is_some() {
+            let column = if mask.left > 0 { read(name::DURATION)? } else { None };
+            if let Some(column) = column {
+                let column = column.as_primitive::<Int64Type>().values();
+                let range = shortest.unwrap_or(0)..=longest.unwrap_or(u64::MAX);
+                mask.keep(|row| range.contains(&duration(column[row])));
+            }
+        }
+        let mut matched: Vec<u32> = mask
+            .bits
+            .iter()
+            .enumerate()
+            .filter(|(_, bit)| **bit)
+            .map(|(row, _)| (rows.start + row) as u32)
+            .collect();
+        if self.compare_starts && !matched.is_empty() {
+            let (first, last) = start_bounds(self.filter);
+            if let Some(starts) = read(name::START)? {
+                let starts = starts.as_primitive::<Int64Type>().values();
+                matched.retain(|&row| {
+                    let start = self.start(row, starts[row as usize - rows.start]);
+                    (first..=last).contains(&start)
+                });
+            }
+        }
+        Ok(matched)
+    }
+
+    /// A span's start from its row and what its column says.
+    pub(crate) fn start(&self, row: u32, offset: i64) -> u64 {
+        self.traces.start[self.traces.trace_of_row(row)].wrapping_add(offset as u64)
+    }
+
+    fn group_may_match(&self, group: usize) -> bool {
+        let contains =
+            |column: &str, text: &str| self.piece.may_contain(Table::Spans, group, column, text);
+        if self.filter.operation.as_ref().is_some_and(|name| !contains(name::NAME, name)) {
+            return false;
+        }
+        self.conditions.iter().all(|condition| {
+            condition.scopes.contains(&true)
+                || !condition.rows.is_empty()
+                || condition.columns.iter().any(|(column, value_type)| {
+                    *value_type != ValueType::String || contains(column, condition.wanted.text)
+                })
+        })
+    }
+}
+
+struct Mask {
+    bits: Vec<bool>,
+    left: usize,
+}
+
+impl Mask {
+    fn keep(&mut self, fits: impl Fn(usize) -> bool) {
+        let mut left = 0;
+        for (row, bit) in self.bits.iter_mut().enumerate() {
+            *bit = *bit && fits(row);
+            left += usize::from(*bit);
+        }
+        self.left = left;
+    }
+}
+
+/// A duration as searches see it: an end before the start counts as 0.
+pub(crate) fn duration(nanos: i64) -> u64 {
+    nanos.max(0) as u64
+}
+
+/// The first and the last start that a filter allows.
+pub(crate) fn start_bounds(filter: &SpanFilter) -> (u64, u64) {
+    let first = filter.start_min_unix_nano.unwrap_or(0);
+    match filter.start_max_unix_nano {
+        None => (first, u64::MAX),
+        Some(0) => (1, 0),
+        Some(end) => (first, end - 1),
+    }
+}
+
+/// `None` when the condition can hold for no span of the piece.
+fn prepare<'a>(
+    piece: &dyn Piece,
+    scopes: &[Arc<ScopeRow>],
+    condition: &'a AttributeCondition,
+) -> Result<Option<Prepared<'a>>, Damaged> {
+    let wanted = Wanted::of(&condition.value);
+    let at = |level: Level| condition.level.is_none_or(|wanted| wanted == level);
+    let scope_fits = |row: &Arc<ScopeRow>| {
+        let batch = row.batch();
+        let has = |list: &[Attribute]| {
+            list.iter().any(|attribute| {
+                batch.bytes_of(attribute.key) == condition.key.as_bytes()
+                    && wanted.equals(batch, attribute)
+            })
+        };
+        (at(Level::Resource) && has(batch.resource_attributes(row.resource())))
+            || (at(Level::Scope) && has(batch.scope_attributes(row.scope())))
+    };
+    let scopes: Vec<bool> = scopes.iter().map(scope_fits).collect();
+    let mut columns = Vec::new();
+    let mut rows: Vec<u32> = Vec::new();
+    if at(Level::Span) {
+        for value_type in wanted.types() {
+            let column = attribute_column(value_type, &condition.key);
+            if piece.has_column(Table::Spans, &column) {
+                columns.push((column, value_type));
+            }
+        }
+        rows.extend(rest_rows(piece, Table::SpansRest, &condition.key, &wanted)?);
+    }
+    for (level, table) in [(Level::Event, Table::Events), (Level::Link, Table::Links)] {
+        if !at(level) || piece.row_count(table) == 0 {
+            continue;
+        }
+        let mut owned = rest_rows(piece, table.rest(), &condition.key, &wanted)?;
+        for value_type in wanted.types() {
+            let column = attribute_column(value_type, &condition.key);
+            if !piece.has_column(table, &column) {
+                continue;
+            }
+            for (group, range) in piece.groups(table).into_iter().enumerate() {
+                if value_type == ValueType::String
+                    && !piece.may_contain(table, group, &column, wanted.text)
+                {
+                    continue;
+                }
+                let array = piece.read(table, range.clone(), &[&column])?.pop().flatten();
+                if let Some(array) = array {
+                    wanted.rows(value_type, &array, |row| owned.push((range.start + row) as u32));
+                }
+            }
+        }
+        if !owned.is_empty() {
+            let owners = piece.owners(table)?;
+            rows.extend(owned.iter().filter_map(|&row| owners.get(row as usize)));
+        }
+    }
+    rows.sort_unstable();
+    rows.dedup();
+    let possible = scopes.contains(&true) || !columns.is_empty() || !rows.is_empty();
+    Ok(possible.then_some(Prepared { wanted, scopes, columns, rows }))
+}
+
+/// The owners in a rest table for which an attribute has a value.
+fn rest_rows(
+    piece: &dyn Piece,
+    table: Table,
+    key: &str,
+    wanted: &Wanted<'_>,
+) -> Result<Vec<u32>, Damaged> {
+    let mut found = Vec::new();
+    for (group, range) in piece.groups(table).into_iter().enumerate() {
+        if !piece.may_contain(table, group, name::KEY, key) {
+            continue;
+        }
+        let keys = piece.read(table, range.clone(), &[name::KEY])?.pop().flatten();
+        let Some(keys) = keys else { continue };
+        let mut has_key = vec![false; range.len()];
+        rows_of_text(&keys, key, |row| has_key[row] = true);
+        if !has_key.contains(&true) {
+            continue;
+        }
+        let owners = piece.owners(table)?;
+        for value_type in wanted.types() {
+            let values = piece.read(table, range.clone(), &[value_type.name()])?.pop().flatten();
+            if let Some(values) = values {
+                wanted.rows(value_type, &values, |row| {
+                    if has_key[row] {
+                        found.extend(owners.get(range.start + row));
+                    }
+                });
+            }
+        }
+    }
+    Ok(found)
+}

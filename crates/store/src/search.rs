@@ -1,0 +1,270 @@
+//! Searches over all pieces: traces newest first, and spans over time.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int32Type, Int64Type};
+use model::{TraceId, status_code};
+
+use crate::columns::{Table, name};
+use crate::piece::{Damaged, Piece};
+use crate::scan::{Scan, duration, start_bounds};
+use crate::summary::join;
+use crate::trace;
+use crate::types::{
+    Position, SearchPage, SearchRequest, Series, SeriesBy, SeriesRequest, SeriesSet, SpanFilter,
+    TraceSummary,
+};
+
+/// The pieces of the store at one moment, and those that turned out to be damaged.
+pub(crate) struct View {
+    pub(crate) pieces: Vec<Arc<dyn Piece>>,
+    pub(crate) damaged: Vec<Damaged>,
+}
+
+impl View {
+    /// The answer about a piece, or nothing and a note when it is damaged.
+    pub(crate) fn note<T>(&mut self, answer: Result<T, Damaged>) -> Option<T> {
+        match answer {
+            Ok(answer) => Some(answer),
+            Err(damaged) => {
+                self.pieces.retain(|piece| piece.id() != damaged.block);
+                self.damaged.push(damaged);
+                None
+            }
+        }
+    }
+
+    /// The parts of a trace, from every piece that has some.
+    fn parts(&mut self, id: TraceId) -> Vec<TraceSummary> {
+        let mut parts = Vec::new();
+        for piece in self.pieces.clone() {
+            if !piece.may_hold(id) {
+                continue;
+            }
+            let part = piece.traces().map(|table| table.find(id).map(|at| table.summary(at)));
+            parts.extend(self.note(part).flatten());
+        }
+        parts
+    }
+
+    /// A trace's row; `None` when no piece has it.
+    pub(crate) fn summary(&mut self, id: TraceId) -> Option<TraceSummary> {
+        let parts = self.parts(id);
+        if parts.is_empty() {
+            return None;
+        }
+        join(&parts).or_else(|| {
+            // An orphan of one part may have its parent in another: the spans' ids decide.
+            let ids = trace::ids(self, id);
+            let mut summary = join(
+                &parts
+                    .iter()
+                    .map(|part| TraceSummary { orphan_count: 0, ..part.clone() })
+                    .collect::<Vec<_>>(),
+            )?;
+            let known: HashSet<u64> = ids.iter().map(|&(span, _)| span).collect();
+            let missing = ids.iter().filter(|(span, parent)| {
+                *parent != 0 && (parent == span || !known.contains(parent))
+            });
+            summary.orphan_count = missing.count() as u64;
+            Some(summary)
+        })
+    }
+
+    /// The true start of a trace of which one piece has a part that starts at `start`.
+    fn start(&mut self, id: TraceId, part: &Arc<dyn Piece>, start: u64) -> u64 {
+        let mut earliest = start;
+        for piece in self.pieces.clone() {
+            if piece.id() == part.id() || !piece.may_hold(id) {
+                continue;
+            }
+            let other = piece.traces().map(|table| table.find(id).map(|at| table.start[at]));
+            if let Some(other) = self.note(other).flatten() {
+                earliest = match (earliest, other) {
+                    (0, other) => other,
+                    (earliest, 0) => earliest,
+                    (earliest, other) => earliest.min(other),
+                };
+            }
+        }
+        earliest
+    }
+}
+
+/// The order of results: newest start first, then by id.
+type Rank = (std::cmp::Reverse<u64>, u128);
+
+fn rank(start: u64, id: TraceId) -> Rank {
+    (std::cmp::Reverse(start), id.to_number())
+}
+
+/// Answers a search.
+pub(crate) fn search(view: &mut View, request: &SearchRequest) -> SearchPage {
+    let wanted = request.limit + 1;
+    let after =
+        request.after.map(|Position { start_unix_nano, trace_id }| rank(start_unix_nano, trace_id));
+    let mut pieces = view.pieces.clone();
+    let latest = |piece: &Arc<dyn Piece>| piece.start_ranges().latest().unwrap_or(0);
+    pieces.sort_by_key(|piece| std::cmp::Reverse(latest(piece)));
+
+    let mut best: BTreeSet<Rank> = BTreeSet::new();
+    let mut seen: HashSet<u128> = HashSet::new();
+    for piece in &pieces {
+        let last = (best.len() >= wanted).then(|| best.last().copied()).flatten();
+        if last.is_some_and(|(std::cmp::Reverse(start), _)| latest(piece) < start) {
+            break;
+        }
+        let Some(mut matched) = view.note(matching_traces(piece.as_ref(), &request.filter)) else {
+            continue;
+        };
+        matched.sort_unstable_by_key(|&(start, id)| rank(start, TraceId::from_number(id)));
+        for (start, id) in matched {
+            let last = (best.len() >= wanted).then(|| best.last().copied()).flatten();
+            // Elsewhere the trace may start earlier, never later.
+            if last.is_some_and(|last| rank(start, TraceId::from_number(id)) > last) {
+                break;
+            }
+            if !seen.insert(id) {
+                continue;
+            }
+            let id = TraceId::from_number(id);
+            let place = rank(view.start(id, piece, start), id);
+            if after.is_none_or(|after| place > after) {
+                best.insert(place);
+                if best.len() > wanted {
+                    best.pop_last();
+                }
+            }
+        }
+    }
+    let more = best.len() > request.limit;
+    let traces = best
+        .into_iter()
+        .take(request.limit)
+        .filter_map(|(_, id)| view.summary(TraceId::from_number(id)))
+        .collect();
+    SearchPage { traces, more, partial: !view.damaged.is_empty() }
+}
+
+/// The traces of a piece of which a span matches: start of the part and id.
+fn matching_traces(piece: &dyn Piece, filter: &SpanFilter) -> Result<Vec<(u64, u128)>, Damaged> {
+    let (first, last) = start_bounds(filter);
+    if !piece.start_ranges().overlap(first, last) {
+        return Ok(Vec::new());
+    }
+    let by_span = filter.operation.is_some()
+        || !filter.attributes.is_empty()
+        || filter.status.is_some()
+        || filter.duration_min_nano.is_some()
+        || filter.duration_max_nano.is_some();
+    let traces = piece.traces()?;
+    let entry = |trace: usize| (traces.start[trace], traces.ids[trace]);
+    let mut found = Vec::new();
+    let mut decided = vec![false; traces.len()];
+    if !by_span {
+        // The trace's own row decides, unless only some of its spans are in the range of time.
+        let service = filter.service.as_deref();
+        let number = service
+            .map(|service| traces.texts.iter().map(|text| text == service).collect::<Vec<bool>>());
+        for (trace, decided) in decided.iter_mut().enumerate() {
+            let has_service = number.as_ref().is_none_or(|fits| {
+                traces.services_of(trace).any(|at| fits[traces.services[at] as usize])
+            });
+            let inside = traces.start[trace] >= first && traces.end[trace] <= last;
+            let outside = traces.start[trace] > last;
+            *decided = !has_service || inside || outside;
+            if has_service && inside {
+                found.push(entry(trace));
+            }
+        }
+        if decided.iter().all(|decided| *decided) {
+            return Ok(found);
+        }
+    }
+    let Some(scan) = Scan::new(piece, filter)? else { return Ok(found) };
+    for (group, rows) in scan.groups() {
+        let first = traces.trace_of_row(rows.start as u32);
+        let last = traces.trace_of_row(rows.end.saturating_sub(1) as u32);
+        if decided[first..=last].iter().all(|decided| *decided) {
+            continue;
+        }
+        for row in scan.rows(group, rows)? {
+            let trace = traces.trace_of_row(row);
+            if !std::mem::replace(&mut decided[trace], true) {
+                found.push(entry(trace));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Counts spans over time.
+pub(crate) fn series(view: &mut View, request: &SeriesRequest) -> SeriesSet {
+    let end = request
+        .start_unix_nano
+        .saturating_add(request.step_nano.saturating_mul(request.steps as u64));
+    let filter = SpanFilter {
+        start_min_unix_nano: Some(request.start_unix_nano),
+        start_max_unix_nano: Some(end),
+        ..request.filter.clone()
+    };
+    let mut all: BTreeMap<Option<String>, Series> = BTreeMap::new();
+    for piece in view.pieces.clone() {
+        let counted = count_piece(piece.as_ref(), &filter, request, &mut all);
+        view.note(counted);
+    }
+    let mut series: Vec<Series> = all.into_values().collect();
+    series.sort_by_key(|series| std::cmp::Reverse(series.spans.iter().sum::<u64>()));
+    series.truncate(request.series_max);
+    SeriesSet { series, partial: !view.damaged.is_empty() }
+}
+
+fn count_piece(
+    piece: &dyn Piece,
+    filter: &SpanFilter,
+    request: &SeriesRequest,
+    all: &mut BTreeMap<Option<String>, Series>,
+) -> Result<(), Damaged> {
+    let Some(scan) = Scan::new(piece, filter)? else { return Ok(()) };
+    for (group, rows) in scan.groups() {
+        let matched = scan.rows(group, rows.clone())?;
+        if matched.is_empty() {
+            continue;
+        }
+        let columns = [name::START, name::DURATION, name::STATUS, name::SCOPE, name::NAME];
+        let arrays = piece.read(Table::Spans, rows.clone(), &columns)?;
+        let [Some(start), Some(length), Some(status), Some(scope), Some(names)] = &arrays[..]
+        else {
+            continue;
+        };
+        let start = start.as_primitive::<Int64Type>().values();
+        let length = length.as_primitive::<Int64Type>().values();
+        let status = status.as_primitive::<Int32Type>().values();
+        let scope = scope.as_primitive::<Int32Type>().values();
+        let names = names.as_dictionary::<Int32Type>();
+        let texts = names.values().as_string::<i32>();
+        for row in matched {
+            let at = row as usize - rows.start;
+            let span_start = scan.start(row, start[at]);
+            let step = (span_start - request.start_unix_nano) / request.step_nano;
+            let name = request.by.map(|by| match by {
+                SeriesBy::Service => scan.scopes()[scope[at] as usize].service().to_owned(),
+                SeriesBy::Operation => texts.value(names.keys().value(at) as usize).to_owned(),
+            });
+            let series = all.entry(name.clone()).or_insert_with(|| Series {
+                name,
+                spans: vec![0; request.steps],
+                errors: vec![0; request.steps],
+                duration_sum_nano: vec![0; request.steps],
+            });
+            let step = step as usize;
+            series.spans[step] += 1;
+            series.errors[step] += u64::from(status[at] == status_code::ERROR);
+            let sum = &mut series.duration_sum_nano[step];
+            *sum = sum.saturating_add(duration(length[at]));
+        }
+    }
+    Ok(())
+}

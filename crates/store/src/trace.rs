@@ -1,0 +1,414 @@
+//! Reading a trace: its rows from every piece, each span once, back into OTLP.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int32Type, Int64Type, UInt32Type};
+use arrow_array::{Array, ArrayRef};
+use bytes::Bytes;
+use model::wire::{
+    put_bytes_field, put_bytes_unless_empty, put_fixed32_field, put_fixed64_field, put_message,
+    put_varint_field, put_varint_unless_zero,
+};
+use model::{SpanBatch, TraceId, TracesEncoder, encode_key_value};
+
+use crate::columns::{Table, name, parse_attribute_column};
+use crate::piece::{Damaged, Piece};
+use crate::scopes::ScopeRow;
+use crate::search::View;
+use crate::types::{TraceRead, ValueType};
+
+/// All spans of a trace, by start.
+pub(crate) fn read(view: &mut View, id: TraceId) -> TraceRead {
+    let mut spans: Vec<EncodedSpan> = Vec::new();
+    for piece in view.pieces.clone() {
+        if piece.may_hold(id) {
+            let part = read_part(piece.as_ref(), id);
+            spans.extend(view.note(part).unwrap_or_default());
+        }
+    }
+    let partial = !view.damaged.is_empty();
+    if spans.is_empty() {
+        return TraceRead { spans: None, partial };
+    }
+    spans.sort_by(|a, b| a.key.cmp(&b.key));
+    // Sent twice, into different pieces.
+    spans.dedup_by(|later, earlier| {
+        later.key == earlier.key
+            && later.name == earlier.name
+            && later.scope.message() == earlier.scope.message()
+    });
+    let mut encoder = TracesEncoder::new();
+    let mut last: Option<(Arc<ScopeRow>, (usize, usize))> = None;
+    for span in spans {
+        let place = match &last {
+            Some((scope, place)) if Arc::ptr_eq(scope, &span.scope) => *place,
+            _ => {
+                let batch = span.scope.batch();
+                let (resource, scope) = (span.scope.resource(), span.scope.scope());
+                let place = encoder.origin(
+                    batch.bytes_of(resource.message),
+                    batch.bytes_of(resource.schema_url),
+                    batch.bytes_of(scope.message),
+                    batch.bytes_of(scope.schema_url),
+                );
+                last = Some((span.scope.clone(), place));
+                place
+            }
+        };
+        encoder.span(place, |out| out.extend_from_slice(&span.message));
+    }
+    // What was just encoded decodes.
+    TraceRead { spans: SpanBatch::decode(Bytes::from(encoder.finish())).ok(), partial }
+}
+
+/// The span and parent ids of a trace's spans, each span once.
+pub(crate) fn ids(view: &mut View, id: TraceId) -> Vec<(u64, u64)> {
+    let mut all = Vec::new();
+    for piece in view.pieces.clone() {
+        if piece.may_hold(id) {
+            let part = Rows::of(piece.as_ref(), id, &[name::SPAN_ID]).map(|rows| {
+                rows.map(|rows| {
+                    (0..rows.len())
+                        .map(|at| (rows.span_id(at), rows.parent(at)))
+                        .collect::<Vec<_>>()
+                })
+            });
+            all.extend(view.note(part).flatten().unwrap_or_default());
+        }
+    }
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+struct EncodedSpan {
+    /// Start, id, end and kind.
+    key: (u64, u64, u64, i32),
+    name: String,
+    scope: Arc<ScopeRow>,
+    message: Vec<u8>,
+}
+
+/// A trace's rows in a piece, some of their columns.
+struct Rows {
+    rows: Range<usize>,
+    start: u64,
+    columns: Vec<(String, ArrayRef)>,
+}
+
+impl Rows {
+    fn of(piece: &dyn Piece, id: TraceId, columns: &[&str]) -> Result<Option<Self>, Damaged> {
+        let traces = piece.traces()?;
+        let Some(trace) = traces.find(id) else { return Ok(None) };
+        let rows = traces.rows(trace);
+        let mut names = vec![name::PARENT_DISTANCE, name::PARENT_SPAN_ID];
+        names.extend(columns);
+        let arrays = piece.read(Table::Spans, rows.clone(), &names)?;
+        let columns = names
+            .iter()
+            .zip(arrays)
+            .filter_map(|(name, array)| Some(((*name).to_owned(), array?)))
+            .collect();
+        Ok(Some(Self { rows, start: traces.start[trace], columns }))
+    }
+
+    fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn column(&self, name: &str) -> Option<&ArrayRef> {
+        self.columns.iter().find(|(column, _)| column == name).map(|(_, array)| array)
+    }
+
+    fn id(&self, name: &str, at: usize) -> u64 {
+        let array = self.column(name).filter(|array| array.is_valid(at));
+        array
+            .and_then(|array| array.as_fixed_size_binary().value(at).try_into().ok())
+            .map_or(0, u64::from_be_bytes)
+    }
+
+    fn span_id(&self, at: usize) -> u64 {
+        self.id(name::SPAN_ID, at)
+    }
+
+    fn parent(&self, at: usize) -> u64 {
+        match self.int(name::PARENT_DISTANCE, at) {
+            0 => self.id(name::PARENT_SPAN_ID, at),
+            distance => self.span_id((at as i64 - i64::from(distance)) as usize),
+        }
+    }
+
+    fn int(&self, name: &str, at: usize) -> i32 {
+        self.column(name).map_or(0, |array| array.as_primitive::<Int32Type>().value(at))
+    }
+
+    fn long(&self, name: &str, at: usize) -> i64 {
+        self.column(name).map_or(0, |array| array.as_primitive::<Int64Type>().value(at))
+    }
+
+    fn text(&self, name: &str, at: usize) -> &str {
+        self.column(name).map_or("", |array| text_at(array, at))
+    }
+
+    fn count(&self, name: &str, at: usize) -> u32 {
+        self.column(name).map_or(0, |array| count_at(array, at))
+    }
+}
+
+fn text_at(array: &ArrayRef, at: usize) -> &str {
+    if array.is_null(at) {
+        return "";
+    }
+    let array = array.as_dictionary::<Int32Type>();
+    array.values().as_string::<i32>().value(array.keys().value(at) as usize)
+}
+
+fn count_at(array: &ArrayRef, at: usize) -> u32 {
+    if array.is_null(at) { 0 } else { array.as_primitive::<UInt32Type>().value(at) }
+}
+
+fn read_part(piece: &dyn Piece, id: TraceId) -> Result<Vec<EncodedSpan>, Damaged> {
+    let all = piece.columns(Table::Spans);
+    let wanted: Vec<&str> = all
+        .iter()
+        .map(String::as_str)
+        .filter(|column| {
+            ![name::TRACE_ID, name::PARENT_DISTANCE, name::PARENT_SPAN_ID].contains(column)
+        })
+        .collect();
+    let Some(rows) = Rows::of(piece, id, &wanted)? else { return Ok(Vec::new()) };
+    let scopes = piece.scopes()?;
+    let own = Owned::of(piece, Table::Spans, &rows.rows)?;
+    let events = OwnedTable::of(piece, Table::Events, &rows.rows)?;
+    let links = OwnedTable::of(piece, Table::Links, &rows.rows)?;
+    let attributes = attribute_columns(&rows.columns);
+    let mut spans = Vec::with_capacity(rows.len());
+    for at in 0..rows.len() {
+        let start = rows.start.wrapping_add(rows.long(name::START, at) as u64);
+        let end = start.wrapping_add(rows.long(name::DURATION, at) as u64);
+        let kind = rows.int(name::KIND, at);
+        let parent = rows.parent(at);
+        let row = rows.rows.start + at;
+        let mut out = Vec::with_capacity(512);
+        put_bytes_field(&mut out, 1, &id.0);
+        put_bytes_field(&mut out, 2, &rows.span_id(at).to_be_bytes());
+        put_bytes_unless_empty(&mut out, 3, rows.text(name::TRACE_STATE, at).as_bytes());
+        if parent != 0 {
+            put_bytes_field(&mut out, 4, &parent.to_be_bytes());
+        }
+        put_bytes_unless_empty(&mut out, 5, rows.text(name::NAME, at).as_bytes());
+        put_varint_unless_zero(&mut out, 6, kind as u64);
+        put_fixed64_field(&mut out, 7, start);
+        put_fixed64_field(&mut out, 8, end);
+        put_attributes(&mut out, 9, &attributes, at);
+        own.put(&mut out, 9, row);
+        put_varint_unless_zero(&mut out, 10, rows.count(name::DROPPED_ATTRIBUTES, at).into());
+        for event in events.rows_of(row) {
+            put_message(&mut out, 11, |out| events.put_event(out, event, start));
+        }
+        put_varint_unless_zero(&mut out, 12, rows.count(name::DROPPED_EVENTS, at).into());
+        for link in links.rows_of(row) {
+            put_message(&mut out, 13, |out| links.put_link(out, link));
+        }
+        put_varint_unless_zero(&mut out, 14, rows.count(name::DROPPED_LINKS, at).into());
+        let status = rows.int(name::STATUS, at);
+        let status_message = rows.text(name::STATUS_MESSAGE, at);
+        if status != 0 || !status_message.is_empty() {
+            put_message(&mut out, 15, |out| {
+                put_bytes_unless_empty(out, 2, status_message.as_bytes());
+                put_varint_unless_zero(out, 3, status as u64);
+            });
+        }
+        let flags = rows.count(name::FLAGS, at);
+        if flags != 0 {
+            put_fixed32_field(&mut out, 16, flags);
+        }
+        let scope = scopes.get(rows.int(name::SCOPE, at) as usize).cloned();
+        let scope = scope.ok_or_else(|| Damaged {
+            block: piece.id().to_owned(),
+            reason: "a span names a scope that is not there".to_owned(),
+        })?;
+        spans.push(EncodedSpan {
+            key: (start, rows.span_id(at), end, kind),
+            name: rows.text(name::NAME, at).to_owned(),
+            scope,
+            message: out,
+        });
+    }
+    Ok(spans)
+}
+
+/// The attribute columns among some columns.
+fn attribute_columns(columns: &[(String, ArrayRef)]) -> Vec<(ValueType, &str, &ArrayRef)> {
+    columns
+        .iter()
+        .filter_map(|(column, array)| {
+            let (value_type, key) = parse_attribute_column(column)?;
+            Some((value_type, key, array))
+        })
+        .collect()
+}
+
+fn put_attributes(
+    out: &mut Vec<u8>,
+    number: u32,
+    columns: &[(ValueType, &str, &ArrayRef)],
+    at: usize,
+) {
+    for (value_type, key, array) in columns {
+        if array.is_valid(at) {
+            put_attribute(out, number, *value_type, key, array, at);
+        }
+    }
+}
+
+fn put_attribute(
+    out: &mut Vec<u8>,
+    number: u32,
+    value_type: ValueType,
+    key: &str,
+    array: &ArrayRef,
+    at: usize,
+) {
+    encode_key_value(out, number, key.as_bytes(), |out| match value_type {
+        ValueType::String => put_bytes_field(out, 1, text_at(array, at).as_bytes()),
+        ValueType::Bool => put_varint_field(out, 2, u64::from(array.as_boolean().value(at))),
+        ValueType::Int => {
+            put_varint_field(out, 3, array.as_primitive::<Int64Type>().value(at) as u64);
+        }
+        ValueType::Double => {
+            put_fixed64_field(out, 4, array.as_primitive::<Float64Type>().value(at).to_bits());
+        }
+        ValueType::Bytes => put_bytes_field(out, 7, array.as_binary::<i32>().value(at)),
+        // The column holds the content of the whole value.
+        ValueType::Any => out.extend_from_slice(array.as_binary::<i32>().value(at)),
+    });
+}
+
+/// The attributes without a column, of some owners.
+struct Owned {
+    owners: Vec<u32>,
+    columns: Vec<(String, ArrayRef)>,
+}
+
+impl Owned {
+    fn of(piece: &dyn Piece, table: Table, owners: &Range<usize>) -> Result<Self, Damaged> {
+        let (owners, columns) = owned_rows(piece, table.rest(), owners)?;
+        Ok(Self { owners, columns })
+    }
+
+    fn put(&self, out: &mut Vec<u8>, number: u32, owner: usize) {
+        let column = |name: &str| {
+            self.columns.iter().find(|(column, _)| column == name).map(|(_, array)| array)
+        };
+        let Some(keys) = column(name::KEY) else { return };
+        for at in rows_of(&self.owners, owner) {
+            for value_type in ValueType::ALL {
+                if let Some(array) = column(value_type.name()).filter(|array| array.is_valid(at)) {
+                    put_attribute(out, number, value_type, text_at(keys, at), array, at);
+                }
+            }
+        }
+    }
+}
+
+/// Events or links of some spans.
+struct OwnedTable {
+    /// Row in the piece of the first.
+    first: usize,
+    owners: Vec<u32>,
+    columns: Vec<(String, ArrayRef)>,
+    rest: Owned,
+}
+
+impl OwnedTable {
+    fn of(piece: &dyn Piece, table: Table, owners: &Range<usize>) -> Result<Self, Damaged> {
+        let first = if piece.row_count(table) == 0 {
+            0
+        } else {
+            piece.owners(table)?.partition_point(|&owner| (owner as usize) < owners.start)
+        };
+        let (owners, columns) = owned_rows(piece, table, owners)?;
+        let rest = Owned::of(piece, table, &(first..first + owners.len()))?;
+        Ok(Self { first, owners, columns, rest })
+    }
+
+    fn rows_of(&self, span: usize) -> Range<usize> {
+        rows_of(&self.owners, span)
+    }
+
+    fn column(&self, name: &str) -> Option<&ArrayRef> {
+        self.columns.iter().find(|(column, _)| column == name).map(|(_, array)| array)
+    }
+
+    fn text(&self, name: &str, at: usize) -> &str {
+        self.column(name).map_or("", |array| text_at(array, at))
+    }
+
+    fn count(&self, name: &str, at: usize) -> u32 {
+        self.column(name).map_or(0, |array| count_at(array, at))
+    }
+
+    fn put_event(&self, out: &mut Vec<u8>, at: usize, span_start: u64) {
+        let offset =
+            self.column(name::TIME).map_or(0, |array| array.as_primitive::<Int64Type>().value(at));
+        put_fixed64_field(out, 1, span_start.wrapping_add(offset as u64));
+        put_bytes_unless_empty(out, 2, self.text(name::NAME, at).as_bytes());
+        put_attributes(out, 3, &attribute_columns(&self.columns), at);
+        self.rest.put(out, 3, self.first + at);
+        put_varint_unless_zero(out, 4, self.count(name::DROPPED_ATTRIBUTES, at).into());
+    }
+
+    fn put_link(&self, out: &mut Vec<u8>, at: usize) {
+        for (number, column) in [(1, name::TRACE_ID), (2, name::SPAN_ID)] {
+            let id = self.column(column).map(|array| array.as_fixed_size_binary().value(at));
+            if let Some(id) = id.filter(|id| id.iter().any(|&byte| byte != 0)) {
+                put_bytes_field(out, number, id);
+            }
+        }
+        put_bytes_unless_empty(out, 3, self.text(name::TRACE_STATE, at).as_bytes());
+        put_attributes(out, 4, &attribute_columns(&self.columns), at);
+        self.rest.put(out, 4, self.first + at);
+        put_varint_unless_zero(out, 5, self.count(name::DROPPED_ATTRIBUTES, at).into());
+        let flags = self.count(name::FLAGS, at);
+        if flags != 0 {
+            put_fixed32_field(out, 6, flags);
+        }
+    }
+}
+
+/// Where an owner's rows are among the owners of some rows.
+fn rows_of(owners: &[u32], owner: usize) -> Range<usize> {
+    let start = owners.partition_point(|&of| (of as usize) < owner);
+    let end = owners.partition_point(|&of| of as usize <= owner);
+    start..end
+}
+
+/// The rows of a table that belong to some owners: whose each is, and all columns.
+#[allow(clippy::type_complexity)]
+fn owned_rows(
+    piece: &dyn Piece,
+    table: Table,
+    owners: &Range<usize>,
+) -> Result<(Vec<u32>, Vec<(String, ArrayRef)>), Damaged> {
+    if piece.row_count(table) == 0 {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let all = piece.owners(table)?;
+    let start = all.partition_point(|&owner| (owner as usize) < owners.start);
+    let end = all.partition_point(|&owner| (owner as usize) < owners.end);
+    if start == end {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let names = piece.columns(table);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let arrays = piece.read(table, start..end, &names)?;
+    let columns = names
+        .iter()
+        .zip(arrays)
+        .filter_map(|(name, array)| Some(((*name).to_owned(), array?)))
+        .collect();
+    Ok((all[start..end].to_vec(), columns))
+}

@@ -1,0 +1,358 @@
+//! What a caller asks of a [`Store`](crate::Store) and what it answers.
+
+use std::time::Duration;
+
+use model::{SpanBatch, TraceId};
+
+/// Where an attribute sits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Level {
+    /// The sender.
+    Resource,
+    /// The instrumentation.
+    Scope,
+    /// A span.
+    Span,
+    /// An event of a span.
+    Event,
+    /// A link of a span.
+    Link,
+}
+
+impl Level {
+    /// All levels.
+    pub const ALL: [Self; 5] = [Self::Resource, Self::Scope, Self::Span, Self::Event, Self::Link];
+
+    /// The lower-case name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Resource => "resource",
+            Self::Scope => "scope",
+            Self::Span => "span",
+            Self::Event => "event",
+            Self::Link => "link",
+        }
+    }
+
+    /// The level of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.name() == name)
+    }
+}
+
+/// The type of an attribute's value, as columns know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ValueType {
+    /// UTF-8 text.
+    String,
+    /// Signed 64-bit integer.
+    Int,
+    /// 64-bit floating point.
+    Double,
+    /// Boolean.
+    Bool,
+    /// Bytes.
+    Bytes,
+    /// Arrays, maps and the empty value.
+    Any,
+}
+
+impl ValueType {
+    /// All types.
+    pub const ALL: [Self; 6] =
+        [Self::String, Self::Int, Self::Double, Self::Bool, Self::Bytes, Self::Any];
+
+    /// The lower-case name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Int => "int",
+            Self::Double => "double",
+            Self::Bool => "bool",
+            Self::Bytes => "bytes",
+            Self::Any => "any",
+        }
+    }
+
+    /// The type of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|value_type| value_type.name() == name)
+    }
+}
+
+/// An attribute that must have a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttributeCondition {
+    /// Where; anywhere when `None`.
+    pub level: Option<Level>,
+    /// The attribute's name.
+    pub key: String,
+    /// As text. Equal to a string of the same text, and to an integer, double or boolean that
+    /// the text spells.
+    pub value: String,
+}
+
+/// Conditions that one span must meet, all of them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SpanFilter {
+    /// The resource's `service.name`.
+    pub service: Option<String>,
+    /// The span's name.
+    pub operation: Option<String>,
+    /// Attributes of the span, its events, links, scope or resource.
+    pub attributes: Vec<AttributeCondition>,
+    /// The status code, a number of [`model::status_code`].
+    pub status: Option<i32>,
+    /// The shortest duration, in nanoseconds.
+    pub duration_min_nano: Option<u64>,
+    /// The longest duration, in nanoseconds.
+    pub duration_max_nano: Option<u64>,
+    /// The earliest start, nanoseconds since the epoch.
+    pub start_min_unix_nano: Option<u64>,
+    /// The start must be before this, nanoseconds since the epoch.
+    pub start_max_unix_nano: Option<u64>,
+}
+
+/// Where a page of results ended: the order is by start, newest first, then by id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Start of the last trace of the page.
+    pub start_unix_nano: u64,
+    /// Its id.
+    pub trace_id: TraceId,
+}
+
+/// A search for traces of which one span meets the filter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SearchRequest {
+    /// The conditions.
+    pub filter: SpanFilter,
+    /// How many traces at the most.
+    pub limit: usize,
+    /// Only traces behind this place.
+    pub after: Option<Position>,
+}
+
+/// One page of a search.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SearchPage {
+    /// Newest first.
+    pub traces: Vec<TraceSummary>,
+    /// More traces match.
+    pub more: bool,
+    /// A damaged block was left out.
+    pub partial: bool,
+}
+
+/// A service's share in a trace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceShare {
+    /// The name; empty when the resource has none.
+    pub name: String,
+    /// Its spans.
+    pub span_count: u64,
+    /// Its spans with status error.
+    pub error_count: u64,
+}
+
+/// One row per trace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceSummary {
+    /// The trace.
+    pub trace_id: TraceId,
+    /// Service of the root span, or of the earliest span when the root is missing.
+    pub root_service: String,
+    /// Name of that span.
+    pub root_name: String,
+    /// The earliest start that is not 0.
+    pub start_unix_nano: u64,
+    /// From that to the latest end.
+    pub duration_nano: u64,
+    /// Spans.
+    pub span_count: u64,
+    /// Spans with status error.
+    pub error_count: u64,
+    /// By name.
+    pub services: Vec<ServiceShare>,
+    /// No span without a parent is stored.
+    pub missing_root: bool,
+    /// Spans whose parent is not stored.
+    pub orphan_count: u64,
+}
+
+/// The spans of a trace.
+#[derive(Debug, Clone, Default)]
+pub struct TraceRead {
+    /// Its spans in order of start, each once; `None` when there are none.
+    pub spans: Option<SpanBatch>,
+    /// A damaged block was left out.
+    pub partial: bool,
+}
+
+/// What the series of a [`SeriesRequest`] are told apart by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SeriesBy {
+    /// The resource's `service.name`.
+    Service,
+    /// The span's name.
+    Operation,
+}
+
+/// Spans counted over time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeriesRequest {
+    /// Which spans. The range of starts is that of the series.
+    pub filter: SpanFilter,
+    /// Start of the first step.
+    pub start_unix_nano: u64,
+    /// Length of a step; not 0.
+    pub step_nano: u64,
+    /// How many steps.
+    pub steps: usize,
+    /// One series for each of these; a single one when `None`.
+    pub by: Option<SeriesBy>,
+    /// How many series at the most; those with most spans stay.
+    pub series_max: usize,
+}
+
+/// Spans, errors and summed durations, one number a step.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Series {
+    /// What it is of; `None` for the only one.
+    pub name: Option<String>,
+    /// Spans that start in the step.
+    pub spans: Vec<u64>,
+    /// Those with status error.
+    pub errors: Vec<u64>,
+    /// Their durations added up, in nanoseconds, saturating.
+    pub duration_sum_nano: Vec<u64>,
+}
+
+/// The answer to a [`SeriesRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SeriesSet {
+    /// Most spans first.
+    pub series: Vec<Series>,
+    /// A damaged block was left out.
+    pub partial: bool,
+}
+
+/// A row of the small table of services.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceRow {
+    /// The name.
+    pub name: String,
+    /// Its spans.
+    pub span_count: u64,
+    /// Its spans with status error.
+    pub error_count: u64,
+}
+
+/// A row of the small table of operations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationRow {
+    /// The service.
+    pub service: String,
+    /// The span name.
+    pub name: String,
+    /// A number of [`model::kind`].
+    pub kind: i32,
+    /// Its spans.
+    pub span_count: u64,
+    /// Its spans with status error.
+    pub error_count: u64,
+}
+
+/// A row of the small table of attribute names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttributeRow {
+    /// Where.
+    pub level: Level,
+    /// The name.
+    pub key: String,
+    /// The type.
+    pub value_type: ValueType,
+    /// Spans, events, links, scopes or resources that have it.
+    pub count: u64,
+}
+
+/// A frequent value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValueRow {
+    /// As text.
+    pub value: String,
+    /// Its type.
+    pub value_type: ValueType,
+    /// How often; a lower bound when rarer values were left out.
+    pub count: u64,
+}
+
+/// The frequent values of an attribute.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ValueList {
+    /// Most frequent first.
+    pub values: Vec<ValueRow>,
+    /// No value was left out.
+    pub complete: bool,
+}
+
+/// How much is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StoreStatus {
+    /// Spans, those in memory included.
+    pub span_count: u64,
+    /// Spans that are in the log and memory only.
+    pub head_span_count: u64,
+    /// Sealed blocks.
+    pub block_count: u64,
+    /// Blocks set aside because they are damaged.
+    pub damaged_block_count: u64,
+    /// Bytes of blocks and log.
+    pub disk_bytes: u64,
+    /// The most that blocks and log may take.
+    pub disk_limit_bytes: u64,
+    /// How long spans are kept.
+    pub retention: Duration,
+}
+
+/// Why spans were not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// Memory for spans that are not yet in a block is used up.
+    #[error("spans arrive faster than they can be stored; try again later")]
+    Busy,
+    /// The disk cannot take more.
+    #[error("the disk that holds {path} is full ({reason}); make room or lower --retention-bytes")]
+    DiskFull {
+        /// The data folder.
+        path: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// The log cannot be written.
+    #[error("the log in {path} cannot be written: {reason}")]
+    Log {
+        /// The log folder.
+        path: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// The store is closing.
+    #[error("the store is shutting down")]
+    Closed,
+}
+
+/// Why a question was not answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// A task ended without an answer.
+    #[error("the query ended without an answer: {0}")]
+    Failed(String),
+}
+
+/// Whether a store can do its work.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Health {
+    /// What keeps it from working, in words; empty when ready.
+    pub problems: Vec<String>,
+}

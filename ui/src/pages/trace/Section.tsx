@@ -1,0 +1,38 @@
+import { useState, type ReactNode } from 'react';
+import { readSetting, writeSetting } from '../../components/theme';
+
+interface Props {
+  title: string;
+  count?: number;
+  dropped?: number;
+  children: ReactNode;
+}
+
+/** A part of the panel; open or closed for all spans alike, and the next time too. */
+export function Section({ title, count, dropped, children }: Props) {
+  const key = `spanfall.section.${title}`;
+  const [open, setOpen] = useState(() => readSetting(key) !== 'closed');
+  const nothing = count === 0 && !dropped && (title === 'Events' || title === 'Links' || title === 'Attributes');
+  return (
+    <details
+      className={nothing ? 'section section-empty' : 'section'} open={open}
+      onToggle={(e) => {
+        setOpen(e.currentTarget.open);
+        writeSetting(key, e.currentTarget.open ? 'open' : 'closed');
+      }}
+    >
+      <summary>
+        {title}
+        {count !== undefined && <span className="section-count">{count}</span>}
+        <Dropped n={dropped} />
+      </summary>
+      {!nothing && children}
+    </details>
+  );
+}
+
+/** Zero is a fact too, but not one worth a line. */
+export function Dropped({ n, what = '' }: { n: number | undefined; what?: string }) {
+  if (!n) return null;
+  return <span className="mark" title={`Dropped by the SDK or on the way: ${n}${what && ` ${what}`}`}>{n} dropped</span>;
+}
