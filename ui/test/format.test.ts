@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { formatDuration, formatDurationExact, formatTick, normaliseDuration } from '../src/model/duration';
+import { formatCount } from '../src/model/count';
 import { isSet, parseTraceRef } from '../src/model/ids';
 import { nanosOf } from '../src/model/otlp';
 import { formatAgo, formatInstant } from '../src/model/time';
@@ -28,6 +29,8 @@ describe('durations', () => {
     ['100ms', '100ms'], [' 1.5 s ', '1.5s'], ['20µs', '20us'], ['20μs', '20us'], ['250', '250ms'], ['3H', '3h'], ['', null], ['fast', null], ['-3ms', null], ['1d', null],
   ])('%j is asked as %j', (text, asked) => expect(normaliseDuration(text)).toBe(asked));
 });
+
+test.each([[0, '0'], [999, '999'], [1000, '1.0k'], [1327, '1.3k'], [9999, '9.9k'], [10_000, '10k'], [57_070, '57k'], [999_999, '999k'], [1_250_000, '1.2M']])('%d is %s', (n, text) => expect(formatCount(n)).toBe(text));
 
 describe('times', () => {
   test('keep nanoseconds', () => expect(formatInstant(1_763_640_216_123_456_789n, 'utc')).toBe('2025-11-20 12:03:36.123456789Z'));

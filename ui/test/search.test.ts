@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { conditionsOf, formatQuery, parseQuery, readSearch, timesOf, writeSearch, type Search } from '../src/model/search';
+import { conditionsOf, formatQuery, parseQuery, rangeReaching, readSearch, timesOf, writeSearch, type Search } from '../src/model/search';
 
 const full: Search = {
   service: 'front & end', operation: 'GET /a?b=c', attribute: ['span.x=1=2', 'http.route=/é', 'empty='], status: 'error',
@@ -31,6 +31,9 @@ describe('search in the URL', () => {
 });
 
 describe('search as asked', () => {
+  test.each([[0, '1h'], [59, '1h'], [60, '6h'], [1439, '24h'], [10_000, '7d'], [10_080, 'all'], [1e9, 'all'], [-5, '1h']])('%d minutes back are within %s', (minutes, range) => {
+    expect(rangeReaching(1e12 - minutes * 60_000, 1e12)).toBe(range);
+  });
   test('conditions', () => {
     expect(conditionsOf({ ...full, min_duration: '5' })).toEqual({ service: full.service, operation: full.operation, attribute: full.attribute, status: 'error', min_duration: '5ms', max_duration: '2s' });
     expect(conditionsOf({ min_duration: 'soon' })).toEqual({ min_duration: 'soon' });

@@ -1,1 +1,52 @@
-//! The HTTP API and the web UI on top of queries.
+//! The HTTP API and the web UI, as one [`axum::Router`].
+//!
+//! Owns paths, parameters, answers and who may ask. `openapi.json` beside this crate's manifest
+//! documents every path; a test holds the server to it. Knows nothing of how spans are stored, and
+//! nothing of sockets.
+
+mod access;
+mod answers;
+mod error;
+mod ui;
+mod v1;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use store::Store;
+
+pub use access::Access;
+
+/// Where something listens.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Listener {
+    /// `otlp_grpc`, `otlp_http`, `ui`, `health` or `metrics`.
+    pub name: &'static str,
+    /// Host and port.
+    pub address: String,
+}
+
+/// What the API answers from.
+pub struct Api {
+    /// Where the spans are.
+    pub store: Arc<dyn Store>,
+    /// Who may ask.
+    pub access: Access,
+    /// What listens where, for the UI's instructions.
+    pub listeners: Vec<Listener>,
+    /// When the server started.
+    pub started: Instant,
+    /// Nanoseconds since the Unix epoch.
+    pub clock: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
+
+/// The API under `/api/v1` and the UI everywhere else.
+pub fn router(api: Api) -> Router {
+    let api = Arc::new(api);
+    Router::new()
+        .nest("/api/v1", v1::router(api.clone()))
+        .fallback(ui::serve)
+        .layer(axum::middleware::from_fn_with_state(api, access::guard))
+        .layer(axum::middleware::map_response(ui::harden))
+}

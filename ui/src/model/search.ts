@@ -89,6 +89,13 @@ export function timesOf(search: Search): QueryString {
   return { start: `-${RANGES[range].minutes}m` };
 }
 
+/** The shortest range that reaches back to an instant. */
+export function rangeReaching(instantMs: number, nowMs: number): RangeName {
+  const minutes = (nowMs - instantMs) / 60_000;
+  const names: RangeName[] = [RANGE_DEFAULT, '6h', '24h', '7d'];
+  return names.find((name) => RANGES[name].minutes > minutes) ?? 'all';
+}
+
 export const isUnfiltered = (search: Search): boolean => Object.keys(conditionsOf(search)).length === 0;
 
 function defined(query: Record<string, string | string[] | undefined>): QueryString {

@@ -33,7 +33,7 @@ export const ResultRow = memo(function ResultRow({ trace, longest, now, colorOf 
         </span>
         <span className="results-num"><span className="result-label">spans </span>{trace.span_count.toLocaleString('en')}</span>
         <span className="results-num">
-          {trace.error_count > 0 ? <span className="text-error"><ErrorIcon /> {trace.error_count.toLocaleString('en')}</span> : <span className="text-faint">0</span>}
+          {trace.error_count > 0 ? <span className="text-error"><ErrorIcon /> {trace.error_count.toLocaleString('en')}</span> : <span className="text-muted">0</span>}
         </span>
         <time className="results-time" title={formatInstant(start, 'utc')} dateTime={start === 0n ? undefined : new Date(msOf(start)).toISOString()}>
           <span>{formatStart(start, now)}</span> <span className="text-muted result-ago">{formatAgo(msOf(start), now)}</span>

@@ -1,10 +1,14 @@
 import { Link } from '@tanstack/react-router';
-import { Fragment } from 'react';
+import { createContext, Fragment, use } from 'react';
 import type { Level } from '../../api/types';
 import { CopyButton } from '../../components/CopyButton';
 import type { AnyValue, KeyValue } from '../../model/otlp';
+import { RANGE_DEFAULT, readSearch, type RangeName } from '../../model/search';
 import { isSearchable, sizeText, textOf, typeOf } from '../../model/value';
 import { LongText } from './LongText';
+
+/** The time range that searches from here ask for, so that they find at least this trace. */
+export const SearchRange = createContext<RangeName>(RANGE_DEFAULT);
 
 /** Attributes in the order sent, keys sent twice included. */
 export function AttributeTable({ level, attributes }: { level: Level; attributes: KeyValue[] | undefined }) {
@@ -13,7 +17,7 @@ export function AttributeTable({ level, attributes }: { level: Level; attributes
     <dl className="attributes">
       {attributes.map((kv, i) => (
         <div key={i} className={textOf(kv.value).includes('\n') ? 'attribute attribute-wide' : 'attribute'}>
-          <dt><Key name={kv.key} /></dt>
+          <dt><Breakable text={kv.key} /></dt>
           <dd className="attribute-value"><Value value={kv.value} condition={`${level}.${kv.key}`} /></dd>
           <dd className="attribute-end">
             <span className="type">{typeOf(kv.value)}</span>
@@ -25,12 +29,13 @@ export function AttributeTable({ level, attributes }: { level: Level; attributes
   );
 }
 
-/** Breaks lines after dots rather than inside words. */
-function Key({ name }: { name: string }) {
-  return name.split(/(?<=[._])/).map((part, i) => <Fragment key={i}>{i > 0 && <wbr />}{part}</Fragment>);
+/** Breaks lines after dots and the like rather than inside words. */
+function Breakable({ text }: { text: string }) {
+  return text.split(/(?<=[._/:])/).map((part, i) => <Fragment key={i}>{i > 0 && <wbr />}{part}</Fragment>);
 }
 
 function Value({ value, condition }: { value: AnyValue | undefined; condition: string }) {
+  const range = use(SearchRange);
   const type = typeOf(value);
   if (type === 'empty') return <span className="text-muted">no value</span>;
   if (type === 'array' || type === 'kvlist') return <Nested value={value!} />;
@@ -40,7 +45,7 @@ function Value({ value, condition }: { value: AnyValue | undefined; condition: s
   if (text === '') return <span className="text-muted">empty</span>;
   if (!isSearchable(type) || text.length > LINK_CHARACTERS_MAX) return <LongText text={text} />;
   return (
-    <Link to="/" search={{ attribute: [`${condition}=${text}`] }} className={`value value-${type}`} title={`Find traces with ${condition}=${text}`}>{text}</Link>
+    <Link to="/" search={readSearch({ attribute: [`${condition}=${text}`], range })} className={`value value-${type}`} title={`Find traces with ${condition}=${text}`}><Breakable text={text} /></Link>
   );
 }
 

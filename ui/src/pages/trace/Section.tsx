@@ -5,17 +5,18 @@ interface Props {
   title: string;
   count?: number;
   dropped?: number;
+  /** Nothing inside, so there is nothing to open. */
+  empty?: boolean;
   children: ReactNode;
 }
 
 /** A part of the panel; open or closed for all spans alike, and the next time too. */
-export function Section({ title, count, dropped, children }: Props) {
+export function Section({ title, count, dropped, empty, children }: Props) {
   const key = `spanfall.section.${title}`;
   const [open, setOpen] = useState(() => readSetting(key) !== 'closed');
-  const nothing = count === 0 && !dropped && (title === 'Events' || title === 'Links' || title === 'Attributes');
   return (
     <details
-      className={nothing ? 'section section-empty' : 'section'} open={open}
+      className={empty ? 'section section-empty' : 'section'} open={open}
       onToggle={(e) => {
         setOpen(e.currentTarget.open);
         writeSetting(key, e.currentTarget.open ? 'open' : 'closed');
@@ -26,7 +27,7 @@ export function Section({ title, count, dropped, children }: Props) {
         {count !== undefined && <span className="section-count">{count}</span>}
         <Dropped n={dropped} />
       </summary>
-      {!nothing && children}
+      {!empty && children}
     </details>
   );
 }

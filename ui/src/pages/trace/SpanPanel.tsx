@@ -49,13 +49,13 @@ export function SpanPanel({ trace, span, colors, widthPx, onSpan, onClose }: Pro
           </div>
         )}
         <Facts trace={trace} span={span} onSpan={onSpan} />
-        <Section title="Attributes" count={raw.attributes?.length ?? 0} dropped={raw.droppedAttributesCount}>
+        <Section title="Attributes" empty={!raw.attributes?.length} count={raw.attributes?.length ?? 0} dropped={raw.droppedAttributesCount}>
           <AttributeTable level="span" attributes={raw.attributes} />
         </Section>
-        <Section title="Events" count={raw.events?.length ?? 0} dropped={raw.droppedEventsCount}>
+        <Section title="Events" empty={!raw.events?.length} count={raw.events?.length ?? 0} dropped={raw.droppedEventsCount}>
           <Events trace={trace} span={span} />
         </Section>
-        <Section title="Links" count={raw.links?.length ?? 0} dropped={raw.droppedLinksCount}>
+        <Section title="Links" empty={!raw.links?.length} count={raw.links?.length ?? 0} dropped={raw.droppedLinksCount}>
           <Links trace={trace} span={span} onSpan={onSpan} />
         </Section>
         <Section title="Resource" count={group.resource.attributes?.length ?? 0} dropped={group.resource.droppedAttributesCount}>

@@ -4,7 +4,10 @@ import { useColors } from '../../components/useColors';
 import { Splitter } from '../../components/Splitter';
 import { assignColors } from '../../model/color';
 import { errorSpans } from '../../model/find';
+import { rangeReaching } from '../../model/search';
+import { msOf } from '../../model/time';
 import { rootOf, type Trace } from '../../model/trace';
+import { SearchRange } from './AttributeTable';
 import { Help } from './Help';
 import { Minimap } from './Minimap';
 import { SpanPanel } from './SpanPanel';
@@ -30,6 +33,7 @@ export function TraceView({ trace, refreshing, refresh }: Props) {
   useTitle(`${trace.services[trace.service[root]]}: ${trace.raw[root].name ?? ''}`);
   const colorOf = useColors();
   const colors = useMemo(() => assignColors(trace.services, colorOf), [trace, colorOf]);
+  const range = useMemo(() => rangeReaching(msOf(trace.origin), Date.now()), [trace]);
   const errors = useMemo(() => errorSpans(trace), [trace]);
   const state = useTraceState(trace);
   const find = useFind(trace, state.cursor);
@@ -54,10 +58,12 @@ export function TraceView({ trace, refreshing, refresh }: Props) {
             {!narrow && (
               <Splitter label="Width of the span panel" value={panelPx} min={PANEL_PX_MIN} max={innerWidth - 320} direction={-1} onChange={setPanelPx} />
             )}
-            <SpanPanel
-              trace={trace} span={panelSpan} colors={colors} widthPx={narrow ? undefined : panelPx}
-              onSpan={state.select} onClose={() => state.setOpen(false)}
-            />
+            <SearchRange value={range}>
+              <SpanPanel
+                trace={trace} span={panelSpan} colors={colors} widthPx={narrow ? undefined : panelPx}
+                onSpan={state.select} onClose={() => state.setOpen(false)}
+              />
+            </SearchRange>
           </>
         )}
       </div>

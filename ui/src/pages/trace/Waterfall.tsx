@@ -18,9 +18,12 @@ interface Props {
 
 export const ROW_PX = 26;
 const HEAD_PX = 26;
+const JUMP_PX = 2 * ROW_PX;
 const OVERSCAN = 10;
+/** Until someone drags the line. */
 const TREE_SHARE = 0.4;
 const TREE_SHARE_NARROW = 0.54;
+const TREE_PX = 560;
 const TREE_PX_MIN = 110;
 const TIMELINE_PX_MIN = 120;
 /** Room right of the timeline, so that a bar at its end does not touch the frame. */
@@ -34,9 +37,10 @@ export function Waterfall({ trace, colors, state, matching }: Props) {
   const scroller = useRef<HTMLDivElement>(null);
   const [measure, width] = useWidth<HTMLDivElement>();
   const narrow = useMedia('(max-width: 600px)');
-  const [share, setShare] = useStoredNumber('spanfall.tree', (narrow ? TREE_SHARE_NARROW : TREE_SHARE) * 1000);
+  const [stored, setStored] = useStoredNumber('spanfall.tree', 0);
+  const wanted = stored ? (width * stored) / 1000 : Math.min(TREE_PX, width * (narrow ? TREE_SHARE_NARROW : TREE_SHARE));
   const treeMax = Math.max(TREE_PX_MIN, width - TIMELINE_PX_MIN);
-  const treePx = Math.round(Math.min(treeMax, Math.max(TREE_PX_MIN, (width * share) / 1000)));
+  const treePx = Math.round(Math.min(treeMax, Math.max(TREE_PX_MIN, wanted)));
   const timelinePx = Math.max(1, width - treePx - EDGE_PX);
   // Deep traces get narrower steps, so that names keep half of the column.
   const indentPx = Math.min(INDENT_PX, (treePx * (narrow ? INDENT_SHARE_NARROW : INDENT_SHARE)) / Math.max(1, trace.depthMax));
@@ -52,7 +56,13 @@ export function Waterfall({ trace, colors, state, matching }: Props) {
   });
 
   const showCursor = useEffectEvent(() => {
-    if (cursor >= 0) virtual.scrollToIndex(rowPosition(rows, cursor), { align: 'auto' });
+    if (cursor < 0) return;
+    const position = rowPosition(rows, cursor);
+    const { scrollTop, clientHeight } = scroller.current!;
+    const top = position * ROW_PX;
+    // A step scrolls by a row; a jump brings its surroundings along.
+    const far = top < scrollTop - JUMP_PX || top > scrollTop + clientHeight + JUMP_PX;
+    virtual.scrollToIndex(position, { align: far ? 'center' : 'auto' });
   });
   useEffect(() => {
     showCursor();
@@ -118,7 +128,7 @@ export function Waterfall({ trace, colors, state, matching }: Props) {
         </div>
       </div>
       <div className="tree-splitter" style={{ left: treePx }}>
-        <Splitter label="Width of the span column" value={treePx} min={TREE_PX_MIN} max={treeMax} onChange={(px) => setShare((px / width) * 1000)} />
+        <Splitter label="Width of the span column" value={treePx} min={TREE_PX_MIN} max={treeMax} onChange={(px) => setStored((px / width) * 1000)} />
       </div>
     </div>
   );

@@ -1,5 +1,6 @@
 import { memo } from 'react';
 import { DownIcon, ErrorIcon, KindIcon, RightIcon } from '../../components/icons';
+import { formatCount } from '../../model/count';
 import * as flag from '../../model/flags';
 import { kindOf } from '../../model/otlp';
 import { errorsBelow, type Trace } from '../../model/trace';
@@ -39,7 +40,7 @@ export const WaterfallRow = memo(function WaterfallRow(props: RowProps) {
 
   return (
     <div
-      role="row" id={`span-${span}`} className={classes} data-testid="waterfall-row" data-span-id={raw.spanId?.toLowerCase() ?? ''} data-row={span}
+      role="row" id={`span-${span}`} className={classes} data-testid="waterfall-row" data-span-id={raw.spanId?.toLowerCase() ?? ''} data-duration-nano={trace.duration[span]} data-row={span}
       aria-rowindex={position + 2} aria-level={depth + 1} aria-selected={active} aria-expanded={children > 0 ? !collapsed : undefined}
       style={{ height: ROW_PX, transform: `translateY(${topPx}px)` }}
     >
@@ -48,7 +49,7 @@ export const WaterfallRow = memo(function WaterfallRow(props: RowProps) {
         {children > 0 ? (
           <button type="button" className="twist" tabIndex={-1} aria-label={collapsed ? `Expand ${trace.size[span] - 1} spans` : 'Collapse'}>
             {collapsed ? <RightIcon /> : <DownIcon />}
-            <span>{collapsed ? trace.size[span] - 1 : children}</span>
+            <span>{formatCount(collapsed ? trace.size[span] - 1 : children)}</span>
           </button>
         ) : <span className="twist-none" />}
         <i className={`stripe svc-${color}`} />
@@ -59,7 +60,7 @@ export const WaterfallRow = memo(function WaterfallRow(props: RowProps) {
           <span className="row-name" data-testid="row-name">{raw.name || '(no name)'}</span>
         </span>
         <Marks flags={flags} parentId={raw.parentSpanId} />
-        {below > 0 && (collapsed || !(flags & flag.ERROR)) && <span className="below" title={`${below} error${below === 1 ? '' : 's'} below`}>{below}</span>}
+        {below > 0 && (collapsed || !(flags & flag.ERROR)) && <span className="below" title={`${below} error${below === 1 ? '' : 's'} below`}>{formatCount(below)}</span>}
       </div>
       <TimelineCell {...props} />
     </div>

@@ -1,0 +1,109 @@
+//! Sockets: binding them all before anything starts, serving on them, telling where they are.
+
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::Context;
+use api::Listener;
+use axum::Router;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio_util::sync::CancellationToken;
+
+use super::{Ports, Settings, Task};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+pub(super) struct Listeners {
+    pub(super) otlp_grpc: TcpListener,
+    pub(super) otlp_http: TcpListener,
+    pub(super) ui: TcpListener,
+    pub(super) health: TcpListener,
+    pub(super) metrics: TcpListener,
+}
+
+impl Listeners {
+    pub(super) fn bind(address: IpAddr, ports: Ports) -> anyhow::Result<Self> {
+        let bind = |what: &str, flag: &str, port| {
+            let socket = SocketAddr::new(address, port);
+            listen(socket).with_context(|| {
+                format!("cannot listen on {socket} for {what}; free it, or choose another with {flag}")
+            })
+        };
+        Ok(Self {
+            otlp_grpc: bind("OTLP/gRPC", "--otlp-grpc-port", ports.otlp_grpc)?,
+            otlp_http: bind("OTLP/HTTP", "--otlp-http-port", ports.otlp_http)?,
+            ui: bind("the web UI and API", "--http-port", ports.ui)?,
+            health: bind("health", "--health-port", ports.health)?,
+            metrics: bind("metrics", "--metrics-port", ports.metrics)?,
+        })
+    }
+
+    pub(super) fn names(&self) -> Vec<Listener> {
+        [
+            ("otlp_grpc", &self.otlp_grpc),
+            ("otlp_http", &self.otlp_http),
+            ("ui", &self.ui),
+            ("health", &self.health),
+            ("metrics", &self.metrics),
+        ]
+        .into_iter()
+        .filter_map(|(name, listener)| {
+            Some(Listener { name, address: listener.local_addr().ok()?.to_string() })
+        })
+        .collect()
+    }
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart finds the port in TIME_WAIT; a living listener still refuses it.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Serves a router until told to stop, then lets open requests finish.
+pub(super) fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> Task {
+    Box::pin(async move {
+        let served = axum::serve(listener, router)
+            .with_graceful_shutdown(async move { stop.cancelled().await })
+            .await;
+        if let Err(error) = served {
+            tracing::error!(%error, "a server ended");
+        }
+    })
+}
+
+/// What listens where, and how to send the first span.
+pub(super) fn banner(listeners: &[Listener], settings: &Settings) -> String {
+    let address = |name: &str| {
+        let listener = listeners.iter().find(|listener| listener.name == name);
+        let address = listener.map(|listener| listener.address.as_str()).unwrap_or_default();
+        // An address to connect to, where all are listened on.
+        address.replacen("0.0.0.0:", "localhost:", 1).replacen("[::]:", "localhost:", 1)
+    };
+    let exporter = if settings.ports.otlp_http == 4318 && settings.ports.otlp_grpc == 4317 {
+        "any OpenTelemetry SDK with its default settings".to_owned()
+    } else {
+        format!("OTEL_EXPORTER_OTLP_ENDPOINT=http://{} for an OpenTelemetry SDK", address("otlp_http"))
+    };
+    format!(
+        "Spanfall {version} is ready; data in {data}\n\
+         \n\
+         \x20 web UI and API   http://{ui}\n\
+         \x20 OTLP/gRPC        {grpc}\n\
+         \x20 OTLP/HTTP        http://{http}/v1/traces\n\
+         \x20 health           http://{health}/status\n\
+         \x20 own metrics      http://{metrics}/metrics\n\
+         \n\
+         Send the first span: {exporter},\n\
+         or try `spanfall loadgen --spans 1000`, or the button in the web UI.\n",
+        version = env!("CARGO_PKG_VERSION"),
+        data = settings.data_dir.display(),
+        ui = address("ui"),
+        grpc = address("otlp_grpc"),
+        http = address("otlp_http"),
+        health = address("health"),
+        metrics = address("metrics"),
+    )
+}

@@ -1,0 +1,188 @@
+//! The all-in-one server: listeners, store, receivers, API, health and metrics, and their end.
+
+mod consumer;
+mod health;
+mod listen;
+mod metrics;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use pipeline::receivers::otlp::{GrpcReceiver, GrpcSettings, HttpReceiver, HttpSettings};
+use pipeline::receivers::{
+    ByteBudget, IN_FLIGHT_BYTES_MAX_DEFAULT, ReceiverCounters, ServerSettings,
+};
+use store::{Engine, Options, Store, SyncPolicy};
+use tokio_util::sync::CancellationToken;
+
+use consumer::StoreConsumer;
+use health::Health;
+use listen::Listeners;
+
+/// How long open requests may take after a signal to stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What `spanfall serve` was asked to do.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The data folder.
+    pub data_dir: PathBuf,
+    /// The address of all listeners.
+    pub listen: IpAddr,
+    /// Ports; 0 lets the system choose.
+    pub ports: Ports,
+    /// The token that the API asks for.
+    pub token: Option<String>,
+    /// Serve the API to anyone on a public address.
+    pub insecure_public: bool,
+    /// How long spans are kept.
+    pub retention: Duration,
+    /// How many bytes blocks and log may take.
+    pub retention_bytes: Option<u64>,
+    /// When acknowledged spans are on the disk.
+    pub sync: SyncPolicy,
+    /// The largest request.
+    pub request_bytes_max: usize,
+    /// Web pages that may send spans, beside those of this machine.
+    pub cors_allowed_origins: Vec<String>,
+}
+
+/// Where each part listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Ports {
+    /// OTLP over gRPC.
+    pub otlp_grpc: u16,
+    /// OTLP over HTTP.
+    pub otlp_http: u16,
+    /// API and UI.
+    pub ui: u16,
+    /// Health.
+    pub health: u16,
+    /// Own metrics.
+    pub metrics: u16,
+}
+
+/// Lines for the person who started the server.
+pub trait Notices {
+    /// Recovery has read so many bytes of so many.
+    fn recovering(&self, read: u64, total: u64);
+    /// Everything listens.
+    fn ready(&self, banner: &str);
+    /// A signal came.
+    fn stopping(&self);
+}
+
+/// Runs until SIGINT or SIGTERM, then drains.
+pub async fn run(settings: Settings, notices: &dyn Notices) -> anyhow::Result<()> {
+    let started = Instant::now();
+    refuse_open_data(&settings)?;
+    // Listeners first: a taken port is told at once, and clients that come early wait, not fail.
+    let listeners = Listeners::bind(settings.listen, settings.ports)?;
+    let engine = open_store(&settings, notices)?;
+    let store: Arc<dyn Store> = engine.clone();
+
+    let stop = CancellationToken::new();
+    let health = Arc::new(Health::new(store.clone()));
+    let counters = Arc::new(ReceiverCounters::default());
+    let names = listeners.names();
+    let consumer = Arc::new(StoreConsumer::new(store.clone()));
+    let budget = ByteBudget::new(IN_FLIGHT_BYTES_MAX_DEFAULT);
+    let server = ServerSettings {
+        request_bytes_max: settings.request_bytes_max,
+        drain_timeout: DRAIN_TIMEOUT,
+        ..ServerSettings::default()
+    };
+    let mut http = HttpSettings { server: server.clone(), ..HttpSettings::default() };
+    http.cors.allowed_origins.extend(settings.cors_allowed_origins.iter().cloned());
+
+    let grpc = GrpcReceiver::new(
+        listeners.otlp_grpc,
+        GrpcSettings { server },
+        budget.clone(),
+        consumer.clone(),
+        counters.clone(),
+    );
+    let http = HttpReceiver::new(listeners.otlp_http, http, budget, consumer, counters.clone());
+    let api = api::router(api::Api {
+        store: store.clone(),
+        access: api::Access {
+            token: settings.token.clone(),
+            local_only: settings.listen.is_loopback() && settings.token.is_none(),
+        },
+        listeners: names.clone(),
+        started,
+        clock: Arc::new(unix_nano),
+    });
+
+    let mut tasks = tokio::task::JoinSet::new();
+    {
+        let mut run = |name, future| {
+            tasks.spawn(health.clone().watch(name, stop.clone(), future));
+        };
+        let (grpc_stop, http_stop) = (stop.clone(), stop.clone());
+        run("OTLP/gRPC receiver", Box::pin(async move { drop(grpc.run(grpc_stop).await) }) as Task);
+        run("OTLP/HTTP receiver", Box::pin(async move { drop(http.run(http_stop).await) }));
+        run("API", listen::serve(listeners.ui, api, stop.clone()));
+        run("health server", listen::serve(listeners.health, health::router(health.clone()), stop.clone()));
+        let metrics = metrics::router(store, counters, started);
+        run("metrics server", listen::serve(listeners.metrics, metrics, stop.clone()));
+    }
+    notices.ready(&listen::banner(&names, &settings));
+
+    wait_for_signal().await?;
+    notices.stopping();
+    stop.cancel();
+    let drained = async { while tasks.join_next().await.is_some() {} };
+    tokio::select! {
+        () = drained => {}
+        // A connection that never ends must not keep the process.
+        () = tokio::time::sleep(DRAIN_TIMEOUT + Duration::from_secs(1)) => tasks.abort_all(),
+        signal = wait_for_signal() => { signal?; tasks.abort_all(); }
+    }
+    tokio::task::spawn_blocking(move || engine.close()).await.context("closing the store")
+}
+
+type Task = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Nanoseconds since the Unix epoch.
+fn unix_nano() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |now| now.as_nanos() as u64)
+}
+
+/// Traces hold customers' data: nobody serves them to the world by accident.
+fn refuse_open_data(settings: &Settings) -> anyhow::Result<()> {
+    let open = !settings.listen.is_loopback() && settings.token.is_none();
+    if open && !settings.insecure_public {
+        anyhow::bail!(
+            "--listen {} would show all traces to anyone who can reach it; set a token with \
+             --token-file or SPANFALL_TOKEN, or say --insecure-public",
+            settings.listen
+        );
+    }
+    Ok(())
+}
+
+fn open_store(settings: &Settings, notices: &dyn Notices) -> anyhow::Result<Arc<Engine>> {
+    let options = Options {
+        sync: settings.sync,
+        retention: settings.retention,
+        retention_bytes: settings.retention_bytes,
+        ..Options::new(settings.data_dir.clone())
+    };
+    Ok(Arc::new(Engine::open(options, |read, total| notices.recovering(read, total))?))
+}
+
+async fn wait_for_signal() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
