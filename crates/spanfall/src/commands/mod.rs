@@ -1,0 +1,9 @@
+//! The verbs, a file each: its arguments, and `run`, which gives the exit code.
+
+pub mod completions;
+pub mod export;
+pub mod import;
+pub mod loadgen;
+pub mod search;
+pub mod serve;
+pub mod trace;

@@ -1,0 +1,53 @@
+//! Errors with advice.
+
+use std::fmt;
+use std::io;
+
+/// An error, and what the reader may try.
+#[derive(Debug)]
+pub struct Hinted {
+    message: String,
+    hints: Vec<String>,
+}
+
+impl Hinted {
+    /// An error with one piece of advice.
+    pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { message: message.into(), hints: vec![hint.into()] }
+    }
+
+    /// An error without advice as yet.
+    pub fn plain(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hints: Vec::new() }
+    }
+
+    /// The same with more advice.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Hinted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Hinted {}
+
+/// All advice in an error's chain, outermost first.
+pub fn hints(error: &anyhow::Error) -> impl Iterator<Item = &str> {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<Hinted>())
+        .flat_map(|hinted| hinted.hints.iter().map(String::as_str))
+}
+
+/// True when whoever reads our output has gone, as `head` does.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
