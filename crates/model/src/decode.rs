@@ -476,6 +476,42 @@ impl<'a> Decoder<'a> {
 
     #[inline]
     fn attribute(&mut self, bytes: &'a [u8], what: &'static str) -> Result<(), DecodeError> {
+        match self.plain_attribute(bytes) {
+            Some(attribute) => self.batch.attributes.push(attribute),
+            None => self.any_attribute(bytes, what)?,
+        }
+        Ok(())
+    }
+
+    /// A `KeyValue` as encoders write nearly all of them: an ASCII key, then a string, boolean,
+    /// integer or double, each length one byte. `None` for all others, right or wrong.
+    #[inline]
+    fn plain_attribute(&self, bytes: &'a [u8]) -> Option<Attribute> {
+        let [0x0a, length, rest @ ..] = bytes else { return None };
+        let (key, rest) = rest.split_at_checked(usize::from(*length))?;
+        let [0x12, length, value @ ..] = rest else { return None };
+        if value.len() != usize::from(*length) || value.len() >= 0x80 || key.len() >= 0x80 {
+            return None;
+        }
+        let value = match value {
+            [0x0a, length, text @ ..] => {
+                if text.len() != usize::from(*length) || !text.is_ascii() {
+                    return None;
+                }
+                Value::String(self.range(text))
+            }
+            [0x10, truth @ (0 | 1)] => Value::Bool(*truth == 1),
+            [0x18, low] if *low < 0x80 => Value::Int(i64::from(*low)),
+            [0x18, low, high] if *low >= 0x80 && *high < 0x80 => {
+                Value::Int(i64::from(*low & 0x7f) | i64::from(*high) << 7)
+            }
+            [0x21, double @ ..] => Value::Double(f64::from_le_bytes(double.try_into().ok()?)),
+            _ => return None,
+        };
+        key.is_ascii().then(|| Attribute { key: self.range(key), value })
+    }
+
+    fn any_attribute(&mut self, bytes: &'a [u8], what: &'static str) -> Result<(), DecodeError> {
         let mut attribute = Attribute { key: Text::EMPTY, value: Value::Empty };
         let mut message = Message::new("KeyValue", bytes);
         while let Some((number, field)) = message.next()? {

@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next field and its number; `None` at the end.
-    #[inline]
+    #[inline(always)]
     pub fn next_field(&mut self) -> Result<Option<(u32, Field<'a>)>, WireError> {
         if self.at >= self.bytes.len() {
             return Ok(None);
@@ -78,16 +78,21 @@ impl<'a> Reader<'a> {
         Ok(Some((number, field)))
     }
 
-    #[inline]
+    #[inline(always)]
     fn varint(&mut self) -> Result<u64, WireError> {
-        let rest = &self.bytes[self.at..];
-        let first = *rest.first().ok_or(WireError::Truncated)?;
-        if first < 0x80 {
-            self.at += 1;
-            return Ok(u64::from(first));
+        match self.bytes.get(self.at) {
+            Some(&byte) if byte < 0x80 => {
+                self.at += 1;
+                Ok(u64::from(byte))
+            }
+            _ => self.long_varint(),
         }
-        let mut value = u64::from(first & 0x7f);
-        for (index, &byte) in rest.iter().enumerate().skip(1).take(9) {
+    }
+
+    fn long_varint(&mut self) -> Result<u64, WireError> {
+        let rest = &self.bytes[self.at.min(self.bytes.len())..];
+        let mut value = 0;
+        for (index, &byte) in rest.iter().enumerate().take(10) {
             value |= u64::from(byte & 0x7f) << (7 * index);
             if byte < 0x80 {
                 self.at += index + 1;
@@ -97,7 +102,7 @@ impl<'a> Reader<'a> {
         Err(if rest.len() < 10 { WireError::Truncated } else { WireError::Varint })
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, length: u64) -> Result<&'a [u8], WireError> {
         let rest = &self.bytes[self.at..];
         if length > rest.len() as u64 {
@@ -107,7 +112,7 @@ impl<'a> Reader<'a> {
         Ok(&rest[..length as usize])
     }
 
-    #[inline]
+    #[inline(always)]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
         let taken = self.take(N as u64)?;
         taken.try_into().map_err(|_| WireError::Truncated)

@@ -28,42 +28,40 @@ use crate::commands::{
     max_term_width = 100
 )]
 pub struct Cli {
-    /// Whether to colour the output
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    /// Whether to colour the output; "auto" does on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", display_order = 900)]
     pub color: Color,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// When output is coloured.
+/// When output is coloured. Without comments on each, help takes one line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Color {
-    /// On a terminal, unless NO_COLOR is set
     Auto,
-    /// Always
     Always,
-    /// Never
     Never,
 }
 
-/// The verbs.
+/// The verbs. Attributes and not comments say what they do: a comment would take the place of the
+/// arguments' own description.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Receive, store and show spans (the default)
     // Boxed: several times as large as any other.
+    #[command(about = "Receive, store and show spans (the default)")]
     Serve(Box<ServeArgs>),
-    /// Draw one trace as a waterfall
+    #[command(about = "Draw one trace as a waterfall")]
     Trace(TraceArgs),
-    /// Find traces
+    #[command(about = "Find traces")]
     Search(SearchArgs),
-    /// Send spans from files to a server
+    #[command(about = "Send spans from files to a server")]
     Import(ImportArgs),
-    /// Write stored traces to a file
+    #[command(about = "Write stored traces to a file")]
     Export(ExportArgs),
-    /// Send made-up spans to a server
+    #[command(about = "Send made-up spans to a server")]
     Loadgen(LoadgenArgs),
-    /// Print a completion script for a shell
+    #[command(about = "Print a completion script for a shell")]
     Completions(CompletionsArgs),
 }
 

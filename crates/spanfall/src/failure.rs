@@ -44,10 +44,23 @@ pub fn hints(error: &anyhow::Error) -> impl Iterator<Item = &str> {
         .flat_map(|hinted| hinted.hints.iter().map(String::as_str))
 }
 
-/// True when whoever reads our output has gone, as `head` does.
-pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+/// Whoever reads stdout has gone, as `head` does.
+#[derive(Debug)]
+pub struct ReaderGone;
+
+impl fmt::Display for ReaderGone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nobody reads stdout any more")
+    }
+}
+
+impl std::error::Error for ReaderGone {}
+
+/// True when a failure means no more than [`ReaderGone`]. Other broken pipes, to a server say, are
+/// failures like any other.
+pub fn is_reader_gone(error: &anyhow::Error) -> bool {
     error
         .chain()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+        .filter_map(|cause| cause.downcast_ref::<io::Error>()?.get_ref())
+        .any(|inner| inner.is::<ReaderGone>())
 }

@@ -9,7 +9,9 @@ mod client;
 mod commands;
 mod failure;
 mod import;
+mod load;
 mod printer;
+mod serve;
 mod text;
 mod values;
 mod waterfall;
@@ -29,7 +31,7 @@ fn main() -> ExitCode {
     let printer = Printer::new(cli.color);
     match run(cli.command, &printer) {
         Ok(code) => code,
-        Err(error) if failure::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if failure::is_reader_gone(&error) => ExitCode::SUCCESS,
         Err(error) => {
             printer.error(&error);
             ExitCode::FAILURE
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command, printer: &Printer) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve(args) => commands::serve::run(*args),
+        Command::Serve(args) => commands::serve::run(*args, printer),
         Command::Trace(args) => commands::trace::run(args, printer),
         Command::Search(args) => commands::search::run(args, printer),
         Command::Import(args) => commands::import::run(args, printer),

@@ -7,7 +7,7 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::Color;
-use crate::failure;
+use crate::failure::{self, ReaderGone};
 use crate::text::clean;
 
 /// The width of output that goes to no terminal, in columns.
@@ -111,14 +111,13 @@ impl Printer {
     }
 
     /// Stdout, buffered; flush it to learn of errors.
-    pub fn stdout(&self) -> impl Write + use<> {
-        BufWriter::with_capacity(64 << 10, io::stdout())
+    pub fn stdout(&self) -> BufWriter<Out> {
+        BufWriter::with_capacity(64 << 10, Out)
     }
 
     /// Prints a result.
     pub fn print(&self, text: &str) -> anyhow::Result<()> {
-        let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("writing to stdout")
+        Out.write_all(text.as_bytes()).and_then(|()| Out.flush()).context("writing to stdout")
     }
 
     /// Tells the reader something that is no result, on stderr.
@@ -133,7 +132,8 @@ impl Printer {
 
     /// Reports a failure in one line, and advice below.
     pub fn error(&self, error: &anyhow::Error) {
-        let chain: Vec<String> = error.chain().map(|cause| clean(&cause.to_string())).collect();
+        let chain: Vec<String> =
+            error.chain().map(|cause| clean(&cause.to_string()).into_owned()).collect();
         self.line(&format!("{}: {}", self.err.red("error"), chain.join(": ")));
         for hint in failure::hints(error) {
             self.line(&format!("{}: {hint}", self.err.bold("hint")));
@@ -170,5 +170,26 @@ impl Printer {
         }
         bar.enable_steady_tick(Duration::from_millis(100));
         bar
+    }
+}
+
+/// Stdout, whose loss can be told from that of any other pipe.
+#[derive(Debug, Clone, Copy)]
+pub struct Out;
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::stdout().write(bytes).map_err(reader_gone)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush().map_err(reader_gone)
+    }
+}
+
+fn reader_gone(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => io::Error::new(io::ErrorKind::BrokenPipe, ReaderGone),
+        _ => error,
     }
 }

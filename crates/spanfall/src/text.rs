@@ -71,6 +71,15 @@ pub fn bytes(number: u64) -> String {
     format!("{value:.decimals$} {unit}")
 }
 
+/// An error of the system's without its number.
+pub fn io_error(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(" (os error ") {
+        Some((text, _)) => text.to_lowercase(),
+        None => text,
+    }
+}
+
 /// `text` on one line without characters that would steer the terminal.
 pub fn clean(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unsafe) {
@@ -189,6 +198,14 @@ mod tests {
         ] {
             assert_eq!(cut(text, columns_max, "…"), expected, "{text} {columns_max}");
         }
+    }
+
+    #[test]
+    fn errors_without_numbers() {
+        use std::io::{Error, ErrorKind};
+        assert_eq!(io_error(&Error::from_raw_os_error(2)), "no such file or directory");
+        assert_eq!(io_error(&ErrorKind::UnexpectedEof.into()), "unexpected end of file");
+        assert_eq!(io_error(&Error::other("Own words")), "Own words");
     }
 
     #[test]

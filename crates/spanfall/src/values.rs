@@ -96,9 +96,7 @@ fn is_digit(c: char) -> bool {
 fn number_length(text: &str) -> usize {
     let whole = text.find(|c| !is_digit(c)).unwrap_or(text.len());
     match text[whole..].strip_prefix('.') {
-        Some(rest) if whole > 0 => {
-            whole + 1 + rest.find(|c| !is_digit(c)).unwrap_or(rest.len())
-        }
+        Some(rest) if whole > 0 => whole + 1 + rest.find(|c| !is_digit(c)).unwrap_or(rest.len()),
         _ => whole,
     }
 }
@@ -164,7 +162,10 @@ pub fn parse_address(text: &str) -> Result<IpAddr, String> {
     match bare {
         "localhost" => Ok(Ipv4Addr::LOCALHOST.into()),
         _ => bare.parse().map_err(|_| {
-            format!("{text:?} is no IP address; write one such as 127.0.0.1, 0.0.0.0 or ::, and the ports as options of their own")
+            format!(
+                "{text:?} is no IP address; write one such as 127.0.0.1, 0.0.0.0 or ::; ports are \
+                 options of their own"
+            )
         }),
     }
 }
@@ -174,6 +175,14 @@ pub fn parse_share(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
         _ => Err(format!("{text:?} is no share; write a number from 0 to 1")),
+    }
+}
+
+/// Reads a number above zero.
+pub fn parse_rate(text: &str) -> Result<f64, String> {
+    match text.replace('_', "").parse() {
+        Ok(rate) if rate > 0.0 && f64::is_finite(rate) => Ok(rate),
+        _ => Err(format!("{text:?} is no rate; write a number above 0")),
     }
 }
 
@@ -190,7 +199,11 @@ pub fn parse_trace_id(text: &str) -> Result<TraceId, String> {
     let text = text.trim();
     let parts: Vec<&str> = text.split('-').collect();
     let id = match parts[..] {
-        [version, id, span, flags] if (version.len(), id.len(), span.len(), flags.len()) == (2, 32, 16, 2) => id,
+        [version, id, span, flags]
+            if (version.len(), id.len(), span.len(), flags.len()) == (2, 32, 16, 2) =>
+        {
+            id
+        }
         _ => text,
     };
     match id.parse::<TraceId>() {
@@ -235,7 +248,9 @@ mod tests {
         ] {
             assert_eq!(parse_duration(text), Ok(Duration::from_nanos(nanos)), "{text}");
         }
-        for text in ["", "5", "h", "-1h", "1 fortnight", "1h5", "1.h.", "1..5s", "1e3s", ".5s", "5M"] {
+        for text in
+            ["", "5", "h", "-1h", "1 fortnight", "1h5", "1.h.", "1..5s", "1e3s", ".5s", "5M"]
+        {
             let error = parse_duration(text).unwrap_err();
             assert!(error.contains("is no duration"), "{text}: {error}");
         }
@@ -330,10 +345,14 @@ mod tests {
 
     #[test]
     fn conditions_and_shares() {
-        for (text, good) in [("a=b", true), ("a=", true), ("a=b=c", true), ("=b", false), ("a", false)] {
+        for (text, good) in
+            [("a=b", true), ("a=", true), ("a=b=c", true), ("=b", false), ("a", false)]
+        {
             assert_eq!(parse_key_value(text).is_ok(), good, "{text}");
         }
-        for (text, good) in [("0", true), ("1", true), ("0.02", true), ("1.1", false), ("NaN", false)] {
+        for (text, good) in
+            [("0", true), ("1", true), ("0.02", true), ("1.1", false), ("NaN", false)]
+        {
             assert_eq!(parse_share(text).is_ok(), good, "{text}");
         }
     }

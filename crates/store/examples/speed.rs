@@ -40,14 +40,14 @@ async fn main() {
     let started = cpu();
     let mut generating = 0.0;
     let mut sent = 0;
-    let mut last_trace = None;
+    let mut traces = Vec::new();
     let mut n = 0;
     while sent < total {
         let before = cpu();
         generator.request(512, clock(n), &mut out);
         generating += cpu() - before;
         let batch = SpanBatch::decode(Bytes::from(out.clone())).unwrap();
-        last_trace = batch.spans().first().map(|span| span.trace_id);
+        traces.extend(batch.spans().first().map(|span| span.trace_id));
         engine.append(batch).await.unwrap();
         sent += 512;
         n += 1;
@@ -95,15 +95,16 @@ async fn main() {
             );
         }
     }
-    for _ in 0..3 {
+    let mut times: Vec<f64> = Vec::new();
+    for round in 0..200 {
+        let id = traces[round * 7919 % traces.len()];
         let started = Instant::now();
-        let trace = engine.trace(last_trace.unwrap()).await.unwrap();
-        println!(
-            "trace of {} in {:.2} ms",
-            trace.spans.map_or(0, |b| b.len()),
-            started.elapsed().as_secs_f64() * 1e3
-        );
+        let trace = engine.trace(id).await.unwrap();
+        times.push(started.elapsed().as_secs_f64() * 1e3);
+        assert!(trace.spans.is_some());
     }
+    times.sort_by(f64::total_cmp);
+    println!("trace by id: median {:.2} ms, worst {:.2} ms", times[100], times[199]);
 }
 
 /// User and system seconds of this process (Linux, proc(5), "stat": fields 14 and 15, in ticks of

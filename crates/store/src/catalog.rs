@@ -24,6 +24,12 @@ const OPERATIONS_MAX: usize = 10_000;
 /// The most values of an attribute that are counted while a piece is written.
 const VALUES_COUNTED_MAX: usize = 1_000;
 
+/// Rows with more distinct texts than this are counted by a sample.
+const DISTINCT_MAX: usize = 4 * 1024;
+
+/// How many rows the sample has.
+const SAMPLE_ROWS: usize = 2 * 1024;
+
 /// The most values of an attribute that are kept.
 const VALUES_KEPT_MAX: usize = 200;
 
@@ -200,9 +206,21 @@ impl Catalog {
             ValueType::String => {
                 let array = array.as_dictionary::<Int32Type>();
                 let texts = array.values().as_string::<i32>();
+                // Where nearly every row differs no value is frequent: a sample shows those that
+                // are, if any, and the counts stay lower bounds.
+                let all = texts.len() <= DISTINCT_MAX;
+                let keys = if all {
+                    array.keys().clone()
+                } else {
+                    array.keys().slice(0, SAMPLE_ROWS.min(array.len()))
+                };
+                values.incomplete |= !all;
                 let mut counts = vec![0u64; texts.len()];
-                for key in array.keys().iter().flatten() {
-                    counts[key as usize] += 1;
+                match keys.nulls().filter(|nulls| nulls.null_count() > 0) {
+                    None => keys.values().iter().for_each(|&key| counts[key as usize] += 1),
+                    Some(nulls) => {
+                        nulls.valid_indices().for_each(|row| counts[keys.value(row) as usize] += 1)
+                    }
                 }
                 for (at, count) in counts.into_iter().enumerate().filter(|&(_, count)| count > 0) {
                     values.add(texts.value(at), count);
@@ -223,6 +241,14 @@ impl Catalog {
         }
     }
 
+    fn add_text(&mut self, level: Level, key: &str, array: &ArrayRef, row: usize) {
+        let Some(values) = self.values(level, key, ValueType::String) else { return };
+        let array = array.as_dictionary::<Int32Type>();
+        let text = array.values().as_string::<i32>().value(array.keys().value(row) as usize);
+        values.count += 1;
+        values.add(text, 1);
+    }
+
     fn add_rest(&mut self, level: Level, batch: &TableBatch) {
         let Some(keys) = batch.column(name::KEY) else { return };
         let keys = keys.as_dictionary::<Int32Type>();
@@ -234,7 +260,12 @@ impl Catalog {
                     continue;
                 }
                 let key = texts.value(keys.keys().value(row) as usize);
-                self.add_column(level, key, value_type, &array.slice(row, 1));
+                if value_type == ValueType::String {
+                    // A row of its own, whatever the size of the dictionary.
+                    self.add_text(level, key, array, row);
+                } else {
+                    self.add_column(level, key, value_type, &array.slice(row, 1));
+                }
             }
         }
     }

@@ -5,7 +5,7 @@
 
 use arrow_schema::DataType;
 
-use crate::types::ValueType;
+use crate::types::{Level, ValueType};
 
 /// The tables of a piece that grow with its spans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,6 +36,16 @@ impl Table {
             Self::SpansRest => "spans-rest.parquet",
             Self::EventsRest => "events-rest.parquet",
             Self::LinksRest => "links-rest.parquet",
+        }
+    }
+
+    /// Where the attributes of a main table sit.
+    pub(crate) fn level(self) -> Option<Level> {
+        match self {
+            Self::Spans => Some(Level::Span),
+            Self::Events => Some(Level::Event),
+            Self::Links => Some(Level::Link),
+            Self::SpansRest | Self::EventsRest | Self::LinksRest => None,
         }
     }
 

@@ -9,7 +9,7 @@ use arrow_array::{
     Array, ArrayRef, BooleanArray, FixedSizeBinaryArray, Int32Array, PrimitiveArray, StringArray,
     new_null_array,
 };
-use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBuffer};
+use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow_schema::DataType;
 
 use crate::builder::{Interner, dictionary};
@@ -47,13 +47,12 @@ fn nulls(sources: &[Option<ArrayRef>], places: &[Place]) -> Option<NullBuffer> {
     if !missing && nullable.iter().all(Option::is_none) {
         return None;
     }
-    let mut valid = BooleanBufferBuilder::new(places.len());
-    for &(source, row) in places {
-        let valid_here = sources[source as usize].is_some()
-            && nullable[source as usize].is_none_or(|nulls| nulls.is_valid(row as usize));
-        valid.append(valid_here);
-    }
-    Some(NullBuffer::new(valid.finish()))
+    let valid = BooleanBuffer::collect_bool(places.len(), |at| {
+        let (source, row) = places[at];
+        sources[source as usize].is_some()
+            && nullable[source as usize].is_none_or(|nulls| nulls.is_valid(row as usize))
+    });
+    Some(NullBuffer::new(valid))
 }
 
 fn primitive<T: ArrowPrimitiveType>(sources: &[Option<ArrayRef>], places: &[Place]) -> ArrayRef {
@@ -71,12 +70,13 @@ fn primitive<T: ArrowPrimitiveType>(sources: &[Option<ArrayRef>], places: &[Plac
 }
 
 fn boolean(sources: &[Option<ArrayRef>], places: &[Place]) -> ArrayRef {
-    let mut out = BooleanBufferBuilder::new(places.len());
-    for &(source, row) in places {
-        let array = sources[source as usize].as_ref().map(|array| array.as_boolean());
-        out.append(array.is_some_and(|array| array.value(row as usize)));
-    }
-    Arc::new(BooleanArray::new(out.finish(), nulls(sources, places)))
+    let arrays: Vec<Option<&BooleanArray>> =
+        sources.iter().map(|source| source.as_ref().map(|array| array.as_boolean())).collect();
+    let out = BooleanBuffer::collect_bool(places.len(), |at| {
+        let (source, row) = places[at];
+        arrays[source as usize].is_some_and(|array| array.value(row as usize))
+    });
+    Arc::new(BooleanArray::new(out, nulls(sources, places)))
 }
 
 fn fixed(size: usize, sources: &[Option<ArrayRef>], places: &[Place]) -> ArrayRef {

@@ -25,7 +25,7 @@ mod types;
 use async_trait::async_trait;
 use model::{SpanBatch, TraceId};
 
-pub use engine::{Engine, OpenError, Options, SyncPolicy};
+pub use engine::{DiskLimit, Engine, OpenError, Options, SyncPolicy};
 pub use log::{LogScan, scan_segment};
 pub use types::*;
 

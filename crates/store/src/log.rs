@@ -67,6 +67,9 @@ pub(crate) struct Segment {
     file: File,
     number: u64,
     bytes: u64,
+    /// Part of a record may lie behind `bytes`. It would end the segment for recovery, and hide
+    /// from it whatever came behind.
+    torn: bool,
 }
 
 impl Segment {
@@ -76,7 +79,7 @@ impl Segment {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&path)?;
         file.write_all(MAGIC)?;
         crate::files::sync_folder(folder)?;
-        Ok(Self { file, number, bytes: MAGIC.len() as u64 })
+        Ok(Self { file, number, bytes: MAGIC.len() as u64, torn: false })
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -88,8 +91,10 @@ impl Segment {
         self.file.try_clone()
     }
 
-    /// Appends records. After an error the segment ends where it ended before.
+    /// Appends records. After an error the segment ends where it ended before; as long as that
+    /// cannot be had, it takes nothing.
     pub(crate) fn append(&mut self, records: &[(u64, Bytes)]) -> io::Result<()> {
+        self.mend()?;
         let headers: Vec<[u8; HEADER_BYTES]> = records
             .iter()
             .map(|(time, payload)| {
@@ -108,18 +113,26 @@ impl Segment {
             .flat_map(|(header, (_, payload))| [IoSlice::new(header), IoSlice::new(payload)])
             .collect();
         let total: usize = slices.iter().map(|slice| slice.len()).sum();
-        match write_all_vectored(&mut self.file, &mut slices) {
-            Ok(()) => {
-                self.bytes += total as u64;
-                Ok(())
-            }
-            Err(error) => {
-                // A record that is half there would end the segment for recovery.
-                self.file.set_len(self.bytes)?;
-                io::Seek::seek(&mut self.file, io::SeekFrom::Start(self.bytes))?;
-                Err(error)
+        let written = write_all_vectored(&mut self.file, &mut slices);
+        match &written {
+            Ok(()) => self.bytes += total as u64,
+            Err(_) => {
+                self.torn = true;
+                // The first error tells more; a second one keeps the segment torn.
+                let _ = self.mend();
             }
         }
+        written
+    }
+
+    /// Cuts off what a failed append left.
+    fn mend(&mut self) -> io::Result<()> {
+        if self.torn {
+            self.file.set_len(self.bytes)?;
+            io::Seek::seek(&mut self.file, io::SeekFrom::Start(self.bytes))?;
+            self.torn = false;
+        }
+        Ok(())
     }
 
     pub(crate) fn sync(&self) -> io::Result<()> {
@@ -178,8 +191,15 @@ pub(crate) fn recover(
         let tail = &content[scan.good_bytes as usize..];
         if !tail.is_empty() {
             std::fs::create_dir_all(damaged_folder)?;
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            std::fs::write(damaged_folder.join(format!("{name}.tail")), tail)?;
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let mut kept = damaged_folder.join(format!("{name}.tail"));
+            for more in 2.. {
+                if !kept.exists() {
+                    break;
+                }
+                kept = damaged_folder.join(format!("{name}.tail-{more}"));
+            }
+            std::fs::write(kept, tail)?;
         }
         let file = OpenOptions::new().write(true).open(path)?;
         file.set_len(scan.good_bytes)?;

@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use arrow_array::ArrayRef;
+use arrow_array::{Array, ArrayRef};
 use model::TraceId;
 
 use crate::catalog::Catalog;
-use crate::columns::Table;
+use crate::columns::{Table, parse_attribute_column};
 use crate::piece::{Damaged, Piece, StartRanges, TableBatch, TableStream};
 use crate::scopes::ScopeRow;
 use crate::summary::TraceTable;
@@ -66,17 +66,28 @@ impl Piece for MemoryPiece {
         self.table(table).rows
     }
 
-    fn columns(&self, table: Table) -> Vec<String> {
-        self.table(table).columns.iter().map(|(name, _)| name.clone()).collect()
+    fn columns(&self, table: Table) -> Result<Vec<String>, Damaged> {
+        Ok(self.table(table).columns.iter().map(|(name, _)| name.clone()).collect())
     }
 
-    fn has_column(&self, table: Table, column: &str) -> bool {
-        self.table(table).column(column).is_some()
+    fn has_column(&self, table: Table, column: &str) -> Result<bool, Damaged> {
+        Ok(self.table(table).column(column).is_some())
     }
 
-    fn groups(&self, table: Table) -> Vec<Range<usize>> {
+    fn attribute_counts(&self, table: Table) -> Result<Vec<(String, u64)>, Damaged> {
+        let present = |array: &ArrayRef| (array.len() - array.null_count()) as u64;
+        Ok(self
+            .table(table)
+            .columns
+            .iter()
+            .filter(|(column, _)| parse_attribute_column(column).is_some())
+            .map(|(column, array)| (column.clone(), present(array)))
+            .collect())
+    }
+
+    fn groups(&self, table: Table) -> Result<Vec<Range<usize>>, Damaged> {
         let rows = self.row_count(table);
-        if rows == 0 { Vec::new() } else { std::iter::once(0..rows).collect() }
+        Ok(if rows == 0 { Vec::new() } else { std::iter::once(0..rows).collect() })
     }
 
     fn may_contain(&self, _: Table, _: usize, _: &str, _: &str) -> bool {

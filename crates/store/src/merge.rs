@@ -4,7 +4,8 @@
 //! rows of every piece whatever their size. A trace that lies in several pieces comes together
 //! here, a span that came twice is written once, and the trace's row is computed anew.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,12 +17,12 @@ use arrow_array::{Array, ArrayRef, Int32Array, Int64Array};
 use crate::block::{BlockFacts, BlockMeta, BlockWriter, Forward, TableColumns};
 use crate::builder::{Interner, dictionary, unresolved_parents};
 use crate::catalog::Catalog;
-use crate::columns::{Table, attribute_column, data_type, name, parse_attribute_column, required};
+use crate::columns::{Table, data_type, name, parse_attribute_column, required};
 use crate::gather::{Place, gather};
 use crate::piece::{Damaged, Piece, TableBatch, TableStream};
 use crate::scopes::ScopeList;
 use crate::summary::{SpanFacts, TraceTable, TraceTableBuilder};
-use crate::types::{Level, ValueType};
+use crate::types::ValueType;
 
 /// Rows that are merged at a time, unless one trace has more.
 const BATCH_ROWS: usize = 32 * 1024;
@@ -73,28 +74,20 @@ struct Columns {
 
 impl Columns {
     fn of(pieces: &[Arc<dyn Piece>]) -> Result<Self, MergeError> {
-        let mut counts: BTreeMap<(Level, String), u64> = BTreeMap::new();
-        for piece in pieces {
-            for row in piece.catalog()?.attributes() {
-                *counts
-                    .entry((row.level, attribute_column(row.value_type, &row.key)))
-                    .or_default() += row.count;
-            }
-        }
         let mut kept = TableColumns::default();
         let mut demoted: [Vec<String>; 3] = Default::default();
-        for (table, level) in [
-            (Table::Spans, Level::Span),
-            (Table::Events, Level::Event),
-            (Table::Links, Level::Link),
-        ] {
+        for table in [Table::Spans, Table::Events, Table::Links] {
+            let mut counts: HashMap<String, u64> = HashMap::new();
+            for piece in pieces {
+                for (column, count) in piece.attribute_counts(table)? {
+                    *counts.entry(column).or_default() += count;
+                }
+            }
             let rows: usize = pieces.iter().map(|piece| piece.row_count(table)).sum();
-            let union: BTreeSet<String> =
-                pieces.iter().flat_map(|piece| piece.columns(table)).collect();
+            let union = union_of_columns(pieces, table)?;
             let (mut attributes, own): (Vec<String>, Vec<String>) =
                 union.into_iter().partition(|column| parse_attribute_column(column).is_some());
-            let count =
-                |column: &String| counts.get(&(level, column.clone())).copied().unwrap_or(0);
+            let count = |column: &String| counts.get(column).copied().unwrap_or(0);
             attributes.sort_by_key(|column| std::cmp::Reverse(count(column)));
             let dense = attributes
                 .iter()
@@ -112,11 +105,8 @@ impl Columns {
             columns.extend(attributes);
 
             let rest = table.rest();
-            let mut value_types: BTreeSet<String> = pieces
-                .iter()
-                .flat_map(|piece| piece.columns(rest))
-                .filter(|column| ValueType::from_name(column).is_some())
-                .collect();
+            let mut value_types = union_of_columns(pieces, rest)?;
+            value_types.retain(|column| ValueType::from_name(column).is_some());
             value_types.extend(
                 demoted[table as usize]
                     .iter()
@@ -129,6 +119,14 @@ impl Columns {
         }
         Ok(Self { kept, demoted })
     }
+}
+
+fn union_of_columns(pieces: &[Arc<dyn Piece>], table: Table) -> Result<BTreeSet<String>, Damaged> {
+    let mut union = BTreeSet::new();
+    for piece in pieces {
+        union.extend(piece.columns(table)?);
+    }
+    Ok(union)
 }
 
 /// A trace's part in a piece.
@@ -276,8 +274,8 @@ impl Merger {
                 }
             }
             if group.len() > 1 {
-                rows.sort_by_key(MergeRow::key);
-                rows.dedup_by(|later, earlier| sources.same_span(later, earlier));
+                rows.sort_by(|a, b| sources.compare(a, b));
+                rows.dedup_by(|later, earlier| sources.compare(later, earlier).is_eq());
             }
             let first = facts.len();
             for row in &rows {
@@ -500,8 +498,8 @@ struct MergeRow {
 }
 
 impl MergeRow {
-    fn key(&self) -> (u64, u64, u64, i32) {
-        (self.facts.start, self.facts.span_id, self.facts.end, self.kind)
+    fn key(&self) -> (u64, u64, u64, i32, i32) {
+        (self.facts.start, self.facts.span_id, self.facts.end, self.kind, self.facts.scope)
     }
 }
 
@@ -616,10 +614,10 @@ impl Sources {
         names.values().as_string::<i32>().value(names.keys().value(row as usize) as usize)
     }
 
-    fn same_span(&self, a: &MergeRow, b: &MergeRow) -> bool {
-        a.key() == b.key()
-            && a.facts.scope == b.facts.scope
-            && self.name(a.place) == self.name(b.place)
+    /// Equal spans are the same, sent twice.
+    fn compare(&self, a: &MergeRow, b: &MergeRow) -> Ordering {
+        let names = || self.name(a.place).cmp(self.name(b.place));
+        a.key().cmp(&b.key()).then_with(names)
     }
 }
 

@@ -117,12 +117,15 @@ pub(crate) trait Piece: Send + Sync {
     fn row_count(&self, table: Table) -> usize;
 
     /// The names of a table's columns.
-    fn columns(&self, table: Table) -> Vec<String>;
+    fn columns(&self, table: Table) -> Result<Vec<String>, Damaged>;
 
-    fn has_column(&self, table: Table, column: &str) -> bool;
+    fn has_column(&self, table: Table, column: &str) -> Result<bool, Damaged>;
+
+    /// In how many rows each attribute column has a value.
+    fn attribute_counts(&self, table: Table) -> Result<Vec<(String, u64)>, Damaged>;
 
     /// Rows that are stored together: reading one such range costs least.
-    fn groups(&self, table: Table) -> Vec<Range<usize>>;
+    fn groups(&self, table: Table) -> Result<Vec<Range<usize>>, Damaged>;
 
     /// False only when no row of that group has this text in that column.
     fn may_contain(&self, table: Table, group: usize, column: &str, text: &str) -> bool;

@@ -167,8 +167,8 @@ impl<'a> Scan<'a> {
     }
 
     /// The row groups, by number and rows.
-    pub(crate) fn groups(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
-        self.piece.groups(Table::Spans).into_iter().enumerate()
+    pub(crate) fn groups(&self) -> Result<impl Iterator<Item = (usize, Range<usize>)>, Damaged> {
+        Ok(self.piece.groups(Table::Spans)?.into_iter().enumerate())
     }
 
     /// The rows of a group that match, ascending, as rows of the piece.
@@ -291,7 +291,8 @@ impl Mask {
     }
 }
 
-/// A duration as searches see it: an end before the start counts as 0.
+/// A duration as searches see it: an end before the start counts as 0. So does an end more than
+/// 2^63 nanoseconds (292 years) behind it, which the stored difference cannot tell from that.
 pub(crate) fn duration(nanos: i64) -> u64 {
     nanos.max(0) as u64
 }
@@ -331,7 +332,7 @@ fn prepare<'a>(
     if at(Level::Span) {
         for value_type in wanted.types() {
             let column = attribute_column(value_type, &condition.key);
-            if piece.has_column(Table::Spans, &column) {
+            if piece.has_column(Table::Spans, &column)? {
                 columns.push((column, value_type));
             }
         }
@@ -344,10 +345,10 @@ fn prepare<'a>(
         let mut owned = rest_rows(piece, table.rest(), &condition.key, &wanted)?;
         for value_type in wanted.types() {
             let column = attribute_column(value_type, &condition.key);
-            if !piece.has_column(table, &column) {
+            if !piece.has_column(table, &column)? {
                 continue;
             }
-            for (group, range) in piece.groups(table).into_iter().enumerate() {
+            for (group, range) in piece.groups(table)?.into_iter().enumerate() {
                 if value_type == ValueType::String
                     && !piece.may_contain(table, group, &column, wanted.text)
                 {
@@ -378,7 +379,7 @@ fn rest_rows(
     wanted: &Wanted<'_>,
 ) -> Result<Vec<u32>, Damaged> {
     let mut found = Vec::new();
-    for (group, range) in piece.groups(table).into_iter().enumerate() {
+    for (group, range) in piece.groups(table)?.into_iter().enumerate() {
         if !piece.may_contain(table, group, name::KEY, key) {
             continue;
         }

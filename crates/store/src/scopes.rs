@@ -1,9 +1,10 @@
 //! Who sent a span: its resource and instrumentation scope, kept once and named by a number.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hashbrown::{HashMap, HashTable};
 use model::{Resource, Scope, SpanBatch, TracesEncoder};
 
 /// A resource and a scope under it.
@@ -51,26 +52,33 @@ impl ScopeRow {
 /// Scopes by their content, shared by the pieces that name them.
 #[derive(Debug, Default)]
 pub(crate) struct ScopePool {
-    rows: HashMap<Bytes, Arc<ScopeRow>>,
+    rows: HashTable<Arc<ScopeRow>>,
+    hasher: foldhash::fast::RandomState,
+}
+
+/// What tells scopes apart: both messages and both schema URLs.
+fn parts<'a>(batch: &'a SpanBatch, scope: &Scope) -> [&'a [u8]; 4] {
+    let resource = &batch.resources()[scope.resource as usize];
+    [resource.message, resource.schema_url, scope.message, scope.schema_url]
+        .map(|text| batch.bytes_of(text))
 }
 
 impl ScopePool {
     /// The shared row of a batch's scope.
     pub(crate) fn row(&mut self, batch: &SpanBatch, scope: &Scope) -> Option<Arc<ScopeRow>> {
-        let resource = &batch.resources()[scope.resource as usize];
-        let mut encoder = TracesEncoder::new();
-        encoder.origin(
-            batch.bytes_of(resource.message),
-            batch.bytes_of(resource.schema_url),
-            batch.bytes_of(scope.message),
-            batch.bytes_of(scope.schema_url),
-        );
-        let message = encoder.finish();
-        if let Some(row) = self.rows.get(message.as_slice()) {
+        let Self { rows, hasher } = self;
+        let wanted = parts(batch, scope);
+        let hash = hasher.hash_one(wanted);
+        let same = |row: &Arc<ScopeRow>| parts(&row.batch, row.scope()) == wanted;
+        if let Some(row) = rows.find(hash, same) {
             return Some(row.clone());
         }
-        let row = Arc::new(ScopeRow::new(Bytes::from(message))?);
-        self.rows.insert(row.message.clone(), row.clone());
+        let mut encoder = TracesEncoder::new();
+        encoder.origin(wanted[0], wanted[1], wanted[2], wanted[3]);
+        let row = Arc::new(ScopeRow::new(Bytes::from(encoder.finish()))?);
+        rows.insert_unique(hash, row.clone(), |row| {
+            hasher.hash_one(parts(&row.batch, row.scope()))
+        });
         Some(row)
     }
 
@@ -84,7 +92,7 @@ impl ScopePool {
 #[derive(Debug, Default, Clone)]
 pub(crate) struct ScopeList {
     rows: Vec<Arc<ScopeRow>>,
-    numbers: HashMap<Bytes, i32>,
+    numbers: HashMap<Bytes, i32, foldhash::fast::RandomState>,
 }
 
 impl ScopeList {

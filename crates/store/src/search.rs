@@ -10,7 +10,6 @@ use model::{TraceId, status_code};
 use crate::columns::{Table, name};
 use crate::piece::{Damaged, Piece};
 use crate::scan::{Scan, duration, start_bounds};
-use crate::summary::join;
 use crate::trace;
 use crate::types::{
     Position, SearchPage, SearchRequest, Series, SeriesBy, SeriesRequest, SeriesSet, SpanFilter,
@@ -51,26 +50,8 @@ impl View {
 
     /// A trace's row; `None` when no piece has it.
     pub(crate) fn summary(&mut self, id: TraceId) -> Option<TraceSummary> {
-        let parts = self.parts(id);
-        if parts.is_empty() {
-            return None;
-        }
-        join(&parts).or_else(|| {
-            // An orphan of one part may have its parent in another: the spans' ids decide.
-            let ids = trace::ids(self, id);
-            let mut summary = join(
-                &parts
-                    .iter()
-                    .map(|part| TraceSummary { orphan_count: 0, ..part.clone() })
-                    .collect::<Vec<_>>(),
-            )?;
-            let known: HashSet<u64> = ids.iter().map(|&(span, _)| span).collect();
-            let missing = ids.iter().filter(|(span, parent)| {
-                *parent != 0 && (parent == span || !known.contains(parent))
-            });
-            summary.orphan_count = missing.count() as u64;
-            Some(summary)
-        })
+        let mut parts = self.parts(id);
+        if parts.len() > 1 { trace::summary(self, id) } else { parts.pop() }
     }
 
     /// The true start of a trace of which one piece has a part that starts at `start`.
@@ -102,7 +83,7 @@ fn rank(start: u64, id: TraceId) -> Rank {
 
 /// Answers a search.
 pub(crate) fn search(view: &mut View, request: &SearchRequest) -> SearchPage {
-    let wanted = request.limit + 1;
+    let wanted = request.limit.saturating_add(1);
     let after =
         request.after.map(|Position { start_unix_nano, trace_id }| rank(start_unix_nano, trace_id));
     let mut pieces = view.pieces.clone();
@@ -113,17 +94,22 @@ pub(crate) fn search(view: &mut View, request: &SearchRequest) -> SearchPage {
     let mut seen: HashSet<u128> = HashSet::new();
     for piece in &pieces {
         let last = (best.len() >= wanted).then(|| best.last().copied()).flatten();
-        if last.is_some_and(|(std::cmp::Reverse(start), _)| latest(piece) < start) {
-            break;
+        let behind = last.is_some_and(|(std::cmp::Reverse(start), _)| latest(piece) < start);
+        if behind && !view.note(has_unknown_starts(piece.as_ref())).unwrap_or_default() {
+            continue;
         }
         let Some(mut matched) = view.note(matching_traces(piece.as_ref(), &request.filter)) else {
             continue;
         };
-        matched.sort_unstable_by_key(|&(start, id)| rank(start, TraceId::from_number(id)));
+        // A part whose spans all start at 0 says nothing of where its trace ranks: it goes first.
+        // Any other part may start later than the rest of its trace, never earlier.
+        matched.sort_unstable_by_key(|&(start, id)| {
+            (start > 0, rank(start, TraceId::from_number(id)))
+        });
         for (start, id) in matched {
             let last = (best.len() >= wanted).then(|| best.last().copied()).flatten();
-            // Elsewhere the trace may start earlier, never later.
-            if last.is_some_and(|last| rank(start, TraceId::from_number(id)) > last) {
+            let behind = last.is_some_and(|last| rank(start, TraceId::from_number(id)) > last);
+            if behind && start > 0 {
                 break;
             }
             if !seen.insert(id) {
@@ -148,6 +134,12 @@ pub(crate) fn search(view: &mut View, request: &SearchRequest) -> SearchPage {
     SearchPage { traces, more, partial: !view.damaged.is_empty() }
 }
 
+/// Whether some traces of a piece have spans with start 0 alone, which say nothing of where the
+/// trace ranks.
+fn has_unknown_starts(piece: &dyn Piece) -> Result<bool, Damaged> {
+    Ok(piece.start_ranges().overlap(0, 0) && piece.traces()?.start.contains(&0))
+}
+
 /// The traces of a piece of which a span matches: start of the part and id.
 fn matching_traces(piece: &dyn Piece, filter: &SpanFilter) -> Result<Vec<(u64, u128)>, Damaged> {
     let (first, last) = start_bounds(filter);
@@ -168,12 +160,15 @@ fn matching_traces(piece: &dyn Piece, filter: &SpanFilter) -> Result<Vec<(u64, u
         let service = filter.service.as_deref();
         let number = service
             .map(|service| traces.texts.iter().map(|text| text == service).collect::<Vec<bool>>());
+        // Starts of 0, which the trace's start passes over.
+        let zeros = piece.start_ranges().overlap(0, 0);
         for (trace, decided) in decided.iter_mut().enumerate() {
             let has_service = number.as_ref().is_none_or(|fits| {
                 traces.services_of(trace).any(|at| fits[traces.services[at] as usize])
             });
-            let inside = traces.start[trace] >= first && traces.end[trace] <= last;
-            let outside = traces.start[trace] > last;
+            let inside =
+                traces.start[trace] >= first && traces.end[trace] <= last && !(zeros && first > 0);
+            let outside = traces.start[trace] > last && !(zeros && first == 0);
             *decided = !has_service || inside || outside;
             if has_service && inside {
                 found.push(entry(trace));
@@ -184,7 +179,7 @@ fn matching_traces(piece: &dyn Piece, filter: &SpanFilter) -> Result<Vec<(u64, u
         }
     }
     let Some(scan) = Scan::new(piece, filter)? else { return Ok(found) };
-    for (group, rows) in scan.groups() {
+    for (group, rows) in scan.groups()? {
         let first = traces.trace_of_row(rows.start as u32);
         let last = traces.trace_of_row(rows.end.saturating_sub(1) as u32);
         if decided[first..=last].iter().all(|decided| *decided) {
@@ -202,12 +197,12 @@ fn matching_traces(piece: &dyn Piece, filter: &SpanFilter) -> Result<Vec<(u64, u
 
 /// Counts spans over time.
 pub(crate) fn series(view: &mut View, request: &SeriesRequest) -> SeriesSet {
-    let end = request
-        .start_unix_nano
-        .saturating_add(request.step_nano.saturating_mul(request.steps as u64));
+    // `None` behind the end of time.
+    let length = request.step_nano.checked_mul(request.steps as u64);
+    let end = length.and_then(|length| request.start_unix_nano.checked_add(length));
     let filter = SpanFilter {
         start_min_unix_nano: Some(request.start_unix_nano),
-        start_max_unix_nano: Some(end),
+        start_max_unix_nano: end,
         ..request.filter.clone()
     };
     let mut all: BTreeMap<Option<String>, Series> = BTreeMap::new();
@@ -228,7 +223,7 @@ fn count_piece(
     all: &mut BTreeMap<Option<String>, Series>,
 ) -> Result<(), Damaged> {
     let Some(scan) = Scan::new(piece, filter)? else { return Ok(()) };
-    for (group, rows) in scan.groups() {
+    for (group, rows) in scan.groups()? {
         let matched = scan.rows(group, rows.clone())?;
         if matched.is_empty() {
             continue;

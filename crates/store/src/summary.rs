@@ -1,8 +1,6 @@
 //! One row per trace: computed when a piece is written, kept beside its spans, added up when a
 //! trace lies in several pieces.
 
-use std::collections::BTreeMap;
-
 use model::{TraceId, status_code};
 
 use crate::types::{ServiceShare, TraceSummary};
@@ -89,42 +87,6 @@ impl TraceTable {
     }
 }
 
-/// Adds up the summaries of one trace's parts. Orphans of a part may have their parents in
-/// another: `None` when only the spans themselves can tell.
-pub(crate) fn join(parts: &[TraceSummary]) -> Option<TraceSummary> {
-    let orphans: u64 = parts.iter().map(|part| part.orphan_count).sum();
-    if parts.len() > 1 && orphans > 0 {
-        return None;
-    }
-    // The part with the root names the trace; among several, or none, the earliest.
-    let named = parts.iter().min_by_key(|part| (part.missing_root, part.start_unix_nano))?;
-    let start = parts.iter().map(|part| part.start_unix_nano).filter(|&start| start > 0).min();
-    let start = start.unwrap_or(0);
-    let end = parts.iter().map(|part| part.start_unix_nano + part.duration_nano).max().unwrap_or(0);
-    let mut services: BTreeMap<&str, ServiceShare> = BTreeMap::new();
-    for share in parts.iter().flat_map(|part| &part.services) {
-        let sum = services.entry(&share.name).or_insert_with(|| ServiceShare {
-            name: share.name.clone(),
-            span_count: 0,
-            error_count: 0,
-        });
-        sum.span_count += share.span_count;
-        sum.error_count += share.error_count;
-    }
-    Some(TraceSummary {
-        trace_id: named.trace_id,
-        root_service: named.root_service.clone(),
-        root_name: named.root_name.clone(),
-        start_unix_nano: start,
-        duration_nano: end.saturating_sub(start),
-        span_count: parts.iter().map(|part| part.span_count).sum(),
-        error_count: parts.iter().map(|part| part.error_count).sum(),
-        services: services.into_values().collect(),
-        missing_root: parts.iter().all(|part| part.missing_root),
-        orphan_count: orphans,
-    })
-}
-
 /// Builds the table trace by trace.
 #[derive(Debug)]
 pub(crate) struct TraceTableBuilder {
@@ -185,12 +147,12 @@ impl TraceTableBuilder {
             if span.parent_id == 0 {
                 root = root.or(Some(at));
             } else {
+                // Ids may be shared: the parent is another span, whatever its place.
                 let from = self.ids.partition_point(|&(id, _)| id < span.parent_id);
-                match self.ids.get(from) {
-                    Some(&(id, parent)) if id == span.parent_id && parent as usize != at => {
-                        distance = at as i32 - parent as i32;
-                    }
-                    _ => orphans += 1,
+                let mut same = self.ids[from..].iter().take_while(|(id, _)| *id == span.parent_id);
+                match same.find(|&&(_, other)| other as usize != at) {
+                    Some(&(_, parent)) => distance = at as i32 - parent as i32,
+                    None => orphans += 1,
                 }
             }
             distances.push(distance);
@@ -291,16 +253,5 @@ mod tests {
         assert_eq!((summary.start_unix_nano, summary.duration_nano), (100, 20));
         assert_eq!((summary.missing_root, summary.orphan_count), (true, 2));
         assert_eq!(summary.root_name, "zero");
-    }
-
-    #[test]
-    fn parts_of_a_trace_add_up_unless_an_orphan_may_have_its_parent_elsewhere() {
-        let (first, _) = table(&[span(1, 0, 100, 200, 0)]);
-        let (second, _) = table(&[span(4, 0, 50, 60, 2)]);
-        let both = join(&[first.summary(0), second.summary(0)]).unwrap();
-        assert_eq!((both.span_count, both.start_unix_nano, both.duration_nano), (2, 50, 150));
-        let (orphan, _) = table(&[span(4, 1, 50, 60, 2)]);
-        assert_eq!(join(&[first.summary(0), orphan.summary(0)]), None);
-        assert!(join(&[orphan.summary(0)]).is_some());
     }
 }

@@ -15,9 +15,10 @@ use model::{SpanBatch, TraceId, TracesEncoder, encode_key_value};
 
 use crate::columns::{Table, name, parse_attribute_column};
 use crate::piece::{Damaged, Piece};
-use crate::scopes::ScopeRow;
+use crate::scopes::{ScopeList, ScopeRow};
 use crate::search::View;
-use crate::types::{TraceRead, ValueType};
+use crate::summary::{SpanFacts, TraceTableBuilder};
+use crate::types::{TraceRead, TraceSummary, ValueType};
 
 /// All spans of a trace, by start.
 pub(crate) fn read(view: &mut View, id: TraceId) -> TraceRead {
@@ -32,7 +33,10 @@ pub(crate) fn read(view: &mut View, id: TraceId) -> TraceRead {
     if spans.is_empty() {
         return TraceRead { spans: None, partial };
     }
-    spans.sort_by(|a, b| a.key.cmp(&b.key));
+    spans.sort_by(|a, b| {
+        let scope = || a.scope.message().cmp(b.scope.message());
+        a.key.cmp(&b.key).then_with(|| a.name.cmp(&b.name)).then_with(scope)
+    });
     // Sent twice, into different pieces.
     spans.dedup_by(|later, earlier| {
         later.key == earlier.key
@@ -63,29 +67,81 @@ pub(crate) fn read(view: &mut View, id: TraceId) -> TraceRead {
     TraceRead { spans: SpanBatch::decode(Bytes::from(encoder.finish())).ok(), partial }
 }
 
-/// The span and parent ids of a trace's spans, each span once.
-pub(crate) fn ids(view: &mut View, id: TraceId) -> Vec<(u64, u64)> {
-    let mut all = Vec::new();
+/// The row of a trace that lies in several pieces, from its spans: an orphan of one part may have
+/// its parent in another, and a span that was sent twice may lie in two.
+pub(crate) fn summary(view: &mut View, id: TraceId) -> Option<TraceSummary> {
+    let mut scopes = ScopeList::default();
+    let mut spans: Vec<SummedSpan> = Vec::new();
     for piece in view.pieces.clone() {
         if piece.may_hold(id) {
-            let part = Rows::of(piece.as_ref(), id, &[name::SPAN_ID]).map(|rows| {
-                rows.map(|rows| {
-                    (0..rows.len())
-                        .map(|at| (rows.span_id(at), rows.parent(at)))
-                        .collect::<Vec<_>>()
-                })
-            });
-            all.extend(view.note(part).flatten().unwrap_or_default());
+            let part = summed_part(piece.as_ref(), id, &mut scopes);
+            spans.extend(view.note(part).unwrap_or_default());
         }
     }
-    all.sort_unstable();
-    all.dedup();
-    all
+    if spans.is_empty() {
+        return None;
+    }
+    let identity = |span: &SummedSpan| (span.key, span.facts.scope);
+    spans.sort_by(|a, b| identity(a).cmp(&identity(b)).then_with(|| a.name.cmp(&b.name)));
+    spans.dedup_by(|a, b| identity(a) == identity(b) && a.name == b.name);
+    let mut table = TraceTableBuilder::new();
+    for scope in scopes.rows() {
+        table.add_scope(scope.service());
+    }
+    let facts: Vec<SpanFacts> = spans.iter().map(|span| span.facts).collect();
+    table.add(id.to_number(), &facts, &mut Vec::new(), |at| &spans[at].name);
+    Some(table.finish().summary(0))
 }
 
+struct SummedSpan {
+    key: SpanKey,
+    name: String,
+    facts: SpanFacts,
+}
+
+fn summed_part(
+    piece: &dyn Piece,
+    id: TraceId,
+    scopes: &mut ScopeList,
+) -> Result<Vec<SummedSpan>, Damaged> {
+    let columns = [
+        name::SPAN_ID,
+        name::START,
+        name::DURATION,
+        name::NAME,
+        name::KIND,
+        name::STATUS,
+        name::SCOPE,
+    ];
+    let Some(rows) = Rows::of(piece, id, &columns)? else { return Ok(Vec::new()) };
+    let numbers: Vec<i32> = piece.scopes()?.iter().map(|row| scopes.number(row)).collect();
+    (0..rows.len())
+        .map(|at| {
+            let key = rows.key(at);
+            let scope = numbers.get(rows.int(name::SCOPE, at) as usize);
+            let facts = SpanFacts {
+                span_id: key.1,
+                parent_id: rows.parent(at),
+                start: key.0,
+                end: key.2,
+                status: rows.int(name::STATUS, at),
+                scope: *scope.ok_or_else(|| no_scope(piece))?,
+            };
+            Ok(SummedSpan { key, name: rows.text(name::NAME, at).to_owned(), facts })
+        })
+        .collect()
+}
+
+fn no_scope(piece: &dyn Piece) -> Damaged {
+    let reason = "a span names a scope that is not there".to_owned();
+    Damaged { block: piece.id().to_owned(), reason }
+}
+
+/// Start, id, end and kind.
+type SpanKey = (u64, u64, u64, i32);
+
 struct EncodedSpan {
-    /// Start, id, end and kind.
-    key: (u64, u64, u64, i32),
+    key: SpanKey,
     name: String,
     scope: Arc<ScopeRow>,
     message: Vec<u8>,
@@ -129,6 +185,12 @@ impl Rows {
             .map_or(0, u64::from_be_bytes)
     }
 
+    fn key(&self, at: usize) -> SpanKey {
+        let start = self.start.wrapping_add(self.long(name::START, at) as u64);
+        let end = start.wrapping_add(self.long(name::DURATION, at) as u64);
+        (start, self.span_id(at), end, self.int(name::KIND, at))
+    }
+
     fn span_id(&self, at: usize) -> u64 {
         self.id(name::SPAN_ID, at)
     }
@@ -170,7 +232,7 @@ fn count_at(array: &ArrayRef, at: usize) -> u32 {
 }
 
 fn read_part(piece: &dyn Piece, id: TraceId) -> Result<Vec<EncodedSpan>, Damaged> {
-    let all = piece.columns(Table::Spans);
+    let all = piece.columns(Table::Spans)?;
     let wanted: Vec<&str> = all
         .iter()
         .map(String::as_str)
@@ -186,14 +248,12 @@ fn read_part(piece: &dyn Piece, id: TraceId) -> Result<Vec<EncodedSpan>, Damaged
     let attributes = attribute_columns(&rows.columns);
     let mut spans = Vec::with_capacity(rows.len());
     for at in 0..rows.len() {
-        let start = rows.start.wrapping_add(rows.long(name::START, at) as u64);
-        let end = start.wrapping_add(rows.long(name::DURATION, at) as u64);
-        let kind = rows.int(name::KIND, at);
+        let key @ (start, span_id, end, kind) = rows.key(at);
         let parent = rows.parent(at);
         let row = rows.rows.start + at;
         let mut out = Vec::with_capacity(512);
         put_bytes_field(&mut out, 1, &id.0);
-        put_bytes_field(&mut out, 2, &rows.span_id(at).to_be_bytes());
+        put_bytes_field(&mut out, 2, &span_id.to_be_bytes());
         put_bytes_unless_empty(&mut out, 3, rows.text(name::TRACE_STATE, at).as_bytes());
         if parent != 0 {
             put_bytes_field(&mut out, 4, &parent.to_be_bytes());
@@ -226,16 +286,9 @@ fn read_part(piece: &dyn Piece, id: TraceId) -> Result<Vec<EncodedSpan>, Damaged
             put_fixed32_field(&mut out, 16, flags);
         }
         let scope = scopes.get(rows.int(name::SCOPE, at) as usize).cloned();
-        let scope = scope.ok_or_else(|| Damaged {
-            block: piece.id().to_owned(),
-            reason: "a span names a scope that is not there".to_owned(),
-        })?;
-        spans.push(EncodedSpan {
-            key: (start, rows.span_id(at), end, kind),
-            name: rows.text(name::NAME, at).to_owned(),
-            scope,
-            message: out,
-        });
+        let scope = scope.ok_or_else(|| no_scope(piece))?;
+        let name = rows.text(name::NAME, at).to_owned();
+        spans.push(EncodedSpan { key, name, scope, message: out });
     }
     Ok(spans)
 }
@@ -402,7 +455,7 @@ fn owned_rows(
     if start == end {
         return Ok((Vec::new(), Vec::new()));
     }
-    let names = piece.columns(table);
+    let names = piece.columns(table)?;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let arrays = piece.read(table, start..end, &names)?;
     let columns = names

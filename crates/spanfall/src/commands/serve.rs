@@ -1,12 +1,18 @@
 //! `spanfall serve`.
 
+use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::Args;
+use indicatif::ProgressBar;
+use tracing_subscriber::EnvFilter;
 
+use crate::printer::Printer;
+use crate::serve::{self, Notices, Ports, Settings};
 use crate::values::{
     DiskLimit, SyncPolicy, parse_address, parse_positive_duration, parse_positive_size,
 };
@@ -96,7 +102,93 @@ pub struct ServeArgs {
 }
 
 /// Serves until told to stop.
-pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
-    let _ = args;
-    anyhow::bail!("serve is being wired")
+pub fn run(args: ServeArgs, printer: &Printer) -> anyhow::Result<ExitCode> {
+    let filter = EnvFilter::try_new(&args.log)
+        .with_context(|| format!("--log {:?} is no level and no filter", args.log))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    save_memory();
+    let settings = settings(args)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    runtime.block_on(serve::run(settings, &Terminal { printer, bar: OnceCell::new() }))?;
+    // A query that still runs must not hold up the end.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn settings(args: ServeArgs) -> anyhow::Result<Settings> {
+    let token = match &args.token_file {
+        None => args.token.filter(|token| !token.is_empty()),
+        Some(path) => {
+            let content = std::fs::read_to_string(path)
+                .with_context(|| format!("reading --token-file {}", path.display()))?;
+            let line = content.lines().next().unwrap_or_default().trim();
+            anyhow::ensure!(!line.is_empty(), "--token-file {} has no token", path.display());
+            Some(line.to_owned())
+        }
+    };
+    Ok(Settings {
+        data_dir: args.data_dir,
+        listen: args.listen,
+        ports: Ports {
+            otlp_grpc: args.otlp_grpc_port,
+            otlp_http: args.otlp_http_port,
+            ui: args.http_port,
+            health: args.health_port,
+            metrics: args.metrics_port,
+        },
+        token,
+        insecure_public: args.insecure_public,
+        retention: args.retention,
+        disk_limit: match args.retention_bytes {
+            DiskLimit::Bytes(bytes) => store::DiskLimit::Bytes(bytes),
+            DiskLimit::PercentOfFree(percent) => {
+                store::DiskLimit::ShareOfFree(f64::from(percent) / 100.0)
+            }
+        },
+        sync: match args.sync {
+            SyncPolicy::Always => store::SyncPolicy::Always,
+            SyncPolicy::Every(interval) => store::SyncPolicy::Interval(interval),
+        },
+        request_bytes_max: usize::try_from(args.max_request_bytes).unwrap_or(usize::MAX),
+        cors_allowed_origins: args.cors_allowed_origin,
+    })
+}
+
+/// Huge pages cost a fifth of all CPU here: they are cleared whole and used in part.
+fn save_memory() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "huge pages stay on");
+    }
+}
+
+/// Tells the person at the terminal how the start goes.
+struct Terminal<'a> {
+    printer: &'a Printer,
+    bar: OnceCell<ProgressBar>,
+}
+
+impl Notices for Terminal<'_> {
+    fn recovering(&self, read: u64, total: u64) {
+        let bar = self.bar.get_or_init(|| {
+            let bar = self.printer.progress_bytes(Some(total));
+            bar.set_message("reading the log");
+            bar
+        });
+        bar.set_position(read);
+        if read >= total {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn ready(&self, banner: &str) {
+        self.printer.note(banner);
+    }
+
+    fn stopping(&self) {
+        self.printer.note("Stopping: open requests are finished, then the store is closed.");
+    }
 }

@@ -26,7 +26,9 @@ impl Listeners {
         let bind = |what: &str, flag: &str, port| {
             let socket = SocketAddr::new(address, port);
             listen(socket).with_context(|| {
-                format!("cannot listen on {socket} for {what}; free it, or choose another with {flag}")
+                format!(
+                    "cannot listen on {socket} for {what}; free it, or choose another with {flag}"
+                )
             })
         };
         Ok(Self {
@@ -85,7 +87,10 @@ pub(super) fn banner(listeners: &[Listener], settings: &Settings) -> String {
     let exporter = if settings.ports.otlp_http == 4318 && settings.ports.otlp_grpc == 4317 {
         "any OpenTelemetry SDK with its default settings".to_owned()
     } else {
-        format!("OTEL_EXPORTER_OTLP_ENDPOINT=http://{} for an OpenTelemetry SDK", address("otlp_http"))
+        format!(
+            "OTEL_EXPORTER_OTLP_ENDPOINT=http://{} for an OpenTelemetry SDK",
+            address("otlp_http")
+        )
     };
     format!(
         "Spanfall {version} is ready; data in {data}\n\

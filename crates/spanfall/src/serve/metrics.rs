@@ -88,7 +88,11 @@ impl Collector for Own {
         let status = self.store.status();
         let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         gauge("spanfall_store_spans", "Spans stored", number(status.span_count))?;
-        gauge("spanfall_store_head_spans", "Spans not yet in a block", number(status.head_span_count))?;
+        gauge(
+            "spanfall_store_head_spans",
+            "Spans not yet in a block",
+            number(status.head_span_count),
+        )?;
         gauge("spanfall_store_blocks", "Sealed blocks", number(status.block_count))?;
         gauge(
             "spanfall_store_damaged_blocks",
@@ -105,6 +109,11 @@ impl Collector for Own {
         gauge("spanfall_store_problems", "What keeps the store from its work", number(problems))?;
         let uptime = ConstCounter::new(self.started.elapsed().as_secs_f64());
         let name = "otelcol_process_uptime_seconds";
-        uptime.encode(encoder.encode_descriptor(name, "Time since start", None, MetricType::Counter)?)
+        uptime.encode(encoder.encode_descriptor(
+            name,
+            "Time since start",
+            None,
+            MetricType::Counter,
+        )?)
     }
 }

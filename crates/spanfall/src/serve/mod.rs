@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use pipeline::receivers::otlp::{GrpcReceiver, GrpcSettings, HttpReceiver, HttpSettings};
 use pipeline::receivers::{
-    ByteBudget, IN_FLIGHT_BYTES_MAX_DEFAULT, ReceiverCounters, ServerSettings,
+    ByteBudget, Drained, IN_FLIGHT_BYTES_MAX_DEFAULT, ReceiverCounters, ServerSettings,
 };
-use store::{Engine, Options, Store, SyncPolicy};
+use store::{DiskLimit, Engine, Options, Store, SyncPolicy};
 use tokio_util::sync::CancellationToken;
 
 use consumer::StoreConsumer;
@@ -40,8 +40,8 @@ pub struct Settings {
     pub insecure_public: bool,
     /// How long spans are kept.
     pub retention: Duration,
-    /// How many bytes blocks and log may take.
-    pub retention_bytes: Option<u64>,
+    /// How much disk blocks and log may take.
+    pub disk_limit: DiskLimit,
     /// When acknowledged spans are on the disk.
     pub sync: SyncPolicy,
     /// The largest request.
@@ -123,10 +123,19 @@ pub async fn run(settings: Settings, notices: &dyn Notices) -> anyhow::Result<()
             tasks.spawn(health.clone().watch(name, stop.clone(), future));
         };
         let (grpc_stop, http_stop) = (stop.clone(), stop.clone());
-        run("OTLP/gRPC receiver", Box::pin(async move { drop(grpc.run(grpc_stop).await) }) as Task);
-        run("OTLP/HTTP receiver", Box::pin(async move { drop(http.run(http_stop).await) }));
+        run(
+            "OTLP/gRPC receiver",
+            Box::pin(async move { note_abandoned("gRPC", grpc.run(grpc_stop).await) }) as Task,
+        );
+        run(
+            "OTLP/HTTP receiver",
+            Box::pin(async move { note_abandoned("HTTP", http.run(http_stop).await) }),
+        );
         run("API", listen::serve(listeners.ui, api, stop.clone()));
-        run("health server", listen::serve(listeners.health, health::router(health.clone()), stop.clone()));
+        run(
+            "health server",
+            listen::serve(listeners.health, health::router(health.clone()), stop.clone()),
+        );
         let metrics = metrics::router(store, counters, started);
         run("metrics server", listen::serve(listeners.metrics, metrics, stop.clone()));
     }
@@ -146,6 +155,12 @@ pub async fn run(settings: Settings, notices: &dyn Notices) -> anyhow::Result<()
 }
 
 type Task = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+fn note_abandoned(transport: &str, Drained { abandoned }: Drained) {
+    if abandoned > 0 {
+        tracing::warn!(transport, abandoned, "requests were cut off at the end");
+    }
+}
 
 /// Nanoseconds since the Unix epoch.
 fn unix_nano() -> u64 {
@@ -170,7 +185,7 @@ fn open_store(settings: &Settings, notices: &dyn Notices) -> anyhow::Result<Arc<
     let options = Options {
         sync: settings.sync,
         retention: settings.retention,
-        retention_bytes: settings.retention_bytes,
+        disk_limit: settings.disk_limit,
         ..Options::new(settings.data_dir.clone())
     };
     Ok(Arc::new(Engine::open(options, |read, total| notices.recovering(read, total))?))

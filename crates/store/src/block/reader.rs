@@ -4,8 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
@@ -28,7 +27,7 @@ use super::filter::TraceFilter;
 use super::writer::is_searched_text;
 use super::{BlockMeta, CATALOG_FILE, Cache, FILTER_FILE, SCOPES_FILE, TRACES_FILE, traces};
 use crate::catalog::Catalog;
-use crate::columns::{Table, data_type, name};
+use crate::columns::{Table, attribute_column, data_type, name};
 use crate::files::CheckedFile;
 use crate::piece::{Damaged, Piece, StartRanges, TableBatch, TableStream};
 use crate::scopes::ScopeRow;
@@ -44,17 +43,20 @@ pub(crate) struct Block {
     filter: TraceFilter,
     cache: Arc<Cache>,
     files: Mutex<HashMap<String, SharedFile>>,
-    /// The folder goes with the block.
-    remove: AtomicBool,
+    /// Where the folder goes with the block, to be deleted there.
+    bin: OnceLock<PathBuf>,
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
-        if self.remove.load(Ordering::Relaxed) {
-            self.forget();
-            if let Err(error) = std::fs::remove_dir_all(&self.folder) {
-                tracing::warn!(block = self.meta.id, %error, "a block's folder was not deleted");
-            }
+        let Some(bin) = self.bin.get() else { return };
+        self.forget();
+        // Moved first: a block that is half deleted when the process ends would look damaged.
+        let gone = bin.join(&self.meta.id);
+        let removed =
+            std::fs::rename(&self.folder, &gone).and_then(|()| std::fs::remove_dir_all(&gone));
+        if let Err(error) = removed {
+            tracing::warn!(block = self.meta.id, %error, "a block's folder was not deleted");
         }
     }
 }
@@ -100,7 +102,7 @@ impl Block {
             filter: TraceFilter::of(&[]),
             cache,
             files: Mutex::default(),
-            remove: AtomicBool::new(false),
+            bin: OnceLock::new(),
         };
         for (name, facts) in &block.meta.files {
             let length = std::fs::metadata(folder.join(name)).map(|metadata| metadata.len());
@@ -132,9 +134,11 @@ impl Block {
         self.cache.forget(&self.meta.id);
     }
 
-    /// Deletes the folder when the last reader lets go of the block.
-    pub(crate) fn remove_when_unused(&self) {
-        self.remove.store(true, Ordering::Relaxed);
+    /// Deletes the folder when the last reader lets go of the block. Until it is deleted it lies
+    /// in `bin`, which is cleared at every start.
+    pub(crate) fn remove_when_unused(&self, bin: PathBuf) {
+        // Said twice it is said.
+        let _ = self.bin.set(bin);
     }
 
     /// Reads every byte and compares it with its checksum. What the system could not do just now
@@ -293,18 +297,28 @@ impl Piece for Block {
         self.meta.rows.get(table.file_name()).copied().unwrap_or(0) as usize
     }
 
-    fn columns(&self, table: Table) -> Vec<String> {
-        let Ok(Some(opened)) = self.table(table) else { return Vec::new() };
-        opened.metadata.schema().fields().iter().map(|field| field.name().clone()).collect()
+    fn columns(&self, table: Table) -> Result<Vec<String>, Damaged> {
+        let Some(opened) = self.table(table)? else { return Ok(Vec::new()) };
+        Ok(opened.metadata.schema().fields().iter().map(|field| field.name().clone()).collect())
     }
 
-    fn has_column(&self, table: Table, column: &str) -> bool {
-        matches!(self.table(table), Ok(Some(opened)) if opened.places.contains_key(column))
+    fn has_column(&self, table: Table, column: &str) -> Result<bool, Damaged> {
+        Ok(self.table(table)?.is_some_and(|opened| opened.places.contains_key(column)))
     }
 
-    fn groups(&self, table: Table) -> Vec<Range<usize>> {
-        let Ok(Some(opened)) = self.table(table) else { return Vec::new() };
-        opened.group_rows.windows(2).map(|pair| pair[0]..pair[1]).collect()
+    fn attribute_counts(&self, table: Table) -> Result<Vec<(String, u64)>, Damaged> {
+        let Some(level) = table.level() else { return Ok(Vec::new()) };
+        let rows = self.catalog()?.attributes();
+        Ok(rows
+            .into_iter()
+            .filter(|row| row.level == level)
+            .map(|row| (attribute_column(row.value_type, &row.key), row.count))
+            .collect())
+    }
+
+    fn groups(&self, table: Table) -> Result<Vec<Range<usize>>, Damaged> {
+        let Some(opened) = self.table(table)? else { return Ok(Vec::new()) };
+        Ok(opened.group_rows.windows(2).map(|pair| pair[0]..pair[1]).collect())
     }
 
     fn may_contain(&self, table: Table, group: usize, column: &str, text: &str) -> bool {

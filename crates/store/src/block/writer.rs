@@ -34,7 +34,7 @@ const GROUP_ROWS: usize = 128 * 1024;
 const PAGE_ROWS: usize = 4 * 1024;
 
 /// A column chunk with more distinct text than this is written plain, with a Bloom filter.
-const DICTIONARY_BYTES_MAX: usize = 256 * 1024;
+const DICTIONARY_BYTES_MAX: usize = 64 * 1024;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 

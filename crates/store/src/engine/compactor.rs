@@ -23,20 +23,29 @@ const CLASS_FACTOR: u64 = 8;
 pub(crate) fn run(shared: &Arc<Shared>) {
     while !shared.stopping() {
         retain(shared);
-        match compact_once(shared) {
+        let failed = match compact_once(shared) {
             Ok(true) => continue,
-            Ok(false) => shared.workers.clear_problem("compaction"),
+            Ok(false) => {
+                shared.workers.clear_problem("compaction");
+                false
+            }
             Err(MergeError::Stopped) => return,
-            Err(MergeError::Damaged(damaged)) => shared.report(&[damaged]),
+            Err(MergeError::Damaged(damaged)) => {
+                shared.report(&[damaged]);
+                true
+            }
             Err(MergeError::Write(error)) => {
                 let path = shared.options.data_dir.display();
                 let problem = format!("blocks in {path} could not be merged: {error}");
                 tracing::error!("{problem}");
                 shared.workers.set_problem("compaction", problem);
+                true
             }
-        }
+        };
         let mut state = shared.state.lock();
-        if !shared.stopping() {
+        // A block that came since the look was not waited for.
+        let idle = failed || pick(state.blocks(), shared).is_none();
+        if idle && !shared.stopping() {
             shared.changed.wait_for(&mut state, LOOK_INTERVAL);
         }
     }
@@ -79,7 +88,7 @@ fn compact_once(shared: &Arc<Shared>) -> Result<bool, MergeError> {
         state.add_block(merged);
     }
     for block in &group {
-        block.remove_when_unused();
+        block.remove_when_unused(shared.temporary_dir());
     }
     shared.changed.notify_all();
     Ok(true)
@@ -146,7 +155,7 @@ fn retain(shared: &Arc<Shared>) {
     for block in removed {
         let meta = block.meta();
         tracing::info!(block = meta.id, spans = meta.span_count, "a block left by retention");
-        block.remove_when_unused();
+        block.remove_when_unused(shared.temporary_dir());
     }
 }
 

@@ -10,7 +10,7 @@ mod state;
 mod workers;
 mod writer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -46,6 +46,15 @@ pub enum SyncPolicy {
     Always,
 }
 
+/// How much disk the engine may take.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum DiskLimit {
+    /// So many bytes.
+    Bytes(u64),
+    /// A share, from 0 to 1, of what is free at the start and what the data folder holds by then.
+    ShareOfFree(f64),
+}
+
 /// How the engine works. [`Options::new`] has the defaults.
 #[derive(Clone)]
 pub struct Options {
@@ -55,8 +64,8 @@ pub struct Options {
     pub sync: SyncPolicy,
     /// How long spans are kept, by the time they came.
     pub retention: Duration,
-    /// The most bytes that blocks and log may take; 80 % of what is free at start when `None`.
-    pub retention_bytes: Option<u64>,
+    /// How much disk blocks and log may take.
+    pub disk_limit: DiskLimit,
     /// Spans in the head before it is sealed.
     pub head_spans_max: usize,
     /// Request bytes in the head before it is sealed.
@@ -77,6 +86,8 @@ pub struct Options {
     pub queue_wait: Duration,
     /// Bytes that must stay free on the disk, so that sealing has room.
     pub disk_reserve_bytes: u64,
+    /// Bytes free for us on the disk of a folder; all of them when it does not tell.
+    pub free_bytes: Arc<dyn Fn(&Path) -> u64 + Send + Sync>,
     /// Nanoseconds since the Unix epoch.
     pub clock: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
@@ -88,8 +99,8 @@ impl Options {
             data_dir,
             sync: SyncPolicy::Interval(Duration::from_millis(200)),
             retention: Duration::from_secs(14 * 24 * 3600),
-            retention_bytes: None,
-            head_spans_max: 300_000,
+            disk_limit: DiskLimit::ShareOfFree(0.8),
+            head_spans_max: 200_000,
             head_bytes_max: 192 * 1024 * 1024,
             head_age_max: Duration::from_secs(15 * 60),
             chunk_rows: 8 * 1024,
@@ -99,6 +110,10 @@ impl Options {
             queue_bytes_max: 64 * 1024 * 1024,
             queue_wait: Duration::from_secs(2),
             disk_reserve_bytes: 64 * 1024 * 1024,
+            free_bytes: Arc::new(|folder| {
+                rustix::fs::statvfs(folder)
+                    .map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
+            }),
             clock: Arc::new(|| {
                 let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
                 now.map_or(0, |now| now.as_nanos() as u64)
@@ -124,8 +139,22 @@ impl Shared {
         (self.options.clock)()
     }
 
+    /// Bytes free for us on the disk of the data folder.
+    fn free_bytes(&self) -> u64 {
+        (self.options.free_bytes)(&self.options.data_dir)
+    }
+
     fn stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Tells all threads to end. Under the lock, so that none of them is between its look at the
+    /// flag and its wait.
+    fn stop(&self) {
+        let state = self.state.lock();
+        self.stopping.store(true, Ordering::Relaxed);
+        drop(state);
+        self.changed.notify_all();
     }
 
     /// The pieces at this moment. Spans that were acknowledged are all there.
@@ -209,10 +238,9 @@ impl Engine {
 
     /// Stops the threads. The log keeps what is in the head.
     pub fn close(&self) {
-        self.shared.stopping.store(true, Ordering::Relaxed);
+        self.shared.stop();
         // An error means that the writer has stopped already.
         let _ = self.commands.send(Command::Stop);
-        self.shared.changed.notify_all();
         for thread in self.threads.lock().drain(..) {
             // A panic was noted by the worker's own guard.
             let _ = thread.join();
@@ -262,7 +290,7 @@ impl Store for Engine {
         if batch.is_empty() {
             return Ok(());
         }
-        let most = self.shared.options.queue_bytes_max / 1024;
+        let most = open::queue_permits(&self.shared.options);
         let permits = (batch.bytes().len() / 1024 + 1).min(most) as u32;
         let queue = self.queue.clone().acquire_many_owned(permits);
         let permit = tokio::time::timeout(self.shared.options.queue_wait, queue)

@@ -14,9 +14,9 @@ use tokio::sync::Semaphore;
 use super::state::State;
 use super::workers::Workers;
 use super::writer::{SyncSlot, Writer, sync_loop};
-use super::{Engine, Options, Shared, SyncPolicy, compactor, sealer};
+use super::{DiskLimit, Engine, Options, Shared, SyncPolicy, compactor, sealer};
 use crate::block::{Block, BlockMeta, Cache, FORMAT_VERSION, META_FILE};
-use crate::files::folder_bytes;
+use crate::files::{folder_bytes, sync_folder};
 use crate::log::{self, Segment};
 
 /// Why a data folder was not opened.
@@ -84,19 +84,20 @@ pub(crate) fn open(options: Options, progress: &dyn Fn(u64, u64)) -> Result<Engi
         stopping: AtomicBool::new(false),
         disk_limit_bytes: 0,
     };
-    // What we hold already counts as ours to use.
-    let free = super::writer::free_bytes(&shared);
-    shared.disk_limit_bytes = shared
-        .options
-        .retention_bytes
-        .unwrap_or_else(|| (free / 5).saturating_mul(4).saturating_add(used));
+    shared.disk_limit_bytes = match shared.options.disk_limit {
+        DiskLimit::Bytes(bytes) => bytes,
+        DiskLimit::ShareOfFree(share) => {
+            let free = shared.free_bytes();
+            (free.saturating_add(used) as f64 * share) as u64
+        }
+    };
     let shared = Arc::new(shared);
 
     let through = load_blocks(&shared)?;
     sealer::remove_log(&shared, through);
 
     let (commands, receiver) = std::sync::mpsc::channel();
-    let queue = Arc::new(Semaphore::new(shared.options.queue_bytes_max / 1024));
+    let queue = Arc::new(Semaphore::new(queue_permits(&shared.options)));
     let mut threads = vec![spawn(&shared, "sealer", {
         let shared = shared.clone();
         move || sealer::run(&shared)
@@ -104,8 +105,9 @@ pub(crate) fn open(options: Options, progress: &dyn Fn(u64, u64)) -> Result<Engi
     let segment = match recover_log(&shared, through, progress) {
         Ok(segment) => segment,
         Err(error) => {
-            shared.stopping.store(true, std::sync::atomic::Ordering::Relaxed);
-            shared.changed.notify_all();
+            // The sealer lets go of the folder before the lock does.
+            shared.stop();
+            threads.into_iter().for_each(|thread| drop(thread.join()));
             return Err(error);
         }
     };
@@ -121,6 +123,11 @@ pub(crate) fn open(options: Options, progress: &dyn Fn(u64, u64)) -> Result<Engi
     let writer = Writer::new(shared.clone(), receiver, segment, slot);
     threads.push(spawn(&shared, "log writer", move || writer.run()));
     Ok(Engine { shared, commands, queue, threads: Mutex::new(threads), _lock: lock })
+}
+
+/// Room for requests on their way to the writer, in KiB.
+pub(crate) fn queue_permits(options: &Options) -> usize {
+    (options.queue_bytes_max / 1024).clamp(1, Semaphore::MAX_PERMITS)
 }
 
 fn spawn(
@@ -146,6 +153,8 @@ fn lock(data_dir: &Path) -> Result<File, OpenError> {
 fn check_format(data_dir: &Path) -> Result<(), OpenError> {
     let path = data_dir.join("FORMAT");
     match std::fs::read_to_string(&path) {
+        // Loss of power at the first start can leave the name without the content.
+        Ok(line) if line.is_empty() => write_format(data_dir, &path),
         Ok(line) if line == format_line() => Ok(()),
         Ok(line) => Err(OpenError::Format {
             path: data_dir.to_owned(),
@@ -155,14 +164,20 @@ fn check_format(data_dir: &Path) -> Result<(), OpenError> {
                 format_line().trim()
             ),
         }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            std::fs::write(&path, format_line()).map_err(at(&path))
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => write_format(data_dir, &path),
         Err(error) => Err(OpenError::Io { path, error }),
     }
 }
 
-/// Opens the blocks; returns the last log segment whose spans are in them.
+fn write_format(data_dir: &Path, path: &Path) -> Result<(), OpenError> {
+    std::fs::write(path, format_line())
+        .and_then(|()| File::open(path)?.sync_all())
+        .and_then(|()| sync_folder(data_dir))
+        .map_err(at(path))
+}
+
+/// Opens the blocks; returns the last log segment whose spans are in them. A block that cannot be
+/// opened vouches neither for log segments nor for the blocks that it was to replace.
 fn load_blocks(shared: &Arc<Shared>) -> Result<u64, OpenError> {
     let mut metas: Vec<(PathBuf, BlockMeta)> = Vec::new();
     let blocks_dir = shared.blocks_dir();
@@ -177,18 +192,22 @@ fn load_blocks(shared: &Arc<Shared>) -> Result<u64, OpenError> {
             }
         }
     }
-    let through = metas.iter().map(|(_, meta)| meta.log_through).max().unwrap_or(0);
-    let replaced: HashSet<String> =
-        metas.iter().flat_map(|(_, meta)| meta.replaces.iter().cloned()).collect();
+    let mut blocks: Vec<Block> = Vec::new();
     for (folder, meta) in metas {
-        if replaced.contains(&meta.id) {
-            // The process ended between writing the merged block and deleting this one.
-            std::fs::remove_dir_all(&folder).map_err(at(&folder))?;
-            continue;
-        }
         match Block::open(&folder, meta, shared.cache.clone()) {
-            Ok(block) => shared.state.lock().add_block(Arc::new(block)),
+            Ok(block) => blocks.push(block),
             Err(damaged) => set_aside(shared, &folder, &damaged.reason),
+        }
+    }
+    let through = blocks.iter().map(|block| block.meta().log_through).max().unwrap_or(0);
+    let replaced: HashSet<String> =
+        blocks.iter().flat_map(|block| block.meta().replaces.iter().cloned()).collect();
+    for block in blocks {
+        if replaced.contains(&block.meta().id) {
+            // The process ended between writing the merged block and deleting this one.
+            std::fs::remove_dir_all(block.folder()).map_err(at(block.folder()))?;
+        } else {
+            shared.state.lock().add_block(Arc::new(block));
         }
     }
     Ok(through)

@@ -64,7 +64,7 @@ impl Writer {
         segment: Segment,
         sync: Arc<SyncSlot>,
     ) -> Self {
-        let disk_free = free_bytes(&shared);
+        let disk_free = shared.free_bytes();
         Self { shared, commands, segment, sync, looked: Instant::now(), disk_free }
     }
 
@@ -95,7 +95,7 @@ impl Writer {
             }
             if self.looked.elapsed() >= LOOK_INTERVAL {
                 self.looked = Instant::now();
-                self.disk_free = free_bytes(&self.shared);
+                self.look_at_disk();
             }
             if !seals.is_empty() || self.head_is_full() {
                 self.seal();
@@ -118,12 +118,14 @@ impl Writer {
         let records: Vec<(u64, Bytes)> =
             group.iter().map(|request| (received, request.batch.bytes().clone())).collect();
         if let Err(error) = self.log(&records) {
-            self.shared.workers.set_problem("log", error.to_string());
+            let name = if matches!(error, AppendError::DiskFull { .. }) { "disk" } else { "log" };
+            self.shared.workers.set_problem(name, error.to_string());
             // A client that gave up waiting needs no answer.
             group.into_iter().for_each(|request| drop(request.reply.send(Err(error.clone()))));
             return;
         }
         self.shared.workers.clear_problem("log");
+        self.shared.workers.clear_problem("disk");
         {
             let mut state = self.shared.state.lock();
             for request in &group {
@@ -137,17 +139,10 @@ impl Writer {
         let bytes: u64 = records.iter().map(|(_, payload)| payload.len() as u64).sum();
         let needed = self.shared.options.disk_reserve_bytes.saturating_add(bytes);
         if self.disk_free < needed {
-            self.disk_free = free_bytes(&self.shared);
+            self.disk_free = self.shared.free_bytes();
         }
         if self.disk_free < needed {
-            return Err(AppendError::DiskFull {
-                path: self.shared.options.data_dir.display().to_string(),
-                reason: format!(
-                    "{} MiB are free, {} MiB are kept for sealing",
-                    self.disk_free >> 20,
-                    self.shared.options.disk_reserve_bytes >> 20
-                ),
-            });
+            return Err(self.reserve_is_touched());
         }
         self.disk_free -= bytes;
         self.segment.append(records).map_err(|error| self.refusal(&error))?;
@@ -160,6 +155,27 @@ impl Writer {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Ready again as soon as there is room: whoever routes by readiness sends nothing until then.
+    fn look_at_disk(&mut self) {
+        self.disk_free = self.shared.free_bytes();
+        if self.disk_free < self.shared.options.disk_reserve_bytes {
+            self.shared.workers.set_problem("disk", self.reserve_is_touched().to_string());
+        } else {
+            self.shared.workers.clear_problem("disk");
+        }
+    }
+
+    fn reserve_is_touched(&self) -> AppendError {
+        AppendError::DiskFull {
+            path: self.shared.options.data_dir.display().to_string(),
+            reason: format!(
+                "{} MiB are free, {} MiB are kept for sealing",
+                self.disk_free >> 20,
+                self.shared.options.disk_reserve_bytes >> 20
+            ),
         }
     }
 
@@ -215,17 +231,14 @@ impl Writer {
     }
 }
 
-/// Free bytes for us on the disk of the data folder; all of them when it does not tell.
-pub(crate) fn free_bytes(shared: &Shared) -> u64 {
-    rustix::fs::statvfs(&shared.options.data_dir)
-        .map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
-}
-
 /// Makes the log durable as often as the policy says.
 pub(crate) fn sync_loop(shared: &Shared, slot: &SyncSlot, interval: Duration) {
     while !shared.stopping() {
         {
             let mut state = shared.state.lock();
+            if shared.stopping() {
+                return;
+            }
             // Wakes early only to stop.
             shared.changed.wait_for(&mut state, interval);
         }

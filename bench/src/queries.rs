@@ -1,0 +1,125 @@
+//! Latencies of questions, each asked several times over HTTP without any result cache.
+
+use std::time::Instant;
+
+use anyhow::Context;
+use serde_json::Value;
+
+/// Traces spread over what is stored.
+pub fn some_traces(api: &str, count: usize) -> anyhow::Result<Vec<String>> {
+    let mut ids = Vec::new();
+    let status = get(&format!("{api}/api/v1/status"))?.1;
+    let uptime = status["uptime_seconds"].as_u64().unwrap_or(60).max(1);
+    for part in 0..count as u64 {
+        // Ends of equal parts of the time since the start.
+        let end = uptime * 1000 * part / count as u64;
+        let page = get(&format!("{api}/api/v1/traces?limit=1&end=-{end}ms"))?.1;
+        ids.extend(page["traces"][0]["trace_id"].as_str().map(str::to_owned));
+    }
+    anyhow::ensure!(!ids.is_empty(), "no trace found");
+    Ok(ids)
+}
+
+/// Asks and prints.
+pub fn measure(api: &str, ids: &[String], runs: usize) -> anyhow::Result<()> {
+    let mut times = Vec::new();
+    let mut first = 0.0;
+    for run in 0..runs.max(ids.len()) {
+        let id = &ids[run % ids.len()];
+        let (time, trace) = get(&format!("{api}/api/v1/traces/{id}"))?;
+        anyhow::ensure!(trace["resourceSpans"].is_array(), "trace {id} is not there");
+        if run == 0 {
+            first = time;
+        }
+        times.push(time);
+    }
+    print("trace by id", &mut times, first, ids.len());
+
+    let services = get(&format!("{api}/api/v1/services"))?.1;
+    let service = services["services"][0]["name"].as_str().context("no service")?.to_owned();
+    let operations = get(&format!("{api}/api/v1/operations?service={service}"))?.1;
+    let operation =
+        operations["operations"][0]["name"].as_str().context("no operation")?.to_owned();
+    let rare = rare_value(api)?;
+    for (name, parameters) in [
+        ("newest 20", Vec::new()),
+        ("newest 20 of a service", vec![("service", service.clone())]),
+        (
+            "newest 20 of a service and operation",
+            vec![("service", service.clone()), ("operation", operation)],
+        ),
+        (
+            "newest 20 errors of a service",
+            vec![("service", service), ("status", "error".to_owned())],
+        ),
+        ("a rare attribute value", vec![("attribute", rare)]),
+        ("newest 20 with a span over 200 ms", vec![("min_duration", "200ms".to_owned())]),
+    ] {
+        let mut times = Vec::new();
+        let (mut first, mut found) = (0.0, 0);
+        for run in 0..runs {
+            let mut request = ureq::get(format!("{api}/api/v1/traces")).query("limit", "20");
+            for (key, value) in &parameters {
+                request = request.query(key, value);
+            }
+            let started = Instant::now();
+            let page: Value = request.call()?.body_mut().read_json()?;
+            let time = started.elapsed().as_secs_f64() * 1e3;
+            if run == 0 {
+                first = time;
+            }
+            times.push(time);
+            found = page["traces"].as_array().map_or(0, Vec::len);
+        }
+        print(name, &mut times, first, found);
+    }
+    Ok(())
+}
+
+/// A condition on a text attribute with many values, for one of the rarest that are known.
+fn rare_value(api: &str) -> anyhow::Result<String> {
+    let id = some_traces(api, 1)?.remove(0);
+    let trace = get(&format!("{api}/api/v1/traces/{id}"))?.1;
+    for key in ["order.id", "session.id", "user.id", "enduser.id"] {
+        let quoted = Value::from(key);
+        let mut spans = trace["resourceSpans"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .flat_map(|resource| resource["scopeSpans"].as_array().into_iter().flatten())
+            .flat_map(|scope| scope["spans"].as_array().into_iter().flatten())
+            .flat_map(|span| span["attributes"].as_array().into_iter().flatten());
+        let found = spans.find(|attribute| attribute["key"] == quoted);
+        if let Some(value) = found.and_then(|attribute| attribute["value"]["stringValue"].as_str())
+        {
+            return Ok(format!("span.{key}={value}"));
+        }
+    }
+    // Traces without such an attribute are common; another one has it.
+    let values = get(&format!("{api}/api/v1/attributes/values?key=user.id&limit=1000"))?.1;
+    let value = values["values"].as_array().and_then(|values| values.last());
+    let value = value.and_then(|value| value["value"].as_str()).context("no rare value")?;
+    Ok(format!("span.user.id={value}"))
+}
+
+fn get(url: &str) -> anyhow::Result<(f64, Value)> {
+    let started = Instant::now();
+    let body: Value = ureq::get(url)
+        .call()
+        .with_context(|| url.to_owned())?
+        .body_mut()
+        .with_config()
+        .limit(1 << 30)
+        .read_json()?;
+    Ok((started.elapsed().as_secs_f64() * 1e3, body))
+}
+
+fn print(name: &str, times: &mut [f64], first: f64, found: usize) {
+    times.sort_by(f64::total_cmp);
+    println!(
+        "{name:<44} {:>9.2} ms median, {:>8.2} first, {:>8.2} slowest; {found} found",
+        times[times.len() / 2],
+        first,
+        times[times.len() - 1],
+    );
+}

@@ -1,0 +1,14 @@
+//! What commands know of servers: the query API, and OTLP over HTTP.
+
+mod api;
+mod http;
+mod otlp;
+mod query;
+mod retry;
+#[cfg(test)]
+pub mod stub;
+
+pub use api::{Client, ServerArgs, TraceSummary};
+pub use otlp::{OtlpArgs, Refusal, Sender};
+pub use query::FilterArgs;
+pub use retry::Patience;

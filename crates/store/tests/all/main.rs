@@ -1,0 +1,24 @@
+//! The engine as its callers see it: every property in every layout that spans can lie in.
+
+#[allow(dead_code, reason = "the model's generator, of which a part serves here")]
+#[path = "../../../model/tests/all/arbitrary.rs"]
+mod arbitrary;
+mod bench;
+mod canonical;
+mod oracle;
+mod sent;
+
+mod catalog;
+mod concurrency;
+mod crash;
+mod damage;
+mod full_disk;
+mod late;
+mod layouts;
+mod log_damage;
+mod odd_times;
+mod opening;
+mod retention;
+mod round_trip;
+mod search;
+mod wide;
