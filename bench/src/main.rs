@@ -9,7 +9,7 @@ mod queries;
 mod server;
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use clap::Parser;
@@ -50,9 +50,9 @@ fn main() -> anyhow::Result<()> {
     );
 
     let server = Server::start(&args.binary, folder.path())?;
-    let started = Instant::now();
+    let (started, begin) = (Instant::now(), unix_nano());
     let sent = load::send(server.otlp_http(), args.spans, args.batch, args.connections)?;
-    let taken = started.elapsed().as_secs_f64();
+    let (taken, end) = (started.elapsed().as_secs_f64(), unix_nano());
     let ingest = server.usage()?;
     row("request bytes a span", sent.bytes as f64 / sent.spans as f64, "B");
     row("sent and acknowledged", sent.spans as f64 / taken, "spans/s");
@@ -70,7 +70,7 @@ fn main() -> anyhow::Result<()> {
     row("blocks", status["block_count"].as_f64().unwrap_or(0.0), "");
     row("disk of blocks", server.block_bytes()? / (stored - in_head), "B a span");
 
-    let ids = queries::some_traces(server.api(), args.runs)?;
+    let ids = queries::some_traces(server.api(), args.runs, begin..end)?;
     server.stop()?;
     let started = Instant::now();
     let server = Server::start(&args.binary, folder.path())?;
@@ -84,6 +84,11 @@ fn main() -> anyhow::Result<()> {
 fn row(what: &str, value: f64, unit: &str) {
     let digits = if value.abs() >= 100.0 || value.fract() == 0.0 { 0 } else { 2 };
     println!("{what:<44} {value:>14.digits$} {unit}");
+}
+
+fn unix_nano() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| now.as_nanos() as u64)
 }
 
 fn machine() -> String {

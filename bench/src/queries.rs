@@ -1,19 +1,17 @@
 //! Latencies of questions, each asked several times over HTTP without any result cache.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use anyhow::Context;
 use serde_json::Value;
 
-/// Traces spread over what is stored.
-pub fn some_traces(api: &str, count: usize) -> anyhow::Result<Vec<String>> {
+/// Traces spread over the time in which spans were sent.
+pub fn some_traces(api: &str, count: usize, sent: Range<u64>) -> anyhow::Result<Vec<String>> {
     let mut ids = Vec::new();
-    let status = get(&format!("{api}/api/v1/status"))?.1;
-    let uptime = status["uptime_seconds"].as_u64().unwrap_or(60).max(1);
-    for part in 0..count as u64 {
-        // Ends of equal parts of the time since the start.
-        let end = uptime * 1000 * part / count as u64;
-        let page = get(&format!("{api}/api/v1/traces?limit=1&end=-{end}ms"))?.1;
+    for part in 1..=count as u64 {
+        let end = sent.start + (sent.end - sent.start) / count as u64 * part;
+        let page = get(&format!("{api}/api/v1/traces?limit=1&end={end}"))?.1;
         ids.extend(page["traces"][0]["trace_id"].as_str().map(str::to_owned));
     }
     anyhow::ensure!(!ids.is_empty(), "no trace found");
@@ -40,7 +38,7 @@ pub fn measure(api: &str, ids: &[String], runs: usize) -> anyhow::Result<()> {
     let operations = get(&format!("{api}/api/v1/operations?service={service}"))?.1;
     let operation =
         operations["operations"][0]["name"].as_str().context("no operation")?.to_owned();
-    let rare = rare_value(api)?;
+    let rare = rare_value(api, ids)?;
     for (name, parameters) in [
         ("newest 20", Vec::new()),
         ("newest 20 of a service", vec![("service", service.clone())]),
@@ -77,29 +75,25 @@ pub fn measure(api: &str, ids: &[String], runs: usize) -> anyhow::Result<()> {
 }
 
 /// A condition on a text attribute with many values, for one of the rarest that are known.
-fn rare_value(api: &str) -> anyhow::Result<String> {
-    let id = some_traces(api, 1)?.remove(0);
-    let trace = get(&format!("{api}/api/v1/traces/{id}"))?.1;
-    for key in ["order.id", "session.id", "user.id", "enduser.id"] {
-        let quoted = Value::from(key);
-        let mut spans = trace["resourceSpans"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .flat_map(|resource| resource["scopeSpans"].as_array().into_iter().flatten())
-            .flat_map(|scope| scope["spans"].as_array().into_iter().flatten())
-            .flat_map(|span| span["attributes"].as_array().into_iter().flatten());
-        let found = spans.find(|attribute| attribute["key"] == quoted);
-        if let Some(value) = found.and_then(|attribute| attribute["value"]["stringValue"].as_str())
-        {
-            return Ok(format!("span.{key}={value}"));
+fn rare_value(api: &str, ids: &[String]) -> anyhow::Result<String> {
+    for id in ids {
+        let trace = get(&format!("{api}/api/v1/traces/{id}"))?.1;
+        for key in ["order.id", "session.id", "user.id"] {
+            let mut attributes = trace["resourceSpans"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .flat_map(|resource| resource["scopeSpans"].as_array().into_iter().flatten())
+                .flat_map(|scope| scope["spans"].as_array().into_iter().flatten())
+                .flat_map(|span| span["attributes"].as_array().into_iter().flatten());
+            let found = attributes.find(|attribute| attribute["key"] == key);
+            let value = found.and_then(|attribute| attribute["value"]["stringValue"].as_str());
+            if let Some(value) = value {
+                return Ok(format!("span.{key}={value}"));
+            }
         }
     }
-    // Traces without such an attribute are common; another one has it.
-    let values = get(&format!("{api}/api/v1/attributes/values?key=user.id&limit=1000"))?.1;
-    let value = values["values"].as_array().and_then(|values| values.last());
-    let value = value.and_then(|value| value["value"].as_str()).context("no rare value")?;
-    Ok(format!("span.user.id={value}"))
+    anyhow::bail!("no trace has an attribute with rare values")
 }
 
 fn get(url: &str) -> anyhow::Result<(f64, Value)> {

@@ -12,10 +12,9 @@ static AGENT: LazyLock<Agent> = LazyLock::new(|| {
     Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(Duration::from_secs(60)))
-        // A server that was killed leaves dead connections behind.
-        .max_idle_connections(0)
         .max_redirects(0)
         .proxy(None)
+        .allow_non_standard_methods(true)
         .build()
         .into()
 });

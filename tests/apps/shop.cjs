@@ -26,3 +26,9 @@ if (role === 'frontend') {
 }
 
 const server = app.listen(0, '127.0.0.1', () => console.log(`listening on ${server.address().port}`));
+
+// An ordinary end, on which the SDK sends what it still holds.
+process.on('SIGTERM', () => {
+  server.close();
+  server.closeAllConnections();
+});

@@ -148,8 +148,8 @@ impl Printer {
     /// A bar of bytes, or a count of them when the total is not known.
     pub fn progress_bytes(&self, total: Option<u64>) -> ProgressBar {
         let template = match total {
-            Some(_) => "{bar:30} {percent:>3} %  {bytes}/{total_bytes}  {bytes_per_sec}  {msg}",
-            None => "{spinner} {bytes}  {bytes_per_sec}  {msg}",
+            Some(_) => "{wide_bar} {percent:>3} %  {decimal_bytes}/{decimal_total_bytes}  {msg}",
+            None => "{spinner} {decimal_bytes}  {msg}",
         };
         self.progress(total, template)
     }

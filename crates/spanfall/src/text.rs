@@ -22,13 +22,14 @@ pub fn duration(nanos: u64) -> String {
         }
     }
     let seconds = nanos / 1_000_000_000 + u64::from(nanos % 1_000_000_000 >= 500_000_000);
-    let (large, small, per) = match seconds {
-        ..HOUR_SECONDS => ("m", "s", MINUTE_SECONDS),
-        ..DAY_SECONDS => ("h", "m", HOUR_SECONDS),
-        _ => ("d", "h", DAY_SECONDS),
+    let (large, per, small, part) = if seconds < HOUR_SECONDS {
+        ("m", MINUTE_SECONDS, "s", 1)
+    } else if seconds < DAY_SECONDS {
+        ("h", HOUR_SECONDS, "m", MINUTE_SECONDS)
+    } else {
+        ("d", DAY_SECONDS, "h", HOUR_SECONDS)
     };
-    let rest = seconds % per / if per == DAY_SECONDS { HOUR_SECONDS } else { per / 60 };
-    format!("{}{large} {rest:02}{small}", seconds / per)
+    format!("{}{large} {:02}{small}", seconds / per, seconds % per / part)
 }
 
 /// A moment as RFC 3339 in UTC with milliseconds.

@@ -25,7 +25,7 @@ use crate::summary::{SpanFacts, TraceTable, TraceTableBuilder};
 use crate::types::ValueType;
 
 /// Rows that are merged at a time, unless one trace has more.
-const BATCH_ROWS: usize = 32 * 1024;
+const BATCH_ROWS: usize = 16 * 1024;
 
 /// The most attribute columns of a table in a block.
 const ATTRIBUTE_COLUMNS_MAX: usize = 256;

@@ -272,7 +272,7 @@ pub struct AttributeRow {
     pub key: String,
     /// The type.
     pub value_type: ValueType,
-    /// Spans, events, links, scopes or resources that have it.
+    /// How often spans, events and links have it; of resources and scopes, their spans.
     pub count: u64,
 }
 

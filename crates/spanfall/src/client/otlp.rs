@@ -205,6 +205,12 @@ fn partial_success(body: &[u8]) -> (u64, String) {
     found
 }
 
+/// `google.rpc.Status` as JSON.
+#[derive(serde::Deserialize)]
+struct Status {
+    message: String,
+}
+
 /// The `google.rpc.Status` that OTLP prescribes for errors, or the start of what came instead.
 fn message<B>(answer: &Response<B>, body: &[u8]) -> String {
     let is_protobuf =
@@ -214,6 +220,8 @@ fn message<B>(answer: &Response<B>, body: &[u8]) -> String {
             (2, Field::Bytes(text)) => Some(short(text)),
             _ => None,
         })
+    } else if let Ok(status) = serde_json::from_slice::<Status>(body) {
+        Some(short(status.message.as_bytes()))
     } else {
         Some(short(body))
     };
@@ -309,6 +317,11 @@ mod tests {
         let (result, _) = send(&stub, Duration::ZERO);
         let Err(Refusal::Refused(message)) = result else { panic!("{result:?}") };
         assert_eq!(message, "HTTP status 400: bad \u{fffd} bytes");
+
+        let json = br#"{"code":3,"message":"wrong port"}"#;
+        let (result, _) = send(&Stub::new([reply(415, &[], json)]), Duration::ZERO);
+        let Err(Refusal::Refused(message)) = result else { panic!("{result:?}") };
+        assert_eq!(message, "HTTP status 415: wrong port");
 
         let rejection = model::Rejection { spans: 3, reason: "too old".to_owned() };
         let stub = Stub::new([reply(200, &[], &model::export_response(&rejection))]);

@@ -1,5 +1,6 @@
 //! `spanfall loadgen`.
 
+use std::collections::VecDeque;
 use std::fmt::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use crate::text::{count, counted, duration};
 use crate::values::{parse_positive_duration, parse_rate, parse_share};
 
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
+/// The rate shown is that of the last two seconds.
+const RATE_SAMPLES: usize = 8;
 
 /// Arguments of `spanfall loadgen`.
 #[derive(Debug, Args)]
@@ -102,11 +105,14 @@ pub fn run(args: LoadgenArgs, printer: &Printer) -> anyhow::Result<ExitCode> {
     let done = Stop::default();
     let (latencies, failure) = std::thread::scope(|scope| {
         let watch = || {
-            let mut before = (0, Duration::ZERO);
+            let mut samples = VecDeque::from([(0, Duration::ZERO)]);
             while done.wait(PROGRESS_INTERVAL) {
                 let now = (read(&counts.accepted), started.elapsed());
-                bar.set_message(progress(&counts, &load, before, now));
-                before = now;
+                bar.set_message(progress(&counts, &load, samples[0], now));
+                samples.push_back(now);
+                if samples.len() > RATE_SAMPLES {
+                    samples.pop_front();
+                }
             }
         };
         if !bar.is_hidden() {
@@ -117,7 +123,9 @@ pub fn run(args: LoadgenArgs, printer: &Printer) -> anyhow::Result<ExitCode> {
         result
     });
     bar.finish_and_clear();
-    printer.print(&summary(&counts, &latencies, started.elapsed()))?;
+    if failure.is_none() || read(&counts.requests) > 0 {
+        printer.print(&summary(&counts, &latencies, started.elapsed()))?;
+    }
     let lost = read(&counts.rejected) + read(&counts.refused);
     match failure {
         Some(failure) => Err(failure),

@@ -17,7 +17,7 @@ pub struct Frame {
 }
 
 /// Why a file cannot be read on.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Broken {
     /// Where, in the decompressed file.
     pub at: u64,
@@ -148,16 +148,13 @@ pub fn is_json(bytes: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn all(format: Format, bytes: &[u8]) -> Result<Vec<(u64, Vec<u8>)>, (u64, String)> {
+    fn all(format: Format, bytes: &[u8]) -> Result<Vec<Frame>, Broken> {
         let mut frames = Frames::new(bytes, format);
-        let mut out = Vec::new();
-        loop {
-            match frames.next() {
-                Ok(Some(frame)) => out.push((frame.at, frame.bytes)),
-                Ok(None) => return Ok(out),
-                Err(broken) => return Err((broken.at, broken.reason)),
-            }
-        }
+        std::iter::from_fn(|| frames.next().transpose()).collect()
+    }
+
+    fn frame(at: u64, bytes: &[u8]) -> Frame {
+        Frame { at, bytes: bytes.to_vec() }
     }
 
     #[test]
@@ -170,14 +167,14 @@ mod tests {
         let sized = [&[0, 0, 0, 1, 9], &(zstd.len() as u32).to_be_bytes()[..], &zstd].concat();
         for (format, bytes, frames) in [
             (Format::Protobuf, &[][..], vec![]),
-            (Format::Protobuf, &two, vec![(0, long.clone()), (203, vec![0x0a, 0])]),
-            (Format::Protobuf, &odd, vec![(0, long.clone()), (218, vec![0x0a, 0])]),
+            (Format::Protobuf, &two, vec![frame(0, &long), frame(203, &[0x0a, 0])]),
+            (Format::Protobuf, &odd, vec![frame(0, &long), frame(218, &[0x0a, 0])]),
             (
                 Format::Delimited,
                 &[2, 8, 9, 0, 1, 7],
-                vec![(0, vec![8, 9]), (3, vec![]), (4, vec![7])],
+                vec![frame(0, &[8, 9]), frame(3, &[]), frame(4, &[7])],
             ),
-            (Format::Sized, &sized, vec![(0, vec![9]), (5, b"{}".to_vec())]),
+            (Format::Sized, &sized, vec![frame(0, &[9]), frame(5, b"{}")]),
         ] {
             assert_eq!(all(format, bytes), Ok(frames), "{format:?}");
         }
@@ -199,7 +196,8 @@ mod tests {
             ),
             (Format::Sized, &[0, 0, 0], 0, ends),
         ] {
-            assert_eq!(all(format, bytes), Err((at, reason.to_owned())), "{format:?} {bytes:?}");
+            let broken = Broken { at, reason: reason.to_owned() };
+            assert_eq!(all(format, bytes), Err(broken), "{format:?} {bytes:?}");
         }
     }
 }

@@ -39,7 +39,7 @@ impl TraceFilter {
 
     /// `None` when the bytes are no filter.
     pub(crate) fn from_bytes(bits: Bytes) -> Option<Self> {
-        (!bits.is_empty() && bits.len() % BLOCK_BYTES == 0).then_some(Self { bits })
+        (!bits.is_empty() && bits.len().is_multiple_of(BLOCK_BYTES)).then_some(Self { bits })
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {

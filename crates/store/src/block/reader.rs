@@ -34,7 +34,7 @@ use crate::scopes::ScopeRow;
 use crate::summary::TraceTable;
 
 /// Rows that a stream gives at a time.
-const STREAM_ROWS: usize = 16 * 1024;
+const STREAM_ROWS: usize = 4 * 1024;
 
 /// A folder of files that were written once.
 pub(crate) struct Block {

@@ -179,33 +179,44 @@ fn write_format(data_dir: &Path, path: &Path) -> Result<(), OpenError> {
 /// Opens the blocks; returns the last log segment whose spans are in them. A block that cannot be
 /// opened vouches neither for log segments nor for the blocks that it was to replace.
 fn load_blocks(shared: &Arc<Shared>) -> Result<u64, OpenError> {
-    let mut metas: Vec<(PathBuf, BlockMeta)> = Vec::new();
+    let mut blocks: Vec<Block> = Vec::new();
+    let mut broken: Vec<(PathBuf, String)> = Vec::new();
     let blocks_dir = shared.blocks_dir();
     for day in entries(&blocks_dir)? {
         for folder in entries(&day)? {
-            match BlockMeta::read(&folder) {
-                Ok(meta) => metas.push((folder, meta)),
+            let meta = match BlockMeta::read(&folder) {
+                Ok(meta) => meta,
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                     return Err(OpenError::Format { path: folder, reason: error.to_string() });
                 }
-                Err(error) => set_aside(shared, &folder, &format!("{META_FILE}: {error}")),
+                Err(error) => {
+                    broken.push((folder, format!("{META_FILE}: {error}")));
+                    continue;
+                }
+            };
+            match Block::open(&folder, meta, shared.cache.clone()) {
+                Ok(block) => blocks.push(block),
+                Err(damaged) => broken.push((folder, damaged.reason)),
             }
-        }
-    }
-    let mut blocks: Vec<Block> = Vec::new();
-    for (folder, meta) in metas {
-        match Block::open(&folder, meta, shared.cache.clone()) {
-            Ok(block) => blocks.push(block),
-            Err(damaged) => set_aside(shared, &folder, &damaged.reason),
         }
     }
     let through = blocks.iter().map(|block| block.meta().log_through).max().unwrap_or(0);
     let replaced: HashSet<String> =
         blocks.iter().flat_map(|block| block.meta().replaces.iter().cloned()).collect();
+    // The process ended between writing a merged block and deleting those that it replaces.
+    let remove = |folder: &Path| std::fs::remove_dir_all(folder).map_err(at(folder));
+    for (folder, reason) in broken {
+        // A block's folder has its name.
+        let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if replaced.contains(name) {
+            remove(&folder)?;
+        } else {
+            set_aside(shared, &folder, &reason);
+        }
+    }
     for block in blocks {
         if replaced.contains(&block.meta().id) {
-            // The process ended between writing the merged block and deleting this one.
-            std::fs::remove_dir_all(block.folder()).map_err(at(block.folder()))?;
+            remove(block.folder())?;
         } else {
             shared.state.lock().add_block(Arc::new(block));
         }

@@ -61,8 +61,9 @@ fn seal(shared: &Arc<Shared>, sealing: &Sealing) -> Result<(), MergeError> {
         state.add_block(block);
         state.sealing = None;
     }
-    shared.changed.notify_all();
+    // Before anyone adds up what the disk holds.
     remove_log(shared, sealing.log_through);
+    shared.changed.notify_all();
     Ok(())
 }
 

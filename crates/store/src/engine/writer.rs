@@ -21,6 +21,7 @@ const GROUP_MAX: usize = 64;
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What the writer is asked.
+#[expect(clippy::large_enum_variant, reason = "nearly every command is an append")]
 pub(crate) enum Command {
     Append {
         batch: SpanBatch,

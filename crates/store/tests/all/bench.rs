@@ -44,7 +44,7 @@ pub fn options(folder: &Path, clock: &Clock) -> Options {
     Options {
         sync: SyncPolicy::Interval(Duration::from_secs(3600)),
         retention: Duration::from_secs(14 * 24 * 3600),
-        disk_limit: store::DiskLimit::Bytes(u64::MAX),
+        disk_limit: DiskLimit::Bytes(u64::MAX),
         head_age_max: Duration::from_secs(u64::MAX / 4),
         merge_blocks: 2,
         disk_reserve_bytes: 0,
@@ -57,7 +57,7 @@ pub fn options(folder: &Path, clock: &Clock) -> Options {
 pub struct Bench {
     root: tempfile::TempDir,
     pub clock: Clock,
-    bend: Box<dyn Fn(&mut Options)>,
+    bend: Box<dyn Fn(&mut Options) + Send + Sync>,
     engine: Option<Engine>,
     runtime: tokio::runtime::Runtime,
 }
@@ -68,13 +68,13 @@ impl Bench {
     }
 
     /// `bend` changes the options, at every opening.
-    pub fn with(bend: impl Fn(&mut Options) + 'static) -> Self {
+    pub fn with(bend: impl Fn(&mut Options) + Send + Sync + 'static) -> Self {
         let mut bench = Self::closed(bend);
         bench.open();
         bench
     }
 
-    pub fn closed(bend: impl Fn(&mut Options) + 'static) -> Self {
+    pub fn closed(bend: impl Fn(&mut Options) + Send + Sync + 'static) -> Self {
         Self {
             root: tempfile::tempdir().unwrap(),
             clock: Clock::at(NOW),
@@ -153,7 +153,7 @@ impl Bench {
         assert_same(what, &self.traces(ids), expected);
     }
     /// A bench whose folder is a copy of another's.
-    pub fn of_copy(folder: &Path, bend: impl Fn(&mut Options) + 'static) -> Self {
+    pub fn of_copy(folder: &Path, bend: impl Fn(&mut Options) + Send + Sync + 'static) -> Self {
         let mut bench = Self::closed(bend);
         copy_folder(folder, &bench.folder());
         bench.open();

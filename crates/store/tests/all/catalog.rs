@@ -49,7 +49,7 @@ fn assert_tables(bench: &Bench, held: &[Sent]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn series_count_every_span(

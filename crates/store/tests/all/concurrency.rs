@@ -31,7 +31,8 @@ fn what_was_acknowledged_is_found_at_once() {
             let now = spans(writer, number);
             engine.append(batch(&request(&now))).await.unwrap();
             sent.extend(now);
-            let own: Vec<Sent> = sent.iter().filter(|sent| sent.trace() != trace_id(99)).cloned().collect();
+            let own: Vec<Sent> =
+                sent.iter().filter(|sent| sent.trace() != trace_id(99)).cloned().collect();
             let read = engine.trace(trace_id(writer + 1)).await.unwrap();
             assert!(!read.partial);
             assert!(by_trace(&decoded(&read.spans.unwrap())) == by_trace(&request(&own)));

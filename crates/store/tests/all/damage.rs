@@ -4,9 +4,7 @@
 use std::path::Path;
 
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
-use store::{
-    AttributeCondition, Level, SearchRequest, SeriesRequest, SpanFilter, Store,
-};
+use store::{AttributeCondition, Level, SearchRequest, SeriesRequest, SpanFilter, Store};
 
 use crate::bench::{Bench, NOW, SECOND, block_folders, copy_folder, files};
 use crate::oracle::Oracle;
@@ -168,8 +166,6 @@ fn any_harm_to_any_file_of_a_block_is_found_and_the_rest_answers() {
 #[test]
 fn the_first_answer_without_a_block_says_so() {
     let bench = two_blocks();
-    let store = Bench::of_copy(&bench.folder(), |options| options.merge_blocks = 100);
-    drop(store);
     for (name, first) in [("spans.parquet", 0), ("events-rest.parquet", 1), ("traces.parquet", 2)] {
         let mut store = Bench::closed(|options| options.merge_blocks = 100);
         copy_folder(&bench.folder(), &store.folder());
@@ -182,14 +178,12 @@ fn the_first_answer_without_a_block_says_so() {
             1 => {
                 let attributes = filters().pop().unwrap().attributes;
                 let condition = AttributeCondition { level: None, ..attributes[0].clone() };
-                let filter =
-                    SpanFilter { attributes: vec![condition], ..SpanFilter::default() };
+                let filter = SpanFilter { attributes: vec![condition], ..SpanFilter::default() };
                 let search = SearchRequest { filter, limit: 9, after: None };
                 store.wait(engine.search(search)).unwrap().partial
             }
             _ => {
-                let search =
-                    SearchRequest { filter: SpanFilter::default(), limit: 9, after: None };
+                let search = SearchRequest { filter: SpanFilter::default(), limit: 9, after: None };
                 store.wait(engine.search(search)).unwrap().partial
             }
         };

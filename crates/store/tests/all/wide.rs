@@ -11,7 +11,7 @@ const SPANS: u64 = 200_000;
 
 fn span(id: u64) -> Sent {
     let mut sent = Sent::new(1, id).parent(id / 2).times(NOW + id, NOW + id + 1_000);
-    if id % 4 == 0 {
+    if id.is_multiple_of(4) {
         sent = sent.attribute(int("n", id as i64));
     }
     sent
@@ -26,7 +26,7 @@ fn assert_whole(bench: &Bench, what: &str, count: u64) {
         let id = span.span_id.to_number();
         assert_eq!(span.parent_span_id.to_number(), id / 2, "{what}");
         assert_eq!(span.start_unix_nano, NOW + id, "{what}");
-        assert_eq!(batch.span_attributes(span).len(), usize::from(id % 4 == 0), "{what}");
+        assert_eq!(batch.span_attributes(span).len(), usize::from(id.is_multiple_of(4)), "{what}");
     }
     let summary = &bench.wait(bench.engine().summaries(vec![trace_id(1)])).unwrap()[0];
     assert_eq!((summary.span_count, summary.orphan_count), (count, 0), "{what}");

@@ -1,8 +1,8 @@
 //! The write-ahead log: requests as they came, framed and checked, in numbered segments.
 //!
-//! A segment starts with eight bytes of magic and version. A record is its length (u32, little
-//! endian), the CRC32C of what follows the checksum, the time of arrival (u64, nanoseconds since
-//! the epoch) and the request's OTLP bytes. Recovery is ingestion of the log.
+//! Recovery is ingestion of the log.
+
+mod frame;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Read, Write};
@@ -10,56 +10,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-const MAGIC: &[u8; 8] = b"SPANLOG\x01";
-const HEADER_BYTES: usize = 16;
-
-/// A record never holds more; a longer length is damage.
-const RECORD_BYTES_MAX: usize = 1 << 30;
-
-/// What a segment's bytes hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogScan {
-    /// Bytes of the good records and the header before them.
-    pub good_bytes: u64,
-    /// What is wrong behind them; `None` when all is good.
-    pub damage: Option<String>,
-}
-
-/// Reads the records of a segment's bytes, in order: arrival time and request. Stops at the first
-/// that is not whole.
-pub fn scan_segment(segment: &Bytes, mut record: impl FnMut(u64, Bytes)) -> LogScan {
-    let damaged = |at: usize, what: &str| LogScan {
-        good_bytes: at as u64,
-        damage: Some(format!("{what} at byte {at}")),
-    };
-    if segment.len() < MAGIC.len() || &segment[..MAGIC.len()] != MAGIC {
-        return damaged(0, "no log header of this version");
-    }
-    let mut at = MAGIC.len();
-    while at < segment.len() {
-        let Some(header) = segment.get(at..at + HEADER_BYTES) else {
-            return damaged(at, "a record's header is cut off");
-        };
-        let length = u32::from_le_bytes([header[0], header[1], header[2], header[3]]) as usize;
-        let crc = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
-        if length > RECORD_BYTES_MAX {
-            return damaged(at, "a record has an impossible length");
-        }
-        let start = at + HEADER_BYTES;
-        let Some(payload) = segment.get(start..start + length) else {
-            return damaged(at, "a record is cut off");
-        };
-        let actual = crc32c::crc32c_append(crc32c::crc32c(&header[8..]), payload);
-        if actual != crc {
-            return damaged(at, "a record's checksum is wrong");
-        }
-        let mut time = [0; 8];
-        time.copy_from_slice(&header[8..]);
-        record(u64::from_le_bytes(time), segment.slice(start..start + length));
-        at = start + length;
-    }
-    LogScan { good_bytes: at as u64, damage: None }
-}
+use frame::{HEADER_BYTES, MAGIC, record_header};
+pub use frame::{LogScan, scan_segment};
 
 /// The open segment.
 #[derive(Debug)]
@@ -95,18 +47,8 @@ impl Segment {
     /// cannot be had, it takes nothing.
     pub(crate) fn append(&mut self, records: &[(u64, Bytes)]) -> io::Result<()> {
         self.mend()?;
-        let headers: Vec<[u8; HEADER_BYTES]> = records
-            .iter()
-            .map(|(time, payload)| {
-                let time = time.to_le_bytes();
-                let crc = crc32c::crc32c_append(crc32c::crc32c(&time), payload);
-                let mut header = [0; HEADER_BYTES];
-                header[..4].copy_from_slice(&(payload.len() as u32).to_le_bytes());
-                header[4..8].copy_from_slice(&crc.to_le_bytes());
-                header[8..].copy_from_slice(&time);
-                header
-            })
-            .collect();
+        let headers: Vec<[u8; HEADER_BYTES]> =
+            records.iter().map(|(time, payload)| record_header(*time, payload)).collect();
         let mut slices: Vec<IoSlice<'_>> = headers
             .iter()
             .zip(records)
@@ -270,5 +212,27 @@ mod tests {
             assert_eq!((records.len(), after.damage), (count, None), "byte {at}");
         }
         assert!(folder.path().join("damaged").join("0000000000000003.log.tail").exists());
+    }
+
+    /// A device that takes nothing and cannot be cut: the error of the write is told, and nothing
+    /// is appended behind what may be half a record.
+    #[test]
+    fn a_torn_segment_takes_nothing_until_it_is_mended() {
+        let (_folder, path) = segment();
+        let real = OpenOptions::new().write(true).open(&path).unwrap();
+        let bytes = real.metadata().unwrap().len();
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut segment = Segment { file: full, number: 3, bytes, torn: false };
+        let four = [(4, Bytes::from_static(b"four"))];
+        assert_eq!(segment.append(&four).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert!(segment.torn);
+        // The disk comes back with half a record on it.
+        segment.file = real;
+        io::Seek::seek(&mut segment.file, io::SeekFrom::End(0)).unwrap();
+        segment.file.write_all(b"half").unwrap();
+        segment.append(&four).unwrap();
+        let (records, scan) = read(&path);
+        assert_eq!((records.len(), scan.damage), (4, None));
+        assert_eq!(records[3], four[0]);
     }
 }

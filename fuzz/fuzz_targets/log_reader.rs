@@ -1,0 +1,41 @@
+//! Any bytes are a log segment up to a point, and what is good of them is good again.
+
+#![no_main]
+
+use bytes::Bytes;
+use libfuzzer_sys::fuzz_target;
+
+// Alone: the crate around it would bring Arrow and Parquet.
+#[path = "../../crates/store/src/log/frame.rs"]
+mod frame;
+
+use frame::{LogScan, MAGIC, record_header, scan_segment};
+
+fn scan(segment: &Bytes) -> (Vec<(u64, Bytes)>, LogScan) {
+    let mut records = Vec::new();
+    let scan = scan_segment(segment, |time, payload| records.push((time, payload)));
+    (records, scan)
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let segment = Bytes::copy_from_slice(bytes);
+    let (records, found) = scan(&segment);
+    assert!(found.good_bytes <= bytes.len() as u64);
+    assert_eq!(found.damage.is_none(), found.good_bytes == bytes.len() as u64 && !bytes.is_empty());
+
+    // The good part alone is whole; nothing at all has no header.
+    let (again, scan_again) = scan(&segment.slice(..found.good_bytes as usize));
+    assert_eq!(again, records);
+    assert_eq!(scan_again.good_bytes, found.good_bytes);
+    assert_eq!(scan_again.damage.is_none(), found.good_bytes > 0);
+
+    // The records written again are that part, byte by byte.
+    if found.good_bytes > 0 {
+        let mut written = MAGIC.to_vec();
+        for (time, payload) in &records {
+            written.extend_from_slice(&record_header(*time, payload));
+            written.extend_from_slice(payload);
+        }
+        assert_eq!(written, &bytes[..found.good_bytes as usize]);
+    }
+});
