@@ -51,8 +51,9 @@ fn rows_are(rows: &Value, spans: &[Span]) {
 
 /// Whether a duration as people read it says what it should, to the digits that it shows.
 fn shown_matches(shown: &str, nanos: u64) -> bool {
-    let Some((number, unit)) = shown.split_once([' ', '\u{a0}', '\u{202f}']) else { return false };
-    let scale = match unit {
+    let unit_at = shown.find(|c: char| !c.is_ascii_digit() && !".,".contains(c));
+    let (number, unit) = shown.split_at(unit_at.unwrap_or(shown.len()));
+    let scale = match unit.trim() {
         "ns" => 1.0,
         "µs" | "μs" => 1e3,
         "ms" => 1e6,

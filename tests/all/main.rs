@@ -1,9 +1,19 @@
 //! Tests of the whole binary, each with servers, folders and ports of its own.
 
+mod access;
+mod architecture;
 mod browser;
+mod cli;
+mod crash;
+mod damage;
+mod disk_full;
 mod http;
+mod lifecycle;
+mod openapi;
 mod otlp;
 mod process;
+mod quick_start;
 mod sdk;
 mod server;
+mod start;
 mod tools;

@@ -159,7 +159,10 @@ impl Server {
     /// `spanfall` as a client of this server.
     pub fn client(&self, arguments: &[&str]) -> Command {
         let mut command = spanfall();
-        command.args(arguments);
+        command.args(arguments).env("SPANFALL_SERVER", self.url());
+        let otlp = format!("http://{}", self.at.otlp_http);
+        command.env_remove("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
+        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", otlp).env("NO_PROXY", "*");
         command
     }
 

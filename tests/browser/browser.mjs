@@ -31,7 +31,11 @@ export async function withPage(visit) {
       if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
     });
     page.on('pageerror', (error) => complaints.push(String(error)));
-    page.on('requestfailed', (request) => complaints.push(`${request.url()}: ${request.failure()?.errorText}`));
+    page.on('requestfailed', (request) => {
+      const error = request.failure()?.errorText;
+      // A page that is left cancels what it asked for.
+      if (error !== 'net::ERR_ABORTED') complaints.push(`${request.url()}: ${error}`);
+    });
     await page.addInitScript(() => {
       globalThis.violations = [];
       document.addEventListener('securitypolicyviolation', (event) => {

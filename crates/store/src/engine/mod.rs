@@ -84,7 +84,8 @@ pub struct Options {
     pub queue_bytes_max: usize,
     /// How long a request waits for room in the queue before it is refused.
     pub queue_wait: Duration,
-    /// Bytes that must stay free on the disk, so that sealing has room.
+    /// Bytes that must stay free on the disk, so that sealing has room; at most a twentieth of
+    /// the disk.
     pub disk_reserve_bytes: u64,
     /// Bytes free for us on the disk of a folder; all of them when it does not tell.
     pub free_bytes: Arc<dyn Fn(&Path) -> u64 + Send + Sync>,
@@ -100,11 +101,11 @@ impl Options {
             sync: SyncPolicy::Interval(Duration::from_millis(200)),
             retention: Duration::from_secs(14 * 24 * 3600),
             disk_limit: DiskLimit::ShareOfFree(0.8),
-            head_spans_max: 150_000,
+            head_spans_max: 100_000,
             head_bytes_max: 192 * 1024 * 1024,
             head_age_max: Duration::from_secs(15 * 60),
             chunk_rows: 8 * 1024,
-            block_spans_max: 1_500_000,
+            block_spans_max: 1_000_000,
             merge_blocks: 6,
             cache_bytes: 64 * 1024 * 1024,
             queue_bytes_max: 64 * 1024 * 1024,

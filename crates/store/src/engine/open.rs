@@ -52,6 +52,9 @@ pub enum OpenError {
     },
 }
 
+/// The reserve is never more than this part of the whole disk.
+const DISK_RESERVE_PART: u64 = 20;
+
 /// What the file that marks a data folder says.
 fn format_line() -> String {
     format!("spanfall data, format {FORMAT_VERSION}\n")
@@ -61,7 +64,7 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError + '_ {
     move |error| OpenError::Io { path: path.to_owned(), error }
 }
 
-pub(crate) fn open(options: Options, progress: &dyn Fn(u64, u64)) -> Result<Engine, OpenError> {
+pub(crate) fn open(mut options: Options, progress: &dyn Fn(u64, u64)) -> Result<Engine, OpenError> {
     let data_dir = options.data_dir.clone();
     std::fs::create_dir_all(&data_dir).map_err(at(&data_dir))?;
     let lock = lock(&data_dir)?;
@@ -74,6 +77,11 @@ pub(crate) fn open(options: Options, progress: &dyn Fn(u64, u64)) -> Result<Engi
         std::fs::create_dir_all(&path).map_err(at(&path))?;
     }
     let used = folder_bytes(&data_dir);
+    // On a small disk the reserve is a small part of it.
+    if let Ok(disk) = rustix::fs::statvfs(&data_dir) {
+        let part = disk.f_blocks.saturating_mul(disk.f_frsize) / DISK_RESERVE_PART;
+        options.disk_reserve_bytes = options.disk_reserve_bytes.min(part);
+    }
     let cache = Arc::new(Cache::new(options.cache_bytes));
     let mut shared = Shared {
         options,

@@ -118,6 +118,23 @@ fn spans_that_share_an_id_are_kept_apart() {
     }
 }
 
+/// A server's span under the id of its client's, as Zipkin has them, is no orphan; a span that
+/// names itself is one.
+#[test]
+fn a_parent_is_another_span() {
+    let server = Sent::new(1, 5).parent(5).times(NOW, NOW + SECOND);
+    let client = Sent::new(1, 5).times(NOW + 1, NOW + SECOND);
+    let own_parent = Sent::new(2, 6).parent(6);
+    let spans = [server, client, own_parent];
+    for chunk_rows in [1, 10] {
+        let bench = Bench::with(move |options| options.chunk_rows = chunk_rows);
+        spans.iter().for_each(|span| bench.append(&request(std::slice::from_ref(span))));
+        assert_whole(&bench, "head", &spans);
+        bench.settle();
+        assert_whole(&bench, "sealed", &spans);
+    }
+}
+
 #[test]
 fn what_is_not_there_is_not_found() {
     let bench = Bench::new();

@@ -96,6 +96,20 @@ fn odd_times_are_kept_and_found() {
     assert_found(&together, "compacted", &held);
 }
 
+/// A part without any time ranks by the rest of its trace, in whichever piece that lies.
+#[test]
+fn a_part_without_times_is_found_where_its_trace_ranks() {
+    let bench = Bench::with(|options| options.merge_blocks = 100);
+    let untimed = Sent::new(7, 1).times(0, 0).name("odd");
+    bench.append(&request(std::slice::from_ref(&untimed)));
+    bench.settle();
+    let timed = Sent::new(7, 2).parent(1).times(NOW + HOUR, NOW + HOUR);
+    let others = (0..5).map(|at| Sent::new(20 + at, 20 + at).times(NOW + at, NOW + at).name("odd"));
+    let newer: Vec<Sent> = others.chain([timed]).collect();
+    bench.append(&request(&newer));
+    assert_found(&bench, "apart", &[newer, vec![untimed]].concat());
+}
+
 #[test]
 fn they_change_neither_partitions_nor_retention_nor_series() {
     let bench = Bench::with(|options| options.merge_blocks = 100);

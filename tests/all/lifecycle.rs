@@ -1,0 +1,117 @@
+//! A server's life: what it says of itself, and how it ends.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use rustix::process::Signal;
+
+use crate::http;
+use crate::otlp::{Small, now, one_span, request};
+use crate::server::Server;
+
+#[test]
+fn status_and_banner_agree() {
+    let server = Server::start();
+    let status = server.json("/status");
+    for (name, address) in [
+        ("otlp_grpc", &server.at.otlp_grpc),
+        ("otlp_http", &server.at.otlp_http),
+        ("ui", &server.at.ui),
+        ("health", &server.at.health),
+        ("metrics", &server.at.metrics),
+    ] {
+        let listeners = status["listeners"].as_array().expect("listeners");
+        let listener = listeners.iter().find(|listener| listener["name"] == name);
+        let listener = listener.unwrap_or_else(|| panic!("{name} is not in {status}"));
+        assert_eq!(listener["address"], address.as_str());
+    }
+}
+
+#[test]
+fn health_answers_on_both_paths() {
+    let server = Server::start();
+    for path in ["/", "/status"] {
+        let answer = http::get(&format!("http://{}{path}", server.at.health)).ok();
+        assert_eq!(answer.json(), serde_json::json!({ "status": "ready", "problems": [] }));
+    }
+    assert_eq!(http::get(&format!("http://{}/nope", server.at.health)).status, 404);
+}
+
+#[test]
+fn metrics_count_spans() {
+    let server = Server::start();
+    let metric = |transport: &str| {
+        let text = http::get(&format!("http://{}/metrics", server.at.metrics)).ok().text();
+        let name = "otelcol_receiver_accepted_spans_total";
+        let line = format!("{name}{{receiver=\"otlp\",transport=\"{transport}\"}} ");
+        let value = text.lines().find_map(|text| text.strip_prefix(&line));
+        value.unwrap_or_else(|| panic!("{line} is not in {text}")).to_owned()
+    };
+    assert_eq!((metric("http"), metric("grpc")), ("0".to_owned(), "0".to_owned()));
+    let spans: Vec<Small> = (1..=37)
+        .map(|span_id| Small {
+            trace_id: 1,
+            span_id,
+            parent_id: 0,
+            name: "x".to_owned(),
+            start: now(),
+            duration_nano: 1,
+        })
+        .collect();
+    server.export(&request("x", &spans)).ok();
+    server.export(&one_span(2)).ok();
+    assert_eq!((metric("http"), metric("grpc")), ("38".to_owned(), "0".to_owned()));
+}
+
+/// Sends half of a request, then the signal, then the other half.
+fn drains(signal: Signal) {
+    let mut server = Server::start();
+    let body = one_span(9);
+    let mut stream = TcpStream::connect(&server.at.otlp_http).expect("a connection");
+    let (first, second) = body.split_at(10);
+    write!(
+        stream,
+        "POST /v1/traces HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\n\
+         content-type: application/x-protobuf\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    )
+    .expect("sending a head");
+    // The server asks for the body: the request is in its hands.
+    let mut answer = [0; 25];
+    stream.read_exact(&mut answer).expect("100 Continue");
+    assert_eq!(&answer, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(first).expect("sending");
+    server.process.signal(signal);
+    server.process.wait_for("that it stops", |text| text.contains("Stopping").then_some(()));
+    stream.write_all(second).expect("sending the rest");
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).expect("an answer");
+    assert!(rest.starts_with("HTTP/1.1 200"), "{rest}");
+    let status = server.process.wait();
+    assert_eq!(status.code(), Some(0), "{}", server.process.output());
+}
+
+#[test]
+fn sigterm_drains_and_exits_0() {
+    drains(Signal::TERM);
+}
+
+#[test]
+fn sigint_drains_and_exits_0() {
+    drains(Signal::INT);
+}
+
+#[test]
+fn idle_connections_hold_up_nothing() {
+    let server = Server::start();
+    let idle: Vec<TcpStream> = [&server.at.otlp_http, &server.at.otlp_grpc, &server.at.ui, &server.at.health]
+        .into_iter()
+        .map(|address| TcpStream::connect(address).expect("a connection"))
+        .collect();
+    // Keep-alive ones, too.
+    server.json("/status");
+    let begun = std::time::Instant::now();
+    server.stop();
+    assert!(begun.elapsed().as_secs() < 8, "it took {:?}", begun.elapsed());
+    drop(idle);
+}
