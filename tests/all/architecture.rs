@@ -10,7 +10,7 @@ use crate::tools;
 
 /// Each room and the rooms that it may know. What is not here does not exist yet, and gets a row
 /// with its first commit.
-const MAY_KNOW: [(&str, &[&str]); 15] = [
+const MAY_KNOW: [(&str, &[&str]); 16] = [
     ("model", &[]),
     ("config", &[]),
     ("instrument", &[]),
@@ -31,6 +31,7 @@ const MAY_KNOW: [(&str, &[&str]); 15] = [
             "query", "pipeline", "api",
         ],
     ),
+    ("bench", &["loadgen"]),
     ("system-tests", &[]),
 ];
 
@@ -43,7 +44,7 @@ const ONLY_IN: [(&str, &[&str]); 6] = [
     ("tonic", &["pipeline"]),
     ("hyper*", &["pipeline", "api", "spanfall"]),
     ("axum", &["pipeline", "api", "spanfall"]),
-    ("clap", &["spanfall"]),
+    ("clap", &["spanfall", "bench"]),
 ];
 
 /// Libraries that a room may not even reach by way of others.

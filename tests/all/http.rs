@@ -1,5 +1,6 @@
 //! Requests and whole answers.
 
+use std::fmt;
 use std::io::Read;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -20,7 +21,7 @@ static AGENT: LazyLock<Agent> = LazyLock::new(|| {
 });
 
 /// An answer with its whole body.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Answer {
     /// The status.
     pub status: u16,
@@ -28,6 +29,13 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The body.
     pub body: Vec<u8>,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text: String = self.text().chars().take(1000).collect();
+        write!(f, "{} {:?} {text}", self.status, self.headers)
+    }
 }
 
 impl Answer {
