@@ -12,7 +12,8 @@ use crate::server::{Server, serve};
 /// A path of the API with a token, if any.
 fn ask(server: &Server, path: &str, token: Option<&str>) -> Answer {
     let authorization = token.map(|token| format!("Bearer {token}"));
-    let headers: Vec<_> = authorization.iter().map(|text| ("authorization", text.as_str())).collect();
+    let headers: Vec<_> =
+        authorization.iter().map(|text| ("authorization", text.as_str())).collect();
     http::request("GET", &format!("{}{path}", server.url()), &headers, None)
 }
 

@@ -43,7 +43,9 @@ fn made_up_spans_are_found_and_drawn() {
     assert_eq!(listed(&server, &["--limit", "3"]), all[..3]);
     let starts: Vec<u64> = all
         .iter()
-        .map(|trace| trace["start_unix_nano"].as_str().and_then(|text| text.parse().ok()).unwrap_or(0))
+        .map(|trace| {
+            trace["start_unix_nano"].as_str().and_then(|text| text.parse().ok()).unwrap_or(0)
+        })
         .collect();
     assert!(starts.is_sorted_by(|a, b| a >= b), "newest first");
 
@@ -59,7 +61,8 @@ fn made_up_spans_are_found_and_drawn() {
     let table = spanfall(&server, &["search", "--limit", "5"]);
     assert_eq!(table.stdout.lines().count(), 6, "{}", table.stdout);
 
-    let whole = all.iter().find(|trace| trace["missing_root"] == false && trace["orphan_count"] == 0);
+    let whole =
+        all.iter().find(|trace| trace["missing_root"] == false && trace["orphan_count"] == 0);
     let id = whole.expect("a whole trace")["trace_id"].as_str().expect("an id");
     let spans = spans(&server.json(&format!("/traces/{id}")));
     let drawn = spanfall(&server, &["trace", id]).stdout;
@@ -89,7 +92,12 @@ fn exported(server: &Server) -> BTreeSet<String> {
         for resource in document["resourceSpans"].as_array().expect("resourceSpans") {
             for scope in resource["scopeSpans"].as_array().expect("scopeSpans") {
                 for span in scope["spans"].as_array().expect("spans") {
-                    let origin = [&resource["resource"], &resource["schemaUrl"], &scope["scope"], &scope["schemaUrl"]];
+                    let origin = [
+                        &resource["resource"],
+                        &resource["schemaUrl"],
+                        &scope["scope"],
+                        &scope["schemaUrl"],
+                    ];
                     let is_new = all.insert(format!("{span} {origin:?}"));
                     assert!(is_new, "twice in an export: {span}");
                 }
@@ -139,13 +147,19 @@ fn bad_lines_are_counted_and_the_rest_is_imported() {
     let output = format!("{}{}", finished.stdout, finished.stderr);
     assert!(output.contains("imported 3 spans"), "{output}");
     for line in ["2", "4"] {
-        assert!(output.contains(&format!("line {line}")) || output.contains(&format!(":{line}")), "{output}");
+        assert!(
+            output.contains(&format!("line {line}")) || output.contains(&format!(":{line}")),
+            "{output}"
+        );
     }
     assert_eq!(server.json("/status")["span_count"], 3);
 
     let missing = import(&server, &folder.path().join("missing.jsonl"));
     assert_eq!(missing.code, Some(1), "{missing:?}");
-    assert!(format!("{}{}", missing.stdout, missing.stderr).contains("missing.jsonl"), "{missing:?}");
+    assert!(
+        format!("{}{}", missing.stdout, missing.stderr).contains("missing.jsonl"),
+        "{missing:?}"
+    );
 }
 
 fn import(server: &Server, file: &Path) -> Finished {
@@ -155,7 +169,9 @@ fn import(server: &Server, file: &Path) -> Finished {
 #[test]
 fn a_server_that_is_not_there_is_named() {
     let server = Server::start();
-    for arguments in [&["search"][..], &["trace", "abc"], &["export"], &["loadgen", "--spans", "10"]] {
+    for arguments in
+        [&["search"][..], &["trace", "abc"], &["export"], &["loadgen", "--spans", "10"]]
+    {
         let mut command = server.client(arguments);
         command.env("SPANFALL_SERVER", "http://127.0.0.1:9");
         command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9");

@@ -43,6 +43,18 @@ pub fn assert_stored(server: &Server, id: TraceId, spans: &HashSet<SpanId>, when
     assert!(lost.is_empty(), "{} of {} spans of {id} lost {when}", lost.len(), spans.len());
 }
 
+/// The same of many traces, two at a time.
+pub fn assert_all_stored(server: &Server, acknowledged: &Acknowledged, when: &str) {
+    let traces: Vec<_> = acknowledged.iter().collect();
+    std::thread::scope(|scope| {
+        for part in traces.chunks(traces.len().div_ceil(2).max(1)) {
+            scope.spawn(move || {
+                part.iter().for_each(|(id, spans)| assert_stored(server, **id, spans, when));
+            });
+        }
+    });
+}
+
 /// Seed of a run: `SPANFALL_TEST_SEED`, or another one each time.
 fn seed() -> u64 {
     let seed = std::env::var("SPANFALL_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
@@ -55,7 +67,7 @@ const ROUNDS: u64 = 15;
 const SENDERS: u64 = 3;
 const REQUEST_SPANS: usize = 128;
 /// The most requests that are acknowledged before the process is killed.
-const REQUESTS_MAX: u64 = 60;
+const REQUESTS_MAX: u64 = 40;
 
 /// A connection that sends made-up spans, and again what got no answer, as SDKs do.
 struct Sender {
@@ -135,16 +147,14 @@ fn acknowledged_spans_survive_kill_at_any_instant() {
         let server = Server::on(&data_dir);
         let when = format!("after round {round}");
         for sender in &mut senders {
+            assert_all_stored(&server, &sender.acknowledged, &when);
             for (id, spans) in sender.acknowledged.drain() {
-                assert_stored(&server, id, &spans, &when);
                 all.entry(id).or_default().extend(spans);
             }
         }
     }
     let server = Server::on(&data_dir);
-    for (id, spans) in &all {
-        assert_stored(&server, *id, spans, "at the end");
-    }
+    assert_all_stored(&server, &all, "at the end");
     let spans: usize = all.values().map(HashSet::len).sum();
     println!("{spans} spans of {} traces survived {ROUNDS} kills", all.len());
     let stored = server.json("/status")["span_count"].as_u64().unwrap_or(0);
@@ -193,11 +203,7 @@ fn acknowledged_spans_survive_kill_while_a_block_is_written() {
         server.process.kill();
     }
     let server = Server::on(&data_dir);
-    for (id, spans) in &acknowledged {
-        assert_stored(&server, *id, spans, "after kills while sealing");
-    }
+    assert_all_stored(&server, &acknowledged, "after kills while sealing");
     wait_until("a block", || (server.json("/status")["block_count"] != 0).then_some(()));
-    for (id, spans) in acknowledged.iter().take(100) {
-        assert_stored(&server, *id, spans, "out of a block");
-    }
+    assert_all_stored(&server, &acknowledged, "out of a block");
 }

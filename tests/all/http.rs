@@ -85,12 +85,7 @@ pub fn send(
 }
 
 /// A request to a server that must answer.
-pub fn request(
-    method: &str,
-    url: &str,
-    headers: &[(&str, &str)],
-    body: Option<&[u8]>,
-) -> Answer {
+pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> Answer {
     send(method, url, headers, body).unwrap_or_else(|error| panic!("{method} {url}: {error}"))
 }
 

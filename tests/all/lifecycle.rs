@@ -104,10 +104,11 @@ fn sigint_drains_and_exits_0() {
 #[test]
 fn idle_connections_hold_up_nothing() {
     let server = Server::start();
-    let idle: Vec<TcpStream> = [&server.at.otlp_http, &server.at.otlp_grpc, &server.at.ui, &server.at.health]
-        .into_iter()
-        .map(|address| TcpStream::connect(address).expect("a connection"))
-        .collect();
+    let idle: Vec<TcpStream> =
+        [&server.at.otlp_http, &server.at.otlp_grpc, &server.at.ui, &server.at.health]
+            .into_iter()
+            .map(|address| TcpStream::connect(address).expect("a connection"))
+            .collect();
     // Keep-alive ones, too.
     server.json("/status");
     let begun = std::time::Instant::now();

@@ -8,6 +8,7 @@ mod crash;
 mod damage;
 mod disk_full;
 mod http;
+mod late;
 mod lifecycle;
 mod openapi;
 mod otlp;

@@ -55,7 +55,11 @@ fn right_filters() -> Vec<String> {
         "service=frontend".to_owned(),
         "operation=no+such+operation".to_owned(),
         format!("attribute={}", encode("http.request.method=GET")),
-        format!("attribute={}&attribute={}", encode("span.http.route=/cart"), encode("resource.a=b=c")),
+        format!(
+            "attribute={}&attribute={}",
+            encode("span.http.route=/cart"),
+            encode("resource.a=b=c")
+        ),
         "status=error".to_owned(),
         "status=ok&min_duration=1ms".to_owned(),
         "min_duration=1.5us&max_duration=2h".to_owned(),
@@ -80,7 +84,13 @@ const WRONG_FILTERS: [(&str, &str); 9] = [
 ];
 
 /// Asks for each of these and holds the answers against the document.
-fn ask(document: &Value, server: &Server, path: &str, queries: &[String], status: u16) -> Vec<Answer> {
+fn ask(
+    document: &Value,
+    server: &Server,
+    path: &str,
+    queries: &[String],
+    status: u16,
+) -> Vec<Answer> {
     let answer = |query: &String| {
         let asked = format!("{path}?{query}");
         let answer = server.api(&asked);
@@ -121,28 +131,44 @@ fn every_documented_path_answers_as_documented() {
     ask_wrongly(&document, &server, "/operations", &[("servce=x", "servce")]);
 
     asked.insert("/attributes/values");
-    let values = strings(&["key=http.request.method", "key=service.name&level=resource&limit=1", "key=none&level=link"]);
+    let values = strings(&[
+        "key=http.request.method",
+        "key=service.name&level=resource&limit=1",
+        "key=none&level=link",
+    ]);
     right("/attributes/values", &values);
-    let wrong =
-        [("", "key"), ("key=", "key"), ("key=a&level=x", "level"), ("key=a&limit=0", "limit"), ("key=a&limit=1001", "limit")];
+    let wrong = [
+        ("", "key"),
+        ("key=", "key"),
+        ("key=a&level=x", "level"),
+        ("key=a&limit=0", "limit"),
+        ("key=a&limit=1001", "limit"),
+    ];
     ask_wrongly(&document, &server, "/attributes/values", &wrong);
 
     asked.insert("/traces");
     right("/traces", &right_filters());
     let page = right("/traces", &strings(&["limit=2"])).remove(0).json();
     let cursor = page["next_cursor"].as_str().expect("a second page");
-    let next = right("/traces", &[format!("limit=1000&cursor={}", encode(cursor))]).remove(0).json();
+    let next =
+        right("/traces", &[format!("limit=1000&cursor={}", encode(cursor))]).remove(0).json();
     assert_eq!(next["next_cursor"], Value::Null);
     assert!(!next["traces"].to_string().contains(&page["traces"][0]["trace_id"].to_string()));
     ask_wrongly(&document, &server, "/traces", &WRONG_FILTERS);
-    let wrong = [("limit=0", "limit"), ("limit=1001", "limit"), ("limit=x", "limit"), ("cursor=x", "cursor")];
+    let wrong = [
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("limit=x", "limit"),
+        ("cursor=x", "cursor"),
+    ];
     ask_wrongly(&document, &server, "/traces", &wrong);
 
     asked.insert("/series");
     right("/series", &right_filters());
     right("/series", &strings(&["by=service&steps=1", "by=operation&steps=1000"]));
     ask_wrongly(&document, &server, "/series", &WRONG_FILTERS);
-    let wrong = [("steps=0", "steps"), ("steps=1001", "steps"), ("by=kind", "by"), ("limit=5", "limit")];
+    let wrong =
+        [("steps=0", "steps"), ("steps=1001", "steps"), ("by=kind", "by"), ("limit=5", "limit")];
     ask_wrongly(&document, &server, "/series", &wrong);
 
     asked.insert("/traces/{trace_id}");

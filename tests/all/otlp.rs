@@ -56,7 +56,10 @@ pub fn spans(trace: &Value) -> Vec<Span> {
                         .saturating_sub(number(&span["startTimeUnixNano"])),
                     attributes: attributes(&span["attributes"]),
                     resource: resource.clone(),
-                    events: array(&span["events"]).iter().map(|event| text(&event["name"])).collect(),
+                    events: array(&span["events"])
+                        .iter()
+                        .map(|event| text(&event["name"]))
+                        .collect(),
                     status: span["status"]["code"].as_i64().unwrap_or(0),
                 });
             }
@@ -83,7 +86,10 @@ fn attributes(list: &Value) -> BTreeMap<String, String> {
         let only = any.as_object().and_then(|any| any.values().next());
         only.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
     };
-    array(list).iter().map(|pair| (text(&pair["key"]), value(&pair["value"]).unwrap_or_default())).collect()
+    array(list)
+        .iter()
+        .map(|pair| (text(&pair["key"]), value(&pair["value"]).unwrap_or_default()))
+        .collect()
 }
 
 /// Nanoseconds since the epoch.

@@ -122,13 +122,19 @@ impl Found {
 /// Asserts that a span has these attributes.
 fn has(span: &Span, attributes: &[(&str, &str)]) {
     for (key, value) in attributes {
-        assert_eq!(span.attributes.get(*key).map(String::as_str), Some(*value), "{key} of {span:#?}");
+        assert_eq!(
+            span.attributes.get(*key).map(String::as_str),
+            Some(*value),
+            "{key} of {span:#?}"
+        );
     }
 }
 
 /// Asserts that the resource says which SDK made a span.
 fn made_by(span: &Span, language: &str) {
-    for (key, value) in [("telemetry.sdk.name", "opentelemetry"), ("telemetry.sdk.language", language)] {
+    for (key, value) in
+        [("telemetry.sdk.name", "opentelemetry"), ("telemetry.sdk.language", language)]
+    {
         assert_eq!(span.resource.get(key).map(String::as_str), Some(value), "{key} of {span:#?}");
     }
 }

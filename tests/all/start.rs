@@ -66,9 +66,13 @@ fn a_taken_port_is_named_with_its_flag() {
         // The one named later holds.
         let mut command = spanfall();
         command.arg("serve").arg("--data-dir").arg(folder.path().join("data"));
-        for other in
-            ["--otlp-grpc-port", "--otlp-http-port", "--http-port", "--health-port", "--metrics-port"]
-        {
+        for other in [
+            "--otlp-grpc-port",
+            "--otlp-http-port",
+            "--http-port",
+            "--health-port",
+            "--metrics-port",
+        ] {
             command.args([other, if other == flag { &port } else { "0" }]);
         }
         let line = failed(&mut command);

@@ -20,9 +20,16 @@ use crate::types::{
 pub(crate) struct View {
     pub(crate) pieces: Vec<Arc<dyn Piece>>,
     pub(crate) damaged: Vec<Damaged>,
+    /// Blocks were set aside before.
+    pub(crate) lacks_blocks: bool,
 }
 
 impl View {
+    /// Whether a damaged block is left out, whoever noticed it first.
+    pub(crate) fn is_partial(&self) -> bool {
+        self.lacks_blocks || !self.damaged.is_empty()
+    }
+
     /// The answer about a piece, or nothing and a note when it is damaged.
     pub(crate) fn note<T>(&mut self, answer: Result<T, Damaged>) -> Option<T> {
         match answer {
@@ -131,7 +138,7 @@ pub(crate) fn search(view: &mut View, request: &SearchRequest) -> SearchPage {
         .take(request.limit)
         .filter_map(|(_, id)| view.summary(TraceId::from_number(id)))
         .collect();
-    SearchPage { traces, more, partial: !view.damaged.is_empty() }
+    SearchPage { traces, more, partial: view.is_partial() }
 }
 
 /// Whether some traces of a piece have spans with start 0 alone, which say nothing of where the
@@ -213,7 +220,7 @@ pub(crate) fn series(view: &mut View, request: &SeriesRequest) -> SeriesSet {
     let mut series: Vec<Series> = all.into_values().collect();
     series.sort_by_key(|series| std::cmp::Reverse(series.spans.iter().sum::<u64>()));
     series.truncate(request.series_max);
-    SeriesSet { series, partial: !view.damaged.is_empty() }
+    SeriesSet { series, partial: view.is_partial() }
 }
 
 fn count_piece(

@@ -29,7 +29,7 @@ pub(crate) fn read(view: &mut View, id: TraceId) -> TraceRead {
             spans.extend(view.note(part).unwrap_or_default());
         }
     }
-    let partial = !view.damaged.is_empty();
+    let partial = view.is_partial();
     if spans.is_empty() {
         return TraceRead { spans: None, partial };
     }

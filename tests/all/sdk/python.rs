@@ -32,7 +32,14 @@ fn check(shop: &Python, server: &Server, endpoint: &str) {
     let [root, client, backend] = found.chain();
     assert_eq!(root.name, "GET /checkout/<int:order>");
     assert_eq!(root.scope, "opentelemetry.instrumentation.flask");
-    has(root, &[("http.method", "GET"), ("http.route", "/checkout/<int:order>"), ("http.status_code", "200")]);
+    has(
+        root,
+        &[
+            ("http.method", "GET"),
+            ("http.route", "/checkout/<int:order>"),
+            ("http.status_code", "200"),
+        ],
+    );
     assert_eq!(client.scope, "opentelemetry.instrumentation.requests");
     has(client, &[("http.method", "GET"), ("http.status_code", "200")]);
     assert_eq!(backend.name, "GET /stock/<int:order>");

@@ -160,7 +160,9 @@ impl Shared {
 
     /// The pieces at this moment. Spans that were acknowledged are all there.
     fn view(&self) -> View {
-        View { pieces: self.state.lock().pieces(), damaged: Vec::new() }
+        let mut state = self.state.lock();
+        let lacks_blocks = state.damaged_blocks > 0;
+        View { pieces: state.pieces(), damaged: Vec::new(), lacks_blocks }
     }
 
     /// Sets aside the blocks that a query found damaged, if they are.
