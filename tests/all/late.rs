@@ -40,7 +40,7 @@ fn late_and_repeated_spans_make_one_whole_trace() {
     server.export(&twice).ok();
     server.export(&twice).ok();
     assert_eq!(summary(&server), (true.into(), 1.into(), 1.into()));
-    server.export(&request("shop", &[root.clone()])).ok();
+    server.export(&request("shop", std::slice::from_ref(&root))).ok();
     assert_eq!(summary(&server), (false.into(), 1.into(), 2.into()));
     server.stop();
 

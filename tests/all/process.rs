@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,8 @@ impl Process {
 
     /// Everything printed so far.
     pub fn output(&self) -> String {
-        self.output.text.lock().unwrap().0.clone()
+        // Poisoned when a wait for it failed; it is as good as ever.
+        self.output.text.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
     /// Waits until the output answers the question; panics with it when the process ends before.
@@ -116,7 +117,7 @@ fn collect(stream: Box<dyn Read + Send>, output: Arc<Output>) -> JoinHandle<()> 
         loop {
             line.clear();
             let read = reader.read_until(b'\n', &mut line).unwrap_or(0);
-            let mut text = output.text.lock().unwrap();
+            let mut text = output.text.lock().unwrap_or_else(PoisonError::into_inner);
             text.0.push_str(&String::from_utf8_lossy(&line));
             text.1 |= read == 0;
             output.more.notify_all();

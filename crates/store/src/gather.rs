@@ -12,7 +12,7 @@ use arrow_array::{
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow_schema::DataType;
 
-use crate::builder::{Interner, dictionary};
+use crate::texts::{Interner, dictionary};
 
 /// A row of a source: which source, which row.
 pub(crate) type Place = (u32, u32);
@@ -60,13 +60,21 @@ fn primitive<T: ArrowPrimitiveType>(sources: &[Option<ArrayRef>], places: &[Plac
         .iter()
         .map(|source| source.as_ref().map_or(&[][..], |array| array.as_primitive::<T>().values()))
         .collect();
-    let out: Vec<T::Native> = places
-        .iter()
-        .map(|&(source, row)| {
-            values[source as usize].get(row as usize).copied().unwrap_or_default()
-        })
-        .collect();
-    Arc::new(PrimitiveArray::<T>::new(out.into(), nulls(sources, places)))
+    let nulls = nulls(sources, places);
+    let mut out = vec![T::Native::default(); places.len()];
+    for_valid(nulls.as_ref(), places.len(), |at| {
+        let (source, row) = places[at];
+        out[at] = values[source as usize][row as usize];
+    });
+    Arc::new(PrimitiveArray::<T>::new(out.into(), nulls))
+}
+
+/// Calls `visit` with the valid rows: most columns of a wide table are null nearly everywhere.
+fn for_valid(nulls: Option<&NullBuffer>, rows: usize, visit: impl FnMut(usize)) {
+    match nulls {
+        Some(nulls) => nulls.valid_indices().for_each(visit),
+        None => (0..rows).for_each(visit),
+    }
 }
 
 fn boolean(sources: &[Option<ArrayRef>], places: &[Place]) -> ArrayRef {
@@ -146,26 +154,24 @@ fn text(sources: &[Option<ArrayRef>], places: &[Place]) -> ArrayRef {
 
     let nulls = nulls(sources, places);
     let mut distinct = Interner::default();
-    let mut codes = Vec::with_capacity(places.len());
-    for (at, &(source, row)) in places.iter().enumerate() {
+    let mut codes = vec![0; places.len()];
+    for_valid(nulls.as_ref(), places.len(), |at| {
+        let (source, row) = places[at];
         let row = row as usize;
-        let valid = nulls.as_ref().is_none_or(|nulls| nulls.is_valid(at));
-        let code = match &views[source as usize] {
-            Some(view) if valid => match view.keys {
-                Some(keys) => {
-                    let key = keys.value(row) as usize;
-                    let known = &mut tables[view.table][key];
-                    if *known == UNSET {
-                        *known = distinct.intern(view.texts.value(key).as_bytes());
-                    }
-                    *known
+        // A source without the column has no valid row.
+        let Some(view) = &views[source as usize] else { return };
+        codes[at] = match view.keys {
+            Some(keys) => {
+                let key = keys.value(row) as usize;
+                let known = &mut tables[view.table][key];
+                if *known == UNSET {
+                    *known = distinct.intern(view.texts.value(key).as_bytes());
                 }
-                None => distinct.intern(view.texts.value(row).as_bytes()),
-            },
-            _ => 0,
+                *known
+            }
+            None => distinct.intern(view.texts.value(row).as_bytes()),
         };
-        codes.push(code);
-    }
+    });
     dictionary(Int32Array::new(codes.into(), nulls), distinct.values())
 }
 

@@ -4,11 +4,13 @@
 //! retention. Nothing outside this crate knows Arrow or Parquet; nothing in it knows HTTP or YAML.
 //! Spans come in and go out as [`model::SpanBatch`], which is OTLP.
 
+mod attributes;
 mod block;
 mod builder;
 mod catalog;
 mod columns;
 mod engine;
+mod fields;
 mod files;
 mod gather;
 mod log;
@@ -19,6 +21,7 @@ mod scan;
 mod scopes;
 mod search;
 mod summary;
+mod texts;
 mod trace;
 mod types;
 

@@ -16,6 +16,7 @@ use pipeline::receivers::{
     ByteBudget, Drained, IN_FLIGHT_BYTES_MAX_DEFAULT, ReceiverCounters, ServerSettings,
 };
 use store::{DiskLimit, Engine, Options, Store, SyncPolicy};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use consumer::StoreConsumer;
@@ -117,6 +118,10 @@ pub async fn run(settings: Settings, notices: &dyn Notices) -> anyhow::Result<()
         clock: Arc::new(unix_nano),
     });
 
+    // Before anyone can know that it runs. While the log is read, a signal ends the process at
+    // once: there is nothing to drain.
+    let mut signals = StopSignals::catch()?;
+
     let mut tasks = tokio::task::JoinSet::new();
     {
         let mut run = |name, future| {
@@ -141,7 +146,7 @@ pub async fn run(settings: Settings, notices: &dyn Notices) -> anyhow::Result<()
     }
     notices.ready(&listen::banner(&names, &settings));
 
-    wait_for_signal().await?;
+    signals.next().await;
     notices.stopping();
     stop.cancel();
     let drained = async { while tasks.join_next().await.is_some() {} };
@@ -149,7 +154,7 @@ pub async fn run(settings: Settings, notices: &dyn Notices) -> anyhow::Result<()
         () = drained => {}
         // A connection that never ends must not keep the process.
         () = tokio::time::sleep(DRAIN_TIMEOUT + Duration::from_secs(1)) => tasks.abort_all(),
-        signal = wait_for_signal() => { signal?; tasks.abort_all(); }
+        () = signals.next() => tasks.abort_all(),
     }
     tokio::task::spawn_blocking(move || engine.close()).await.context("closing the store")
 }
@@ -191,13 +196,24 @@ fn open_store(settings: &Settings, notices: &dyn Notices) -> anyhow::Result<Arc<
     Ok(Arc::new(Engine::open(options, |read, total| notices.recovering(read, total))?))
 }
 
-async fn wait_for_signal() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// SIGINT and SIGTERM, caught from the moment that this is made.
+struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    fn catch() -> anyhow::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).context("listening for SIGINT")?,
+            terminate: signal(SignalKind::terminate()).context("listening for SIGTERM")?,
+        })
     }
-    Ok(())
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }

@@ -11,10 +11,11 @@ use arrow_array::{
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, Field};
 
-use crate::builder::{dictionary, fixed_bytes};
+use crate::builder::fixed_bytes;
 use crate::columns::text;
 use crate::gather::gather;
 use crate::summary::TraceTable;
+use crate::texts::dictionary;
 
 /// The table as it is written.
 pub(crate) fn to_arrow(table: &TraceTable) -> Result<RecordBatch, ArrowError> {

@@ -4,34 +4,34 @@
 //! rows of every piece whatever their size. A trace that lies in several pieces comes together
 //! here, a span that came twice is written once, and the trace's row is computed anew.
 
-use std::cmp::Ordering;
-use std::collections::{BTreeSet, HashMap};
+mod columns;
+mod owned;
+mod sources;
+
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Int32Type, Int64Type};
+use arrow_array::types::Int32Type;
 use arrow_array::{Array, ArrayRef, Int32Array, Int64Array};
 
-use crate::block::{BlockFacts, BlockMeta, BlockWriter, Forward, TableColumns};
-use crate::builder::{Interner, dictionary, unresolved_parents};
+use crate::block::{BlockFacts, BlockMeta, BlockWriter, Forward};
+use crate::builder::unresolved_parents;
 use crate::catalog::Catalog;
-use crate::columns::{Table, data_type, name, parse_attribute_column, required};
+use crate::columns::{Table, data_type, name, parse_attribute_column};
 use crate::gather::{Place, gather};
-use crate::piece::{Damaged, Piece, TableBatch, TableStream};
+use crate::piece::{Damaged, Piece, TableBatch};
 use crate::scopes::ScopeList;
 use crate::summary::{SpanFacts, TraceTable, TraceTableBuilder};
-use crate::types::ValueType;
+use crate::texts::{Interner, dictionary};
+
+use columns::Columns;
+use owned::Owned;
+use sources::{MergeRow, Sources};
 
 /// Rows that are merged at a time, unless one trace has more.
 const BATCH_ROWS: usize = 16 * 1024;
-
-/// The most attribute columns of a table in a block.
-const ATTRIBUTE_COLUMNS_MAX: usize = 256;
-
-/// An attribute that fewer than one in so many rows have goes to the rest table.
-const DENSE_SHARE: u64 = 500;
 
 /// Why a merge did not finish.
 #[derive(Debug, thiserror::Error)]
@@ -63,70 +63,6 @@ pub(crate) fn merge(
     }
     let Merger { writer, table, scopes, catalog, .. } = merger;
     writer.finish(&table.finish(), scopes.rows(), &catalog, facts).map_err(MergeError::Write)
-}
-
-/// Which columns the block will have.
-struct Columns {
-    kept: TableColumns,
-    /// Attribute columns that go to the rest tables, for spans, events and links.
-    demoted: [Vec<String>; 3],
-}
-
-impl Columns {
-    fn of(pieces: &[Arc<dyn Piece>]) -> Result<Self, MergeError> {
-        let mut kept = TableColumns::default();
-        let mut demoted: [Vec<String>; 3] = Default::default();
-        for table in [Table::Spans, Table::Events, Table::Links] {
-            let mut counts: HashMap<String, u64> = HashMap::new();
-            for piece in pieces {
-                for (column, count) in piece.attribute_counts(table)? {
-                    *counts.entry(column).or_default() += count;
-                }
-            }
-            let rows: usize = pieces.iter().map(|piece| piece.row_count(table)).sum();
-            let union = union_of_columns(pieces, table)?;
-            let (mut attributes, own): (Vec<String>, Vec<String>) =
-                union.into_iter().partition(|column| parse_attribute_column(column).is_some());
-            let count = |column: &String| counts.get(column).copied().unwrap_or(0);
-            attributes.sort_by_key(|column| std::cmp::Reverse(count(column)));
-            let dense = attributes
-                .iter()
-                .take(ATTRIBUTE_COLUMNS_MAX)
-                .take_while(|column| count(column) * DENSE_SHARE >= rows as u64)
-                .count();
-            demoted[table as usize] = attributes.split_off(dense);
-            attributes.sort();
-
-            let columns = &mut kept[table as usize];
-            columns.extend(required(table).iter().map(|column| (*column).to_owned()));
-            columns.extend(
-                own.into_iter().filter(|column| !required(table).contains(&column.as_str())),
-            );
-            columns.extend(attributes);
-
-            let rest = table.rest();
-            let mut value_types = union_of_columns(pieces, rest)?;
-            value_types.retain(|column| ValueType::from_name(column).is_some());
-            value_types.extend(
-                demoted[table as usize]
-                    .iter()
-                    .filter_map(|column| parse_attribute_column(column))
-                    .map(|(value_type, _)| value_type.name().to_owned()),
-            );
-            let columns = &mut kept[rest as usize];
-            columns.extend(required(rest).iter().map(|column| (*column).to_owned()));
-            columns.extend(value_types);
-        }
-        Ok(Self { kept, demoted })
-    }
-}
-
-fn union_of_columns(pieces: &[Arc<dyn Piece>], table: Table) -> Result<BTreeSet<String>, Damaged> {
-    let mut union = BTreeSet::new();
-    for piece in pieces {
-        union.extend(piece.columns(table)?);
-    }
-    Ok(union)
 }
 
 /// A trace's part in a piece.
@@ -483,187 +419,5 @@ impl Merger {
         };
         let demoted = TableBatch { rows, columns: demoted.iter().map(pick).collect() };
         Ok((TableBatch { rows, columns }, demoted, goes))
-    }
-}
-
-/// A row on its way.
-#[derive(Debug, Clone, Copy)]
-struct MergeRow {
-    piece: u32,
-    /// In the piece.
-    row: u32,
-    place: Place,
-    kind: i32,
-    facts: SpanFacts,
-}
-
-impl MergeRow {
-    fn key(&self) -> (u64, u64, u64, i32, i32) {
-        (self.facts.start, self.facts.span_id, self.facts.end, self.kind, self.facts.scope)
-    }
-}
-
-/// The rows of a stretch, piece by piece.
-#[derive(Default)]
-struct Sources {
-    batches: Vec<TableBatch>,
-    decoded: Vec<Decoded>,
-    /// For each piece its batches.
-    pieces: Vec<Range<usize>>,
-}
-
-/// The columns that decide where a row goes.
-struct Decoded {
-    /// Row in the piece of the first row.
-    first: usize,
-    span_id: ArrayRef,
-    parent_distance: ArrayRef,
-    parent_span_id: Option<ArrayRef>,
-    start: ArrayRef,
-    duration: ArrayRef,
-    kind: ArrayRef,
-    status: ArrayRef,
-    name: ArrayRef,
-    scopes: Vec<i32>,
-}
-
-impl Sources {
-    fn add(
-        &mut self,
-        batches: Vec<TableBatch>,
-        rows: Range<usize>,
-        scopes: &[i32],
-    ) -> Result<(), Damaged> {
-        let before = self.batches.len();
-        let mut first = rows.start;
-        for batch in batches {
-            let missing =
-                || Damaged { block: String::new(), reason: "its spans lack columns".to_owned() };
-            let column = |name: &str| batch.column(name).cloned().ok_or_else(missing);
-            let numbers = column(name::SCOPE)?;
-            let scopes: Option<Vec<i32>> = numbers
-                .as_primitive::<Int32Type>()
-                .values()
-                .iter()
-                .map(|&number| scopes.get(number as usize).copied())
-                .collect();
-            self.decoded.push(Decoded {
-                first,
-                span_id: column(name::SPAN_ID)?,
-                parent_distance: column(name::PARENT_DISTANCE)?,
-                parent_span_id: batch.column(name::PARENT_SPAN_ID).cloned(),
-                start: column(name::START)?,
-                duration: column(name::DURATION)?,
-                kind: column(name::KIND)?,
-                status: column(name::STATUS)?,
-                name: column(name::NAME)?,
-                scopes: scopes.ok_or_else(missing)?,
-            });
-            first += batch.rows;
-            self.batches.push(batch);
-        }
-        self.pieces.push(before..self.batches.len());
-        Ok(())
-    }
-
-    fn columns(&self, column: &str) -> Vec<Option<ArrayRef>> {
-        self.batches.iter().map(|batch| batch.column(column).cloned()).collect()
-    }
-
-    /// The batch that holds a piece's row, and the row in it.
-    fn place(&self, piece: usize, row: usize) -> Place {
-        let batches = self.pieces[piece].clone();
-        let at = self.decoded[batches.clone()].partition_point(|batch| batch.first <= row);
-        let source = batches.start + at.saturating_sub(1);
-        (source as u32, (row - self.decoded[source].first) as u32)
-    }
-
-    fn span_id(&self, (source, row): Place) -> u64 {
-        id_at(&self.decoded[source as usize].span_id, row as usize)
-    }
-
-    fn row(&self, piece: usize, row: usize, trace_start: u64) -> MergeRow {
-        let place = self.place(piece, row);
-        let source = &self.decoded[place.0 as usize];
-        let at = place.1 as usize;
-        let int = |array: &ArrayRef| array.as_primitive::<Int32Type>().value(at);
-        let long = |array: &ArrayRef| array.as_primitive::<Int64Type>().value(at);
-        let distance = int(&source.parent_distance);
-        let parent_id = if distance != 0 {
-            self.span_id(self.place(piece, (row as i64 - i64::from(distance)) as usize))
-        } else {
-            match &source.parent_span_id {
-                Some(parents) if parents.is_valid(at) => id_at(parents, at),
-                _ => 0,
-            }
-        };
-        let start = trace_start.wrapping_add(long(&source.start) as u64);
-        let facts = SpanFacts {
-            span_id: self.span_id(place),
-            parent_id,
-            start,
-            end: start.wrapping_add(long(&source.duration) as u64),
-            status: int(&source.status),
-            scope: source.scopes[at],
-        };
-        MergeRow { piece: piece as u32, row: row as u32, place, kind: int(&source.kind), facts }
-    }
-
-    fn name(&self, (source, row): Place) -> &str {
-        let names = self.decoded[source as usize].name.as_dictionary::<Int32Type>();
-        names.values().as_string::<i32>().value(names.keys().value(row as usize) as usize)
-    }
-
-    /// Equal spans are the same, sent twice.
-    fn compare(&self, a: &MergeRow, b: &MergeRow) -> Ordering {
-        let names = || self.name(a.place).cmp(self.name(b.place));
-        a.key().cmp(&b.key()).then_with(names)
-    }
-}
-
-fn id_at(array: &ArrayRef, row: usize) -> u64 {
-    let bytes = array.as_fixed_size_binary().value(row);
-    bytes.try_into().map_or(0, u64::from_be_bytes)
-}
-
-/// The rows of a table that belong to owners, front to back.
-struct Owned {
-    stream: Box<dyn TableStream>,
-    held: Option<TableBatch>,
-    /// Rows given so far.
-    given: usize,
-}
-
-impl Owned {
-    fn new(stream: Box<dyn TableStream>) -> Self {
-        Self { stream, held: None, given: 0 }
-    }
-
-    /// All rows whose owner is before `owner_end` and that were not given yet, and the number of
-    /// the first of them.
-    fn take(&mut self, owner_end: usize) -> Result<(usize, Vec<TableBatch>), Damaged> {
-        let first = self.given;
-        let mut taken = Vec::new();
-        loop {
-            let batch = match self.held.take() {
-                Some(batch) => batch,
-                None => match self.stream.next()? {
-                    Some(batch) => batch,
-                    None => break,
-                },
-            };
-            let Some(rows) = batch.column(name::ROW).cloned() else { continue };
-            let owners = rows.as_primitive::<Int32Type>().values();
-            let count = owners.partition_point(|&owner| (owner as usize) < owner_end);
-            if count > 0 {
-                taken.push(batch.slice(0..count));
-                self.given += count;
-            }
-            if count < batch.rows {
-                self.held = Some(batch.slice(count..batch.rows));
-                break;
-            }
-        }
-        Ok((first, taken))
     }
 }
