@@ -6,6 +6,8 @@ mod browser;
 mod cli;
 mod crash;
 mod damage;
+// Small filesystems are mounted by `unshare`.
+#[cfg(target_os = "linux")]
 mod disk_full;
 mod http;
 mod late;

@@ -53,7 +53,7 @@ impl SpanBatch {
 
 /// Why a single span is left out.
 enum Fault {
-    Id { what: &'static str, length: usize },
+    Id { what: &'static str, length: usize, wanted: usize },
     ZeroId(&'static str),
     Utf8(&'static str),
 }
@@ -61,7 +61,10 @@ enum Fault {
 impl Fault {
     fn describe(&self) -> String {
         match self {
-            Self::Id { what, length } => format!("a span's {what} has {length} bytes"),
+            Self::Id { what, length, wanted } => format!(
+                "a span's {what} has {length} bytes, not {wanted} (in JSON: {} hexadecimal digits)",
+                2 * wanted
+            ),
             Self::ZeroId(what) => format!("a span's {what} is missing or all zeros"),
             Self::Utf8(what) => format!("a span's {what} is not valid UTF-8"),
         }
@@ -459,17 +462,17 @@ impl<'a> Decoder<'a> {
     }
 
     fn trace_id(&mut self, bytes: &[u8], what: &'static str) -> TraceId {
-        TraceId::from_slice(bytes).unwrap_or_else(|| self.bad_id(bytes, what, TraceId::NONE))
+        TraceId::from_slice(bytes).unwrap_or_else(|| self.bad_id(bytes, what, 16, TraceId::NONE))
     }
 
     fn span_id(&mut self, bytes: &[u8], what: &'static str) -> SpanId {
-        SpanId::from_slice(bytes).unwrap_or_else(|| self.bad_id(bytes, what, SpanId::NONE))
+        SpanId::from_slice(bytes).unwrap_or_else(|| self.bad_id(bytes, what, 8, SpanId::NONE))
     }
 
     /// No bytes at all is proto3's way to leave a field out; any other length is a fault.
-    fn bad_id<T>(&mut self, bytes: &[u8], what: &'static str, none: T) -> T {
+    fn bad_id<T>(&mut self, bytes: &[u8], what: &'static str, wanted: usize, none: T) -> T {
         if !bytes.is_empty() {
-            self.fault.get_or_insert(Fault::Id { what, length: bytes.len() });
+            self.fault.get_or_insert(Fault::Id { what, length: bytes.len(), wanted });
         }
         none
     }

@@ -161,22 +161,25 @@ fn whole_documents() {
 fn ids() {
     let good = r#"{"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"00f067aa0ba902b7"}"#;
     for (fields, reason) in [
-        (r#""traceId":"xyz","spanId":"00f067aa0ba902b7""#, "a span's trace id has 1 bytes"),
+        (
+            r#""traceId":"xyz","spanId":"00f067aa0ba902b7""#,
+            "a span's trace id has 1 bytes, not 16 (in JSON: 32 hexadecimal digits)",
+        ),
         (
             r#""traceId":"0af7651916cd43dd8448eb211c8031é","spanId":"00f067aa0ba902b7""#,
-            "a span's trace id has 1 bytes",
+            "a span's trace id has 1 bytes, not 16 (in JSON: 32 hexadecimal digits)",
         ),
         (
             r#""traceId":"CvdlGRbNQ92ESOshHIAxnA==","spanId":"APBnqgupArc=""#,
-            "a span's trace id has 1 bytes",
+            "a span's trace id has 1 bytes, not 16 (in JSON: 32 hexadecimal digits)",
         ),
         (
             r#""traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"00f067aa0ba902b""#,
-            "a span's span id has 1 bytes",
+            "a span's span id has 1 bytes, not 8 (in JSON: 16 hexadecimal digits)",
         ),
         (
             r#""traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"00f067aa""#,
-            "a span's span id has 4 bytes",
+            "a span's span id has 4 bytes, not 8 (in JSON: 16 hexadecimal digits)",
         ),
         (
             r#""traceId":"","spanId":"00f067aa0ba902b7""#,

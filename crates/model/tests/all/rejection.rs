@@ -48,10 +48,22 @@ fn one_bad_span_between_good_ones() {
         ("a span's trace id is missing or all zeros", &[(1, &[]), (2, &[2; 8])]),
         ("a span's span id is missing or all zeros", &[(1, &[1; 16])]),
         ("a span's span id is missing or all zeros", &[(1, &[1; 16]), (2, &[0; 8])]),
-        ("a span's trace id has 15 bytes", &[(1, &[1; 15]), (2, &[2; 8])]),
-        ("a span's trace id has 17 bytes", &[(1, &[1; 17]), (2, &[2; 8])]),
-        ("a span's span id has 1 bytes", &[(1, &[1; 16]), (2, &[2; 1])]),
-        ("a span's parent span id has 7 bytes", &[(1, &[1; 16]), (2, &[2; 8]), (4, &[3; 7])]),
+        (
+            "a span's trace id has 15 bytes, not 16 (in JSON: 32 hexadecimal digits)",
+            &[(1, &[1; 15]), (2, &[2; 8])],
+        ),
+        (
+            "a span's trace id has 17 bytes, not 16 (in JSON: 32 hexadecimal digits)",
+            &[(1, &[1; 17]), (2, &[2; 8])],
+        ),
+        (
+            "a span's span id has 1 bytes, not 8 (in JSON: 16 hexadecimal digits)",
+            &[(1, &[1; 16]), (2, &[2; 1])],
+        ),
+        (
+            "a span's parent span id has 7 bytes, not 8 (in JSON: 16 hexadecimal digits)",
+            &[(1, &[1; 16]), (2, &[2; 8]), (4, &[3; 7])],
+        ),
         ("a span's name is not valid UTF-8", &[(1, &[1; 16]), (2, &[2; 8]), (5, b"\xff")]),
         ("a span's trace state is not valid UTF-8", &[(1, &[1; 16]), (2, &[2; 8]), (3, b"\xc3")]),
         (
@@ -67,7 +79,7 @@ fn one_bad_span_between_good_ones() {
             &[(1, &[1; 16]), (2, &[2; 8]), (11, b"\x12\x01\xff")],
         ),
         (
-            "a span's link's trace id has 3 bytes",
+            "a span's link's trace id has 3 bytes, not 16 (in JSON: 32 hexadecimal digits)",
             &[(1, &[1; 16]), (2, &[2; 8]), (13, b"\x0a\x03abc")],
         ),
         (
