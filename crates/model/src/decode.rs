@@ -15,6 +15,13 @@ use crate::{SpanId, TraceId};
 /// handful; protobuf implementations refuse 100.
 pub const VALUE_DEPTH_MAX: usize = 64;
 
+/// The most resources, scopes, spans, attributes, events and links of a request together: what 64
+/// MiB of ordinary spans hold. Empty elements take two bytes each to send and far more to keep.
+pub const ELEMENTS_MAX: usize = 2 * 1024 * 1024;
+
+/// The most attributes, events and links of one span together; a span with more is left out.
+pub const SPAN_ELEMENTS_MAX: usize = 128 * 1024;
+
 /// Why bytes are no request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -34,6 +41,11 @@ pub enum DecodeError {
     /// Arrays and maps in each other, too deep.
     #[error("an attribute's value is nested deeper than {VALUE_DEPTH_MAX} levels")]
     TooDeep,
+    /// Elements without content would take many times the memory of the request.
+    #[error(
+        "more than {ELEMENTS_MAX} spans, attributes, events and links in one request; send smaller batches"
+    )]
+    TooMany,
 }
 
 impl SpanBatch {
@@ -56,6 +68,7 @@ enum Fault {
     Id { what: &'static str, length: usize, wanted: usize },
     ZeroId(&'static str),
     Utf8(&'static str),
+    TooLarge,
 }
 
 impl Fault {
@@ -67,6 +80,9 @@ impl Fault {
             ),
             Self::ZeroId(what) => format!("a span's {what} is missing or all zeros"),
             Self::Utf8(what) => format!("a span's {what} is not valid UTF-8"),
+            Self::TooLarge => {
+                format!("a span has more than {SPAN_ELEMENTS_MAX} attributes, events and links")
+            }
         }
     }
 }
@@ -157,6 +173,7 @@ impl<'a> Decoder<'a> {
         let index = self.batch.resources.len() as u32;
         let first_span = self.batch.spans.len();
         self.batch.resources.push(Resource::default());
+        self.bound()?;
         let mut resource = Resource::default();
         self.fault = None;
         let mut fault = None;
@@ -244,6 +261,7 @@ impl<'a> Decoder<'a> {
         let index = self.batch.scopes.len() as u32;
         let first_span = self.batch.spans.len();
         self.batch.scopes.push(Scope::default());
+        self.bound()?;
         let mut scope = Scope { resource, ..Scope::default() };
         let mut fault = None;
         let mut message = Message::new("ScopeSpans", bytes);
@@ -342,11 +360,13 @@ impl<'a> Decoder<'a> {
                 11 => {
                     let bytes = expect!(message, number, field, Bytes);
                     self.events.push(bytes);
+                    self.bound()?;
                 }
                 12 => span.dropped_events_count = expect!(message, number, field, Varint) as u32,
                 13 => {
                     let bytes = expect!(message, number, field, Bytes);
                     self.links.push(bytes);
+                    self.bound()?;
                 }
                 14 => span.dropped_links_count = expect!(message, number, field, Varint) as u32,
                 15 => {
@@ -367,6 +387,12 @@ impl<'a> Decoder<'a> {
         }
         span.links = (links_before as u32, self.batch.links.len() as u32);
 
+        let elements = (self.batch.attributes.len() - attributes_before)
+            + (self.batch.events.len() - events_before)
+            + (self.batch.links.len() - links_before);
+        if elements > SPAN_ELEMENTS_MAX {
+            self.fault.get_or_insert(Fault::TooLarge);
+        }
         if self.fault.is_none() {
             if span.trace_id.is_none() {
                 self.fault = Some(Fault::ZeroId("trace id"));
@@ -375,7 +401,10 @@ impl<'a> Decoder<'a> {
             }
         }
         match self.fault.take() {
-            None => self.batch.spans.push(span),
+            None => {
+                self.batch.spans.push(span);
+                self.bound()?;
+            }
             Some(fault) => {
                 self.batch.attributes.truncate(attributes_before);
                 self.batch.events.truncate(events_before);
@@ -480,10 +509,12 @@ impl<'a> Decoder<'a> {
     #[inline]
     fn attribute(&mut self, bytes: &'a [u8], what: &'static str) -> Result<(), DecodeError> {
         match self.plain_attribute(bytes) {
-            Some(attribute) => self.batch.attributes.push(attribute),
-            None => self.any_attribute(bytes, what)?,
+            Some(attribute) => {
+                self.batch.attributes.push(attribute);
+                Ok(())
+            }
+            None => self.any_attribute(bytes, what),
         }
-        Ok(())
     }
 
     /// A `KeyValue` as encoders write nearly all of them: an ASCII key, then a string, boolean,
@@ -531,7 +562,8 @@ impl<'a> Decoder<'a> {
             }
         }
         self.batch.attributes.push(attribute);
-        Ok(())
+        // What takes few bytes comes this way; the plain ones are bounded by theirs.
+        self.bound()
     }
 
     #[inline]
@@ -632,6 +664,17 @@ impl<'a> Decoder<'a> {
         let start = self.batch.attributes.len();
         self.batch.attributes.extend_from_within(so_far.0 as usize..so_far.1 as usize);
         start
+    }
+
+    /// Counts a span, or a resource or scope, whose messages may be empty and so without bound.
+    fn bound(&self) -> Result<(), DecodeError> {
+        let SpanBatch { resources, scopes, spans, attributes, events, links, .. } = &self.batch;
+        let waiting = self.events.len() + self.links.len();
+        let owners = resources.len() + scopes.len() + spans.len();
+        if owners + attributes.len() + events.len() + links.len() + waiting > ELEMENTS_MAX {
+            return Err(DecodeError::TooMany);
+        }
+        Ok(())
     }
 
     fn attributes_since(&self, start: usize) -> (u32, u32) {

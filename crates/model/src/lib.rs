@@ -20,7 +20,7 @@ pub use batch::{
     Attribute, Event, Link, Rejection, Resource, Scope, Span, SpanBatch, Text, Value, kind,
     status_code,
 };
-pub use decode::{DecodeError, VALUE_DEPTH_MAX};
+pub use decode::{DecodeError, ELEMENTS_MAX, SPAN_ELEMENTS_MAX, VALUE_DEPTH_MAX};
 pub use encode::{TracesEncoder, encode_any_value, encode_key_value};
 pub use ids::{IdError, SpanId, TraceId};
 pub use status::{export_response, rpc_status};

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use model::wire::{put_bytes_field, put_message};
-use model::{DecodeError, SpanBatch, TracesEncoder, VALUE_DEPTH_MAX, Value};
+use model::{
+    DecodeError, ELEMENTS_MAX, SPAN_ELEMENTS_MAX, SpanBatch, TracesEncoder, VALUE_DEPTH_MAX, Value,
+};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
@@ -212,4 +214,28 @@ fn what_breaks_the_framing_refuses_the_request() {
         let error = SpanBatch::decode(Bytes::from_static(bytes)).unwrap_err();
         assert_eq!(error.to_string(), format!("not an OTLP trace request: {text}"));
     }
+}
+
+#[test]
+fn elements_without_content_are_bounded() {
+    let crowded = |field: u8, count: usize| {
+        let mut span = good("crowded");
+        span.extend([field, 0].repeat(count));
+        SpanBatch::decode(with_spans(&[&good("good"), &span])).unwrap()
+    };
+    // Attributes, events and links: their tags, each with an empty message.
+    for field in [0x4a, 0x5a, 0x6a] {
+        assert_eq!(crowded(field, SPAN_ELEMENTS_MAX).len(), 2);
+        let batch = crowded(field, SPAN_ELEMENTS_MAX + 1);
+        assert_eq!((batch.len(), batch.rejection().spans), (1, 1));
+        let reason = &batch.rejection().reason;
+        assert!(reason.starts_with("a span has more than 131072 attributes"), "{reason}");
+    }
+    // Resources alone, and the attributes of one span alone.
+    let resources = Bytes::from([0x0a, 0].repeat(ELEMENTS_MAX + 1));
+    assert_eq!(SpanBatch::decode(resources).unwrap_err(), DecodeError::TooMany);
+    let mut span = good("vast");
+    span.extend([0x4a, 0].repeat(ELEMENTS_MAX + 1));
+    let vast = SpanBatch::decode(with_spans(&[&span]));
+    assert_eq!(vast.unwrap_err(), DecodeError::TooMany);
 }

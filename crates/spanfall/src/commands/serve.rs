@@ -105,7 +105,11 @@ pub struct ServeArgs {
 pub fn run(args: ServeArgs, printer: &Printer) -> anyhow::Result<ExitCode> {
     let filter = EnvFilter::try_new(&args.log)
         .with_context(|| format!("--log {:?} is no level and no filter", args.log))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_writer(std::io::stderr)
+        .init();
     save_memory();
     let settings = settings(args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -84,6 +84,8 @@ pub struct Options {
     pub queue_bytes_max: usize,
     /// How long a request waits for room in the queue before it is refused.
     pub queue_wait: Duration,
+    /// Queries that run at once: more would only take memory, and time from those who send.
+    pub queries_max: usize,
     /// Bytes that must stay free on the disk, so that sealing has room; at most a twentieth of
     /// the disk.
     pub disk_reserve_bytes: u64,
@@ -110,6 +112,7 @@ impl Options {
             cache_bytes: 64 * 1024 * 1024,
             queue_bytes_max: 64 * 1024 * 1024,
             queue_wait: Duration::from_secs(2),
+            queries_max: std::thread::available_parallelism().map_or(1, usize::from),
             disk_reserve_bytes: 64 * 1024 * 1024,
             free_bytes: Arc::new(|folder| {
                 rustix::fs::statvfs(folder)
@@ -217,6 +220,8 @@ pub struct Engine {
     commands: std::sync::mpsc::Sender<Command>,
     /// Permits are KiB of requests on their way to the writer.
     queue: Arc<Semaphore>,
+    /// Permits are queries that run at once; the others wait their turn.
+    queries: Arc<Semaphore>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     /// Held for its lock.
     _lock: std::fs::File,
@@ -254,8 +259,10 @@ impl Engine {
         &self,
         work: impl FnOnce(&mut View) -> T + Send + 'static,
     ) -> Result<T, ReadError> {
+        let turn = self.queries.clone().acquire_owned().await;
         let shared = self.shared.clone();
         let task = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             let mut view = shared.view();
             let answer = work(&mut view);
             shared.report(&view.damaged);

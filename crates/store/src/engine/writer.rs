@@ -50,6 +50,8 @@ pub(crate) struct Writer {
     sync: Arc<SyncSlot>,
     looked: Instant,
     disk_free: u64,
+    /// Why the log takes nothing: its file was deleted, or the next one could not be made.
+    stuck: Option<AppendError>,
 }
 
 /// What the syncer makes durable next.
@@ -66,7 +68,7 @@ impl Writer {
         sync: Arc<SyncSlot>,
     ) -> Self {
         let disk_free = shared.free_bytes();
-        Self { shared, commands, segment, sync, looked: Instant::now(), disk_free }
+        Self { shared, commands, segment, sync, looked: Instant::now(), disk_free, stuck: None }
     }
 
     pub(crate) fn run(mut self) {
@@ -98,7 +100,7 @@ impl Writer {
                 self.looked = Instant::now();
                 self.look_at_disk();
             }
-            if !seals.is_empty() || self.head_is_full() {
+            if !seals.is_empty() || self.stuck.is_some() || self.head_is_full() {
                 self.seal();
             }
             for reply in seals {
@@ -137,6 +139,9 @@ impl Writer {
     }
 
     fn log(&mut self, records: &[(u64, Bytes)]) -> Result<(), AppendError> {
+        if let Some(error) = &self.stuck {
+            return Err(error.clone());
+        }
         let bytes: u64 = records.iter().map(|(_, payload)| payload.len() as u64).sum();
         let needed = self.shared.options.disk_reserve_bytes.saturating_add(bytes);
         if self.disk_free < needed {
@@ -167,6 +172,17 @@ impl Writer {
         } else {
             self.shared.workers.clear_problem("disk");
         }
+        // What is written to a deleted file is gone with the process.
+        if self.stuck.is_none() && !self.segment.is_linked() {
+            let reason = "the log was deleted while it was in use".to_owned();
+            self.get_stuck(&io::Error::new(io::ErrorKind::NotFound, reason));
+        }
+    }
+
+    fn get_stuck(&mut self, error: &io::Error) {
+        let error = self.refusal(error);
+        self.shared.workers.set_problem("log", error.to_string());
+        self.stuck = Some(error);
     }
 
     fn reserve_is_touched(&self) -> AppendError {
@@ -209,7 +225,7 @@ impl Writer {
             }
             self.shared.changed.wait_for(&mut state, LOOK_INTERVAL);
         }
-        if state.head().spans == 0 {
+        if state.head().spans == 0 && self.stuck.is_none() {
             return;
         }
         let number = self.segment.number();
@@ -221,12 +237,18 @@ impl Writer {
                 }
                 *self.sync.file.lock() = None;
                 self.segment = segment;
-                state.begin_sealing(number);
+                if state.head().spans > 0 {
+                    state.begin_sealing(number);
+                }
                 drop(state);
+                if self.stuck.take().is_some() {
+                    self.shared.workers.clear_problem("log");
+                }
                 self.shared.changed.notify_all();
             }
             Err(error) => {
-                self.shared.workers.set_problem("log", self.refusal(&error).to_string());
+                drop(state);
+                self.get_stuck(&error);
             }
         }
     }

@@ -6,6 +6,7 @@ mod frame;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -32,6 +33,13 @@ impl Segment {
         file.write_all(MAGIC)?;
         crate::files::sync_folder(folder)?;
         Ok(Self { file, number, bytes: MAGIC.len() as u64, torn: false })
+    }
+
+    /// Goes on with a segment that was recovered and ends with its last good record.
+    pub(crate) fn resume(path: &Path, number: u64) -> io::Result<Self> {
+        let mut file = OpenOptions::new().write(true).open(path)?;
+        let bytes = io::Seek::seek(&mut file, io::SeekFrom::End(0))?;
+        Ok(Self { file, number, bytes, torn: false })
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -77,6 +85,11 @@ impl Segment {
         Ok(())
     }
 
+    /// False when the file was deleted: what it holds is lost with the process.
+    pub(crate) fn is_linked(&self) -> bool {
+        self.file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
+    }
+
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
@@ -96,7 +109,7 @@ fn write_all_vectored(file: &mut File, mut slices: &mut [IoSlice<'_>]) -> io::Re
     Ok(())
 }
 
-fn file_name(number: u64) -> String {
+pub(crate) fn file_name(number: u64) -> String {
     format!("{number:016}.log")
 }
 

@@ -106,3 +106,30 @@ fn a_sealer_that_cannot_write_holds_senders_back_and_loses_nothing() {
     bench.reopen();
     bench.assert_holds("opened again", &request(&held));
 }
+
+/// A log file that someone deletes takes what it holds with it when the process ends.
+#[test]
+fn a_deleted_log_is_noticed_and_what_it_held_is_sealed() {
+    let mut bench = Bench::new();
+    let mut held = vec![span(1)];
+    bench.append(&request(&held));
+    for file in crate::bench::files(&bench.folder().join("log")) {
+        std::fs::remove_file(file).unwrap();
+    }
+    eventually("the head is in a block", || bench.engine().status().head_span_count == 0);
+    eventually("health recovers", || problems(&bench).is_empty());
+    held.push(span(2));
+    bench.append(&request(&held[1..]));
+    bench.reopen();
+    bench.assert_holds("opened again", &request(&held));
+}
+
+#[test]
+fn without_its_folder_the_log_refuses() {
+    let bench = Bench::new();
+    bench.append(&request(&[span(1)]));
+    std::fs::remove_dir_all(bench.folder().join("log")).unwrap();
+    eventually("health tells", || !problems(&bench).is_empty());
+    let refused = bench.try_append(&request(&[span(2)])).unwrap_err();
+    assert!(matches!(refused, AppendError::Log { .. }), "{refused}");
+}
