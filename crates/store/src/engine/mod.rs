@@ -109,7 +109,7 @@ impl Options {
             chunk_rows: 8 * 1024,
             block_spans_max: 1_000_000,
             merge_blocks: 6,
-            cache_bytes: 64 * 1024 * 1024,
+            cache_bytes: 192 * 1024 * 1024,
             queue_bytes_max: 64 * 1024 * 1024,
             queue_wait: Duration::from_secs(2),
             queries_max: std::thread::available_parallelism().map_or(1, usize::from),
