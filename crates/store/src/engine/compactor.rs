@@ -15,7 +15,7 @@ use crate::piece::{Piece, StartRanges};
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A merged block is read often and written seldom: more work for less space.
-const ZSTD_LEVEL: i32 = 3;
+const ZSTD_LEVEL: i32 = 1;
 
 /// Blocks of one class differ in size by less than this factor.
 const CLASS_FACTOR: u64 = 8;
@@ -126,7 +126,8 @@ fn pick(blocks: &[Arc<Block>], shared: &Shared) -> Option<Vec<Arc<Block>>> {
                 sum <= options.block_spans_max + options.block_spans_max / 4
             })
             .count();
-        group.truncate(fitting.max(2));
+        // Each block that is read takes memory, however many wait.
+        group.truncate(fitting.min(options.merge_blocks).max(2));
         return Some(group);
     }
     None

@@ -109,7 +109,7 @@ pub(crate) fn open(mut options: Options, progress: &dyn Fn(u64, u64)) -> Result<
     let mut threads = vec![spawn(&shared, "sealer", {
         let shared = shared.clone();
         move || sealer::run(&shared)
-    })];
+    })?];
     let segment = match recover_log(&shared, through, progress) {
         Ok(segment) => segment,
         Err(error) => {
@@ -122,14 +122,15 @@ pub(crate) fn open(mut options: Options, progress: &dyn Fn(u64, u64)) -> Result<
     threads.push(spawn(&shared, "compactor", {
         let shared = shared.clone();
         move || compactor::run(&shared)
-    }));
+    })?);
     let slot = Arc::new(SyncSlot::default());
     if let SyncPolicy::Interval(interval) = shared.options.sync {
         let (shared_too, slot) = (shared.clone(), slot.clone());
-        threads.push(spawn(&shared, "log syncer", move || sync_loop(&shared_too, &slot, interval)));
+        threads
+            .push(spawn(&shared, "log syncer", move || sync_loop(&shared_too, &slot, interval))?);
     }
     let writer = Writer::new(shared.clone(), receiver, segment, slot);
-    threads.push(spawn(&shared, "log writer", move || writer.run()));
+    threads.push(spawn(&shared, "log writer", move || writer.run())?);
     let queries = Arc::new(Semaphore::new(shared.options.queries_max.max(1)));
     Ok(Engine { shared, commands, queue, queries, threads: Mutex::new(threads), _lock: lock })
 }
@@ -143,9 +144,14 @@ fn spawn(
     shared: &Arc<Shared>,
     name: &'static str,
     life: impl FnOnce() + Send + 'static,
-) -> std::thread::JoinHandle<()> {
+) -> Result<std::thread::JoinHandle<()>, OpenError> {
+    let data_dir = shared.options.data_dir.clone();
     let shared = shared.clone();
-    std::thread::spawn(move || shared.workers.live(name, || shared.stopping(), life))
+    // Named, so that an operator sees in `top -H` which worker is busy.
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    thread
+        .spawn(move || shared.workers.live(name, || shared.stopping(), life))
+        .map_err(|error| OpenError::Io { path: data_dir, error })
 }
 
 fn lock(data_dir: &Path) -> Result<File, OpenError> {
