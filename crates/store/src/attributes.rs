@@ -1,51 +1,46 @@
-//! The attributes of the open end of the head: sparse typed columns, a row and a value for each
-//! attribute, made dense or left to the rest table when a chunk is frozen.
+//! The attributes of the open end of the head: typed columns that hold a row and a value for each
+//! attribute, sorted when a chunk is frozen.
 
 use std::sync::Arc;
 
-use arrow_array::builder::BinaryBuilder;
-use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array};
-use arrow_buffer::{BooleanBufferBuilder, NullBuffer};
 use hashbrown::HashTable;
 use model::{Attribute, SpanBatch, Value, encode_any_value};
 
+use crate::column::{Column, Placed, Values};
 use crate::columns::{attribute_column, name};
 use crate::piece::TableBatch;
-use crate::texts::{Interner, dictionary};
+use crate::texts::Interner;
 use crate::types::ValueType;
 
-/// A column that at least one in so many rows has is dense, the others go to the rest table.
-const DENSE_SHARE: usize = 100;
+/// The most attribute columns of a table in memory; those of the rarest keys go to the rest table.
+const COLUMNS_MAX: usize = 1024;
 
-/// The most attribute columns of a table in memory.
-const DENSE_COLUMNS_MAX: usize = 128;
-
-/// The values of a sparse column.
+/// The values of a growing column.
 #[derive(Debug)]
-enum Values {
-    String { codes: Vec<i32>, texts: Interner },
+enum Growing {
+    Codes(Vec<u32>, Interner),
     Int(Vec<i64>),
     Double(Vec<f64>),
     Bool(Vec<bool>),
-    Bytes(Vec<Vec<u8>>),
 }
 
 #[derive(Debug)]
-struct Column {
+struct GrowingColumn {
     key: Box<[u8]>,
     value_type: ValueType,
     rows: Vec<u32>,
-    values: Values,
+    values: Growing,
 }
 
-impl Column {
+impl GrowingColumn {
     fn new(key: &[u8], value_type: ValueType) -> Self {
         let values = match value_type {
-            ValueType::String => Values::String { codes: Vec::new(), texts: Interner::default() },
-            ValueType::Int => Values::Int(Vec::new()),
-            ValueType::Double => Values::Double(Vec::new()),
-            ValueType::Bool => Values::Bool(Vec::new()),
-            ValueType::Bytes | ValueType::Any => Values::Bytes(Vec::new()),
+            ValueType::Int => Growing::Int(Vec::new()),
+            ValueType::Double => Growing::Double(Vec::new()),
+            ValueType::Bool => Growing::Bool(Vec::new()),
+            ValueType::String | ValueType::Bytes | ValueType::Any => {
+                Growing::Codes(Vec::new(), Interner::default())
+            }
         };
         Self { key: key.into(), value_type, rows: Vec::new(), values }
     }
@@ -53,20 +48,20 @@ impl Column {
     fn push(&mut self, row: u32, batch: &SpanBatch, value: Value) {
         self.rows.push(row);
         match (&mut self.values, value) {
-            (Values::String { codes, texts }, Value::String(text)) => {
+            (Growing::Codes(codes, texts), Value::String(text)) => {
                 codes.push(texts.intern(batch.bytes_of(text)));
             }
-            (Values::Int(values), Value::Int(value)) => values.push(value),
-            (Values::Double(values), Value::Double(value)) => values.push(value),
-            (Values::Bool(values), Value::Bool(value)) => values.push(value),
-            (Values::Bytes(values), Value::Bytes(bytes)) => {
-                values.push(batch.bytes_of(bytes).to_vec());
+            (Growing::Codes(codes, texts), Value::Bytes(bytes)) => {
+                codes.push(texts.intern(batch.bytes_of(bytes)));
             }
-            (Values::Bytes(values), other) => {
+            (Growing::Codes(codes, texts), other) => {
                 let mut message = Vec::new();
                 encode_any_value(&mut message, batch, other);
-                values.push(message);
+                codes.push(texts.intern(&message));
             }
+            (Growing::Int(values), Value::Int(value)) => values.push(value),
+            (Growing::Double(values), Value::Double(value)) => values.push(value),
+            (Growing::Bool(values), Value::Bool(value)) => values.push(value),
             (_, _) => unreachable!("a column takes values of its own type"),
         }
     }
@@ -75,80 +70,51 @@ impl Column {
         std::str::from_utf8(&self.key).unwrap_or_default()
     }
 
-    /// The dense array; `places` are the new rows of `rows`, `u32::MAX` for those that are gone.
-    fn dense(&self, places: &[u32], rows: usize) -> ArrayRef {
-        let mut valid = BooleanBufferBuilder::new(rows);
-        valid.append_n(rows, false);
-        let present = |valid: &mut BooleanBufferBuilder| {
-            let pairs: Vec<(usize, usize)> = self
-                .rows
-                .iter()
-                .enumerate()
-                .filter(|&(_, &row)| places[row as usize] != u32::MAX)
-                .map(|(at, &row)| (at, places[row as usize] as usize))
-                .collect();
-            for &(_, place) in &pairs {
-                valid.set_bit(place, true);
-            }
-            pairs
-        };
-        let pairs = present(&mut valid);
-        let nulls = if pairs.len() == rows { None } else { Some(NullBuffer::new(valid.finish())) };
-        fn scatter<T: Copy + Default>(
-            pairs: &[(usize, usize)],
-            rows: usize,
-            values: &[T],
-        ) -> Vec<T> {
-            let mut out = vec![T::default(); rows];
-            for &(at, place) in pairs {
-                out[place] = values[at];
-            }
-            out
-        }
+    /// The column; `places` are the new rows of its rows, `u32::MAX` for those that are gone.
+    fn freeze(&self, places: &[u32], rows: usize) -> Column {
+        let of_rows = self.rows.iter().map(|&row| places[row as usize]);
         match &self.values {
-            Values::String { codes, texts } => {
-                let keys = Int32Array::new(scatter(&pairs, rows, codes).into(), nulls);
-                dictionary(keys, texts.values())
+            Growing::Codes(codes, texts) => {
+                let texts = Arc::new(texts.texts().clone());
+                placed(of_rows, codes, rows).column(|codes| Values::Codes(codes, texts))
             }
-            Values::Int(values) => {
-                Arc::new(Int64Array::new(scatter(&pairs, rows, values).into(), nulls))
-            }
-            Values::Double(values) => {
-                Arc::new(Float64Array::new(scatter(&pairs, rows, values).into(), nulls))
-            }
-            Values::Bool(values) => {
-                Arc::new(BooleanArray::new(scatter(&pairs, rows, values).into(), nulls))
-            }
-            Values::Bytes(values) => {
-                let mut at_place = vec![None; rows];
-                for (at, place) in pairs {
-                    at_place[place] = Some(&values[at]);
-                }
-                let mut builder = BinaryBuilder::new();
-                for value in at_place {
-                    builder.append_option(value);
-                }
-                Arc::new(builder.finish())
-            }
+            Growing::Int(values) => placed(of_rows, values, rows).column(Values::Int64),
+            Growing::Double(values) => placed(of_rows, values, rows).column(Values::Double),
+            Growing::Bool(values) => placed(of_rows, values, rows).column(Values::Bool),
         }
     }
 }
+
+fn placed<T: Copy + Default>(
+    places: impl Iterator<Item = u32>,
+    values: &[T],
+    rows: usize,
+) -> Placed<T> {
+    let mut placed = Placed::new(rows);
+    for (place, &value) in places.zip(values) {
+        if place != u32::MAX {
+            placed.put(place as usize, value);
+        }
+    }
+    placed
+}
+
 /// An attribute that has no column.
 struct RestRow<'a> {
     row: u32,
-    column: &'a Column,
+    column: &'a GrowingColumn,
     at: usize,
 }
 
 /// The attributes of the rows of one table.
 #[derive(Debug, Default)]
 pub(crate) struct Attributes {
-    columns: Vec<Column>,
+    columns: Vec<GrowingColumn>,
     index: HashTable<u32>,
     /// For each column the one that last came after it: spans of one kind repeat their order.
     next: Vec<u32>,
     /// A key twice in one row, against the specification; kept all the same.
-    repeated: Vec<Column>,
+    repeated: Vec<GrowingColumn>,
     hasher: foldhash::fast::FixedState,
 }
 
@@ -169,7 +135,7 @@ impl Attributes {
             before = column;
             let column = &mut self.columns[column as usize];
             if column.rows.last() == Some(&row) {
-                let mut again = Column::new(key, value_type);
+                let mut again = GrowingColumn::new(key, value_type);
                 again.push(row, batch, attribute.value);
                 self.repeated.push(again);
             } else {
@@ -190,7 +156,7 @@ impl Attributes {
             return at;
         }
         let at = columns.len() as u32;
-        columns.push(Column::new(key, value_type));
+        columns.push(GrowingColumn::new(key, value_type));
         next.push(0);
         index.insert_unique(hash, at, |&at| {
             let column = &columns[at as usize];
@@ -199,30 +165,28 @@ impl Attributes {
         at
     }
 
-    /// The dense columns, and a table of what is left. `rows` is the number of new rows.
+    /// The columns, and a table of what has none. `rows` is the number of new rows.
     pub(crate) fn freeze(
         &self,
         places: &[u32],
         rows: usize,
-    ) -> (Vec<(String, ArrayRef)>, TableBatch) {
-        let mut order: Vec<&Column> = self.columns.iter().collect();
-        order.sort_by_key(|column| std::cmp::Reverse(column.rows.len()));
-        let dense = order
-            .iter()
-            .take(DENSE_COLUMNS_MAX)
-            .take_while(|column| column.rows.len() * DENSE_SHARE >= rows)
-            .count();
-        let mut arrays: Vec<(String, ArrayRef)> = order[..dense]
+    ) -> (Vec<(Arc<str>, Column)>, TableBatch) {
+        let mut order: Vec<&GrowingColumn> = self.columns.iter().collect();
+        let own = order.len().min(COLUMNS_MAX);
+        if own < order.len() {
+            order.sort_by_key(|column| std::cmp::Reverse(column.rows.len()));
+        }
+        let mut columns: Vec<(Arc<str>, Column)> = order[..own]
             .iter()
             .map(|column| {
                 let column_name = attribute_column(column.value_type, column.key());
-                (column_name, column.dense(places, rows))
+                (column_name.into(), column.freeze(places, rows))
             })
             .collect();
-        arrays.sort_by(|a, b| a.0.cmp(&b.0));
+        columns.sort_by(|a, b| a.0.cmp(&b.0));
 
         let mut rest: Vec<RestRow<'_>> = Vec::new();
-        for &column in order[dense..].iter().chain(&self.repeated.iter().collect::<Vec<_>>()) {
+        for column in order[own..].iter().copied().chain(&self.repeated) {
             for (at, &row) in column.rows.iter().enumerate() {
                 let place = places[row as usize];
                 if place != u32::MAX {
@@ -231,7 +195,7 @@ impl Attributes {
             }
         }
         rest.sort_by_key(|entry| entry.row);
-        (arrays, rest_table(&rest))
+        (columns, rest_table(&rest))
     }
 }
 
@@ -250,64 +214,61 @@ fn rest_table(rest: &[RestRow<'_>]) -> TableBatch {
     if rest.is_empty() {
         return TableBatch::default();
     }
-    let rows = Int32Array::from_iter_values(rest.iter().map(|entry| entry.row as i32));
+    let owners = rest.iter().map(|entry| entry.row as i32).collect();
     let mut keys = Interner::default();
-    let codes: Vec<i32> = rest.iter().map(|entry| keys.intern(&entry.column.key)).collect();
-    let mut columns: Vec<(String, ArrayRef)> = vec![
-        (name::ROW.to_owned(), Arc::new(rows)),
-        (name::KEY.to_owned(), dictionary(codes.into(), keys.values())),
+    let codes = rest.iter().map(|entry| keys.intern(&entry.column.key)).collect();
+    let keys = Arc::new(keys.texts().clone());
+    let mut columns: Vec<(Arc<str>, Column)> = vec![
+        (name::ROW.into(), Column::full(Values::Int32(owners))),
+        (name::KEY.into(), Column::full(Values::Codes(codes, keys))),
     ];
     for value_type in ValueType::ALL {
-        let of_type = |entry: &RestRow<'_>| entry.column.value_type == value_type;
-        if !rest.iter().any(of_type) {
+        let entries: Vec<(usize, &RestRow<'_>)> = rest
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| entry.column.value_type == value_type)
+            .collect();
+        if entries.is_empty() {
             continue;
         }
-        let pick = rest.iter().map(|entry| of_type(entry).then_some(entry));
-        let array: ArrayRef = match value_type {
-            ValueType::String => {
-                let mut texts = Interner::default();
-                let codes: Int32Array = pick
-                    .map(|entry| match entry.map(|entry| (&entry.column.values, entry.at)) {
-                        Some((Values::String { codes, texts: own }, at)) => {
-                            Some(texts.intern(own.get(codes[at])))
-                        }
-                        _ => None,
-                    })
-                    .collect();
-                dictionary(codes, texts.values())
-            }
-            ValueType::Int => Arc::new(Int64Array::from_iter(pick.map(|entry| {
-                match entry.map(|entry| (&entry.column.values, entry.at)) {
-                    Some((Values::Int(values), at)) => Some(values[at]),
-                    _ => None,
-                }
-            }))),
-            ValueType::Double => Arc::new(Float64Array::from_iter(pick.map(|entry| {
-                match entry.map(|entry| (&entry.column.values, entry.at)) {
-                    Some((Values::Double(values), at)) => Some(values[at]),
-                    _ => None,
-                }
-            }))),
-            ValueType::Bool => Arc::new(BooleanArray::from_iter(pick.map(|entry| {
-                match entry.map(|entry| (&entry.column.values, entry.at)) {
-                    Some((Values::Bool(values), at)) => Some(values[at]),
-                    _ => None,
-                }
-            }))),
-            ValueType::Bytes | ValueType::Any => {
-                let mut builder = BinaryBuilder::new();
-                for entry in pick {
-                    builder.append_option(
-                        match entry.map(|entry| (&entry.column.values, entry.at)) {
-                            Some((Values::Bytes(values), at)) => Some(&values[at]),
-                            _ => None,
-                        },
-                    );
-                }
-                Arc::new(builder.finish())
-            }
-        };
-        columns.push((value_type.name().to_owned(), array));
+        let rows = entries.iter().map(|&(row, _)| row as u32);
+        let column = Column::of_rows(rows, rest.len(), rest_values(value_type, &entries));
+        columns.push((value_type.name().into(), column));
     }
     TableBatch { rows: rest.len(), columns }
+}
+
+/// The values of entries of one type.
+fn rest_values(value_type: ValueType, entries: &[(usize, &RestRow<'_>)]) -> Values {
+    fn pick<T>(
+        entries: &[(usize, &RestRow<'_>)],
+        get: impl Fn(&Growing, usize) -> Option<T>,
+    ) -> Vec<T> {
+        entries.iter().filter_map(|(_, entry)| get(&entry.column.values, entry.at)).collect()
+    }
+    match value_type {
+        ValueType::Int => Values::Int64(pick(entries, |values, at| match values {
+            Growing::Int(values) => Some(values[at]),
+            _ => None,
+        })),
+        ValueType::Double => Values::Double(pick(entries, |values, at| match values {
+            Growing::Double(values) => Some(values[at]),
+            _ => None,
+        })),
+        ValueType::Bool => Values::Bool(pick(entries, |values, at| match values {
+            Growing::Bool(values) => Some(values[at]),
+            _ => None,
+        })),
+        ValueType::String | ValueType::Bytes | ValueType::Any => {
+            let mut texts = Interner::default();
+            let codes = entries
+                .iter()
+                .filter_map(|(_, entry)| match &entry.column.values {
+                    Growing::Codes(codes, own) => Some(texts.intern(own.get(codes[entry.at]))),
+                    _ => None,
+                })
+                .collect();
+            Values::Codes(codes, Arc::new(texts.texts().clone()))
+        }
+    }
 }

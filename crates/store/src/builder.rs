@@ -6,24 +6,23 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, FixedSizeBinaryArray, Int32Array, Int64Array};
-use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBuffer};
 use model::SpanBatch;
 
 use crate::attributes::Attributes;
+use crate::column::{Column, Values};
 use crate::columns::name;
-use crate::fields::{Rare, RareText, Texts};
+use crate::fields::{FullText, Rare, RareText};
 use crate::memory::MemoryPiece;
 use crate::piece::{StartRanges, TableBatch};
 use crate::scopes::{ScopeList, ScopePool};
 use crate::summary::{SpanFacts, TraceTableBuilder};
-use crate::texts::{Interner, dictionary};
+use crate::texts::Interner;
 
 #[derive(Debug, Default)]
 struct Events {
     owner: Vec<u32>,
     time: Vec<u64>,
-    name: Texts,
+    name: FullText,
     dropped: Rare<u32>,
     attributes: Attributes,
 }
@@ -31,8 +30,8 @@ struct Events {
 #[derive(Debug, Default)]
 struct Links {
     owner: Vec<u32>,
-    trace: Vec<[u8; 16]>,
-    span: Vec<[u8; 8]>,
+    trace: Vec<u128>,
+    span: Vec<u64>,
     trace_state: RareText,
     flags: Rare<u32>,
     dropped: Rare<u32>,
@@ -48,7 +47,7 @@ struct Identity {
     end: u64,
     kind: i32,
     scope: i32,
-    name: i32,
+    name: u32,
 }
 
 /// Spans in the order they came.
@@ -132,8 +131,8 @@ impl ChunkBuilder {
             for link in batch.span_links(span) {
                 let at = self.links.owner.len() as u32;
                 self.links.owner.push(row);
-                self.links.trace.push(link.trace_id.0);
-                self.links.span.push(link.span_id.0);
+                self.links.trace.push(link.trace_id.to_number());
+                self.links.span.push(link.span_id.to_number());
                 self.links.trace_state.push_unless_empty(at, batch.bytes_of(link.trace_state));
                 self.links.flags.push_unless_zero(at, link.flags);
                 self.links.dropped.push_unless_zero(at, link.dropped_attributes_count);
@@ -206,43 +205,33 @@ impl ChunkBuilder {
     ) -> (TableBatch, TableBatch) {
         let rows = order.len();
         let identities = || order.iter().map(|&row| &self.identity[row as usize]);
-        let ints = |get: &dyn Fn(&Identity) -> i32| -> ArrayRef {
-            Arc::new(Int32Array::from_iter_values(identities().map(get)))
-        };
+        let ints = |get: &dyn Fn(&Identity) -> i32| Values::Int32(identities().map(get).collect());
         let start = identities()
             .zip(starts)
             .map(|(identity, &start)| identity.start.wrapping_sub(start) as i64);
         let duration =
             identities().map(|identity| identity.end.wrapping_sub(identity.start) as i64);
         let status = order.iter().map(|&row| self.status[row as usize]);
-        let mut columns: Vec<(String, ArrayRef)> = vec![
+        let names = Arc::new(self.names.texts().clone());
+        let mut columns: Vec<(Arc<str>, Column)> = [
+            (name::TRACE_ID, Values::Id16(identities().map(|identity| identity.trace).collect())),
+            (name::SPAN_ID, Values::Id8(identities().map(|identity| identity.span).collect())),
+            (name::PARENT_DISTANCE, Values::Int32(distances.to_vec())),
+            (name::START, Values::Int64(start.collect())),
+            (name::DURATION, Values::Int64(duration.collect())),
             (
-                name::TRACE_ID.to_owned(),
-                fixed_bytes(identities().map(|identity| identity.trace.to_be_bytes())),
+                name::NAME,
+                Values::Codes(identities().map(|identity| identity.name).collect(), names),
             ),
-            (
-                name::SPAN_ID.to_owned(),
-                fixed_bytes(identities().map(|identity| identity.span.to_be_bytes())),
-            ),
-            (
-                name::PARENT_DISTANCE.to_owned(),
-                Arc::new(Int32Array::from_iter_values(distances.iter().copied())),
-            ),
-            (name::START.to_owned(), Arc::new(Int64Array::from_iter_values(start))),
-            (name::DURATION.to_owned(), Arc::new(Int64Array::from_iter_values(duration))),
-            (
-                name::NAME.to_owned(),
-                dictionary(
-                    Int32Array::from_iter_values(identities().map(|identity| identity.name)),
-                    self.names.values(),
-                ),
-            ),
-            (name::KIND.to_owned(), ints(&|identity| identity.kind)),
-            (name::STATUS.to_owned(), Arc::new(Int32Array::from_iter_values(status))),
-            (name::SCOPE.to_owned(), ints(&|identity| identity.scope)),
-        ];
+            (name::KIND, ints(&|identity| identity.kind)),
+            (name::STATUS, Values::Int32(status.collect())),
+            (name::SCOPE, ints(&|identity| identity.scope)),
+        ]
+        .map(|(name, values)| (name.into(), Column::full(values)))
+        .into();
         let parents: Vec<u64> = order.iter().map(|&row| self.parent[row as usize]).collect();
-        columns.extend(unresolved_parents(&parents, distances));
+        let unresolved = unresolved_parents(&parents, distances);
+        columns.extend(unresolved.map(|column| (name::PARENT_SPAN_ID.into(), column)));
         let rare = [
             (name::STATUS_MESSAGE, self.status_message.freeze(places, rows)),
             (name::TRACE_STATE, self.trace_state.freeze(places, rows)),
@@ -267,10 +256,10 @@ impl ChunkBuilder {
             let start = self.identity[owner(at)].start;
             self.events.time[*at as usize].wrapping_sub(start) as i64
         });
-        let mut columns: Vec<(String, ArrayRef)> = vec![
-            (name::ROW.to_owned(), owner_rows(&order, &self.events.owner, span_places)),
-            (name::TIME.to_owned(), Arc::new(Int64Array::from_iter_values(times))),
-            (name::NAME.to_owned(), self.events.name.freeze(&order)),
+        let mut columns: Vec<(Arc<str>, Column)> = vec![
+            (name::ROW.into(), owner_rows(&order, &self.events.owner, span_places)),
+            (name::TIME.into(), Column::full(Values::Int64(times.collect()))),
+            (name::NAME.into(), self.events.name.freeze(&order)),
         ];
         let dropped = self.events.dropped.freeze(&places, order.len());
         push_present(&mut columns, [(name::DROPPED_ATTRIBUTES, dropped)]);
@@ -285,16 +274,12 @@ impl ChunkBuilder {
             return Default::default();
         }
         let rows = order.len();
-        let mut columns: Vec<(String, ArrayRef)> = vec![
-            (name::ROW.to_owned(), owner_rows(&order, &self.links.owner, span_places)),
-            (
-                name::TRACE_ID.to_owned(),
-                fixed_bytes(order.iter().map(|&at| self.links.trace[at as usize])),
-            ),
-            (
-                name::SPAN_ID.to_owned(),
-                fixed_bytes(order.iter().map(|&at| self.links.span[at as usize])),
-            ),
+        let trace = order.iter().map(|&at| self.links.trace[at as usize]).collect();
+        let span = order.iter().map(|&at| self.links.span[at as usize]).collect();
+        let mut columns: Vec<(Arc<str>, Column)> = vec![
+            (name::ROW.into(), owner_rows(&order, &self.links.owner, span_places)),
+            (name::TRACE_ID.into(), Column::full(Values::Id16(trace))),
+            (name::SPAN_ID.into(), Column::full(Values::Id8(span))),
         ];
         let rare = [
             (name::TRACE_STATE, self.links.trace_state.freeze(&places, rows)),
@@ -309,38 +294,23 @@ impl ChunkBuilder {
 }
 
 fn push_present<const N: usize>(
-    columns: &mut Vec<(String, ArrayRef)>,
-    optional: [(&str, Option<ArrayRef>); N],
+    columns: &mut Vec<(Arc<str>, Column)>,
+    optional: [(&str, Option<Column>); N],
 ) {
-    for (column, array) in optional {
-        if let Some(array) = array {
-            columns.push((column.to_owned(), array));
-        }
+    for (name, column) in optional {
+        columns.extend(column.map(|column| (name.into(), column)));
     }
 }
 
 /// The column of parents that are not among the rows; `None` when all are.
-pub(crate) fn unresolved_parents(parents: &[u64], distances: &[i32]) -> Option<(String, ArrayRef)> {
-    let unresolved = |at: usize| parents[at] != 0 && distances[at] == 0;
-    if !(0..parents.len()).any(unresolved) {
-        return None;
-    }
-    let mut valid = BooleanBufferBuilder::new(parents.len());
-    let mut bytes = Vec::with_capacity(parents.len() * 8);
-    for (at, parent) in parents.iter().enumerate() {
-        valid.append(unresolved(at));
-        bytes.extend_from_slice(&parent.to_be_bytes());
-    }
-    let nulls = NullBuffer::new(valid.finish());
-    let array = FixedSizeBinaryArray::new(8, Buffer::from(bytes), Some(nulls));
-    Some((name::PARENT_SPAN_ID.to_owned(), Arc::new(array)))
-}
-pub(crate) fn fixed_bytes<const N: usize>(values: impl Iterator<Item = [u8; N]>) -> ArrayRef {
-    let mut bytes = Vec::with_capacity(values.size_hint().0 * N);
-    for value in values {
-        bytes.extend_from_slice(&value);
-    }
-    Arc::new(FixedSizeBinaryArray::new(N as i32, Buffer::from(bytes), None))
+pub(crate) fn unresolved_parents(parents: &[u64], distances: &[i32]) -> Option<Column> {
+    let unresolved = |at: &usize| parents[*at] != 0 && distances[*at] == 0;
+    let rows: Vec<usize> = (0..parents.len()).filter(unresolved).collect();
+    let values = rows.iter().map(|&row| parents[row]).collect();
+    let column = |rows: &[usize]| {
+        Column::of_rows(rows.iter().map(|&row| row as u32), parents.len(), Values::Id8(values))
+    };
+    (!rows.is_empty()).then(|| column(&rows))
 }
 
 /// Rows in the order of their owners' new places, without those whose owner is gone; and the new
@@ -357,7 +327,7 @@ fn order_by_owner(owner: &[u32], owner_places: &[u32]) -> (Vec<u32>, Vec<u32>) {
     (order, places)
 }
 
-fn owner_rows(order: &[u32], owner: &[u32], owner_places: &[u32]) -> ArrayRef {
+fn owner_rows(order: &[u32], owner: &[u32], owner_places: &[u32]) -> Column {
     let rows = order.iter().map(|&at| owner_places[owner[at as usize] as usize] as i32);
-    Arc::new(Int32Array::from_iter_values(rows))
+    Column::full(Values::Int32(rows.collect()))
 }

@@ -6,16 +6,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int32Type, Int64Type};
-use arrow_array::{Array, ArrayRef};
 use hashbrown::HashMap;
 use model::{Attribute, SpanBatch, Value, status_code};
 use serde::{Deserialize, Serialize};
 
+use crate::column::{Column, Values as Packed};
 use crate::columns::{Table, name, parse_attribute_column};
 use crate::piece::TableBatch;
 use crate::scopes::ScopeRow;
+use crate::texts::Texts;
 use crate::types::{AttributeRow, Level, OperationRow, ServiceRow, ValueList, ValueRow, ValueType};
 
 /// The most operations of a piece; a service without bound on its names must not grow the tables.
@@ -26,6 +25,9 @@ const VALUES_COUNTED_MAX: usize = 1_000;
 
 /// Rows with more distinct texts than this are counted by a sample.
 const DISTINCT_MAX: usize = 4 * 1024;
+
+/// The texts of a column when they are not those that come with it.
+pub(crate) type TextsOf<'a> = dyn Fn(&str) -> Option<&'a Texts> + 'a;
 
 /// How many rows the sample has.
 const SAMPLE_ROWS: usize = 2 * 1024;
@@ -86,27 +88,33 @@ impl Catalog {
     pub(crate) fn of_tables(tables: &[TableBatch; 6], scopes: &[Arc<ScopeRow>]) -> Self {
         let mut catalog = Self::default();
         for (table, batch) in Table::ALL.into_iter().zip(tables) {
-            catalog.add(table, batch, scopes);
+            catalog.add(table, batch, scopes, &|_| None);
         }
         catalog
     }
 
     /// Counts some rows of a table.
-    pub(crate) fn add(&mut self, table: Table, batch: &TableBatch, scopes: &[Arc<ScopeRow>]) {
+    pub(crate) fn add(
+        &mut self,
+        table: Table,
+        batch: &TableBatch,
+        scopes: &[Arc<ScopeRow>],
+        texts: &TextsOf<'_>,
+    ) {
         match table {
             Table::Spans => {
-                self.add_spans(batch, scopes);
-                self.add_columns(Level::Span, batch);
+                self.add_spans(batch, scopes, texts);
+                self.add_columns(Level::Span, batch, texts);
             }
-            Table::Events => self.add_columns(Level::Event, batch),
-            Table::Links => self.add_columns(Level::Link, batch),
-            Table::SpansRest => self.add_rest(Level::Span, batch),
-            Table::EventsRest => self.add_rest(Level::Event, batch),
-            Table::LinksRest => self.add_rest(Level::Link, batch),
+            Table::Events => self.add_columns(Level::Event, batch, texts),
+            Table::Links => self.add_columns(Level::Link, batch, texts),
+            Table::SpansRest => self.add_rest(Level::Span, batch, texts),
+            Table::EventsRest => self.add_rest(Level::Event, batch, texts),
+            Table::LinksRest => self.add_rest(Level::Link, batch, texts),
         }
     }
 
-    fn add_spans(&mut self, batch: &TableBatch, scopes: &[Arc<ScopeRow>]) {
+    fn add_spans(&mut self, batch: &TableBatch, scopes: &[Arc<ScopeRow>], texts: &TextsOf<'_>) {
         let (Some(scope), Some(names), Some(kinds), Some(status)) = (
             batch.column(name::SCOPE),
             batch.column(name::NAME),
@@ -115,17 +123,11 @@ impl Catalog {
         ) else {
             return;
         };
-        let names = names.as_dictionary::<Int32Type>();
-        let texts = names.values().as_string::<i32>();
-        let mut counts: HashMap<(i32, i32, i32), Counts, foldhash::fast::RandomState> =
+        let Some((names, own)) = names.codes() else { return };
+        let texts = texts(name::NAME).unwrap_or(own);
+        let mut counts: HashMap<(i32, u32, i32), Counts, foldhash::fast::RandomState> =
             HashMap::default();
-        let rows = scope
-            .as_primitive::<Int32Type>()
-            .values()
-            .iter()
-            .zip(names.keys().values())
-            .zip(kinds.as_primitive::<Int32Type>().values())
-            .zip(status.as_primitive::<Int32Type>().values());
+        let rows = scope.int32s().iter().zip(names).zip(kinds.int32s()).zip(status.int32s());
         for (((&scope, &name), &kind), &status) in rows {
             let counts = counts.entry((scope, name, kind)).or_default();
             counts.spans += 1;
@@ -136,7 +138,7 @@ impl Catalog {
             *by_scope.entry(scope).or_default() += counts.spans;
             let service = scopes[scope as usize].service().to_owned();
             self.services.entry(service.clone()).or_default().add(counts);
-            self.add_operation((service, texts.value(name as usize).to_owned(), kind), counts);
+            self.add_operation((service, texts.text(name).to_owned(), kind), counts);
         }
         for (scope, spans) in by_scope {
             let row = &scopes[scope as usize];
@@ -187,84 +189,65 @@ impl Catalog {
         }
     }
 
-    fn add_columns(&mut self, level: Level, batch: &TableBatch) {
-        for (column, array) in &batch.columns {
-            if let Some((value_type, key)) = parse_attribute_column(column) {
-                self.add_column(level, key, value_type, array);
+    fn add_columns(&mut self, level: Level, batch: &TableBatch, texts: &TextsOf<'_>) {
+        for (name, column) in &batch.columns {
+            if let Some((value_type, key)) = parse_attribute_column(name) {
+                self.add_column(level, key, value_type, column, texts(name));
             }
         }
     }
 
-    fn add_column(&mut self, level: Level, key: &str, value_type: ValueType, array: &ArrayRef) {
-        let present = array.len() - array.null_count();
+    fn add_column(
+        &mut self,
+        level: Level,
+        key: &str,
+        value_type: ValueType,
+        column: &Column,
+        texts: Option<&Texts>,
+    ) {
+        let present = column.values().len();
         if present == 0 {
             return;
         }
         let Some(values) = self.values(level, key, value_type) else { return };
         values.count += present as u64;
-        match value_type {
-            ValueType::String => {
-                let array = array.as_dictionary::<Int32Type>();
-                let texts = array.values().as_string::<i32>();
-                // Where nearly every row differs no value is frequent: a sample shows those that
-                // are, if any, and the counts stay lower bounds.
-                let all = texts.len() <= DISTINCT_MAX;
-                let keys = if all {
-                    array.keys().clone()
-                } else {
-                    array.keys().slice(0, SAMPLE_ROWS.min(array.len()))
-                };
-                values.incomplete |= !all;
-                let mut counts = vec![0u64; texts.len()];
-                match keys.nulls().filter(|nulls| nulls.null_count() > 0) {
-                    None => keys.values().iter().for_each(|&key| counts[key as usize] += 1),
-                    Some(nulls) => {
-                        nulls.valid_indices().for_each(|row| counts[keys.value(row) as usize] += 1)
-                    }
-                }
-                for (at, count) in counts.into_iter().enumerate().filter(|&(_, count)| count > 0) {
-                    values.add(texts.value(at), count);
-                }
+        match (column.values(), value_type) {
+            (Packed::Codes(codes, own), ValueType::String) => {
+                count_texts(values, codes, texts.unwrap_or(own));
             }
-            ValueType::Int => count_numbers(values, array.as_primitive::<Int64Type>().iter()),
-            ValueType::Double => {
-                let bits = array.as_primitive::<Float64Type>().iter();
-                count_values(values, bits.map(|value| value.map(f64::to_bits)), |bits| {
+            (Packed::Int64(numbers), _) => {
+                count_values(values, numbers.iter().copied(), |number| number.to_string());
+            }
+            (Packed::Double(numbers), _) => {
+                count_values(values, numbers.iter().map(|number| number.to_bits()), |bits| {
                     f64::from_bits(bits).to_string()
                 });
             }
-            ValueType::Bool => {
-                let truths = array.as_boolean().iter();
-                count_values(values, truths, |truth| truth.to_string());
+            (Packed::Bool(truths), _) => {
+                count_values(values, truths.iter().copied(), |truth| truth.to_string());
             }
-            ValueType::Bytes | ValueType::Any => values.incomplete = true,
+            _ => values.incomplete = true,
         }
     }
 
-    fn add_text(&mut self, level: Level, key: &str, array: &ArrayRef, row: usize) {
-        let Some(values) = self.values(level, key, ValueType::String) else { return };
-        let array = array.as_dictionary::<Int32Type>();
-        let text = array.values().as_string::<i32>().value(array.keys().value(row) as usize);
-        values.count += 1;
-        values.add(text, 1);
-    }
-
-    fn add_rest(&mut self, level: Level, batch: &TableBatch) {
-        let Some(keys) = batch.column(name::KEY) else { return };
-        let keys = keys.as_dictionary::<Int32Type>();
-        let texts = keys.values().as_string::<i32>();
+    fn add_rest(&mut self, level: Level, batch: &TableBatch, texts: &TextsOf<'_>) {
+        let Some((keys, own)) = batch.column(name::KEY).and_then(Column::codes) else { return };
+        let key_texts = texts(name::KEY).unwrap_or(own);
         for value_type in ValueType::ALL {
-            let Some(array) = batch.column(value_type.name()) else { continue };
-            for row in 0..batch.rows {
-                if array.is_null(row) {
-                    continue;
-                }
-                let key = texts.value(keys.keys().value(row) as usize);
-                if value_type == ValueType::String {
-                    // A row of its own, whatever the size of the dictionary.
-                    self.add_text(level, key, array, row);
-                } else {
-                    self.add_column(level, key, value_type, &array.slice(row, 1));
+            let Some(column) = batch.column(value_type.name()) else { continue };
+            let value_texts = texts(value_type.name());
+            for (at, row) in column.rows_present().enumerate() {
+                let key = key_texts.text(keys[row]);
+                let Some(values) = self.values(level, key, value_type) else { continue };
+                values.count += 1;
+                match (column.values(), value_type) {
+                    (Packed::Codes(codes, own), ValueType::String) => {
+                        values.add(value_texts.unwrap_or(own).text(codes[at]), 1);
+                    }
+                    (Packed::Int64(numbers), _) => values.add(&numbers[at].to_string(), 1),
+                    (Packed::Double(numbers), _) => values.add(&numbers[at].to_string(), 1),
+                    (Packed::Bool(truths), _) => values.add(&truths[at].to_string(), 1),
+                    _ => values.incomplete = true,
                 }
             }
         }
@@ -412,18 +395,33 @@ impl Catalog {
     }
 }
 
-fn count_numbers(values: &mut Values, numbers: impl Iterator<Item = Option<i64>>) {
-    count_values(values, numbers, |number| number.to_string());
+/// Where nearly every row differs no value is frequent: a sample shows those that are, if any, and
+/// the counts stay lower bounds.
+fn count_texts(values: &mut Values, codes: &[u32], texts: &Texts) {
+    if texts.len() <= DISTINCT_MAX {
+        let mut counts = vec![0u64; texts.len()];
+        codes.iter().for_each(|&code| counts[code as usize] += 1);
+        for (code, count) in counts.into_iter().enumerate().filter(|&(_, count)| count > 0) {
+            values.add(texts.text(code as u32), count);
+        }
+    } else {
+        values.incomplete = true;
+        let mut sample = codes[..codes.len().min(SAMPLE_ROWS)].to_vec();
+        sample.sort_unstable();
+        for run in sample.chunk_by(|a, b| a == b) {
+            values.add(texts.text(run[0]), run.len() as u64);
+        }
+    }
 }
 
 /// Counts before spelling out, and gives up on columns where nearly every row differs.
 fn count_values<T: std::hash::Hash + Eq + Copy>(
     values: &mut Values,
-    items: impl Iterator<Item = Option<T>>,
+    items: impl Iterator<Item = T>,
     spell: impl Fn(T) -> String,
 ) {
     let mut counts: HashMap<T, u64, foldhash::fast::RandomState> = HashMap::default();
-    for item in items.flatten() {
+    for item in items {
         if let Some(count) = counts.get_mut(&item) {
             *count += 1;
         } else if counts.len() < VALUES_COUNTED_MAX {

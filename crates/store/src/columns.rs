@@ -1,9 +1,7 @@
-//! The columns of every table: their names, and their Arrow types.
+//! The columns of every table: their names, and what their values are.
 //!
 //! A column's name tells its type, so that pieces of a store need no schema to agree. An attribute
 //! column is called `attr.<type>.<key>`. docs/block-format.md describes each for other readers.
-
-use arrow_schema::DataType;
 
 use crate::types::{Level, ValueType};
 
@@ -115,40 +113,49 @@ pub(crate) fn parse_attribute_column(column: &str) -> Option<(ValueType, &str)> 
     Some((ValueType::from_name(value_type)?, key))
 }
 
-/// The Arrow type of a column, by its name.
-pub(crate) fn data_type(column: &str) -> DataType {
+/// What the values of a column are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    Text,
+    Bytes,
+    Int32,
+    /// 32 bits without sign.
+    Count,
+    Int64,
+    Double,
+    Bool,
+    /// Eight bytes, big endian.
+    Id8,
+    /// Sixteen bytes, big endian.
+    Id16,
+}
+
+/// What the values of a column are, by its name.
+pub(crate) fn kind(column: &str) -> Kind {
     if let Some((value_type, _)) = parse_attribute_column(column) {
-        return value_data_type(value_type);
+        return value_kind(value_type);
     }
     match column {
-        name::TRACE_ID => DataType::FixedSizeBinary(16),
-        name::SPAN_ID | name::PARENT_SPAN_ID => DataType::FixedSizeBinary(8),
-        name::START | name::DURATION | name::TIME => DataType::Int64,
-        name::NAME | name::STATUS_MESSAGE | name::TRACE_STATE | name::KEY => text(),
+        name::TRACE_ID => Kind::Id16,
+        name::SPAN_ID | name::PARENT_SPAN_ID => Kind::Id8,
+        name::START | name::DURATION | name::TIME => Kind::Int64,
+        name::NAME | name::STATUS_MESSAGE | name::TRACE_STATE | name::KEY => Kind::Text,
         name::FLAGS | name::DROPPED_ATTRIBUTES | name::DROPPED_EVENTS | name::DROPPED_LINKS => {
-            DataType::UInt32
+            Kind::Count
         }
-        other => match ValueType::from_name(other) {
-            // The value columns of rest tables are named for their type alone.
-            Some(value_type) => value_data_type(value_type),
-            None => DataType::Int32,
-        },
+        // The value columns of rest tables are named for their type alone.
+        other => ValueType::from_name(other).map_or(Kind::Int32, value_kind),
     }
 }
 
-fn value_data_type(value_type: ValueType) -> DataType {
+fn value_kind(value_type: ValueType) -> Kind {
     match value_type {
-        ValueType::String => text(),
-        ValueType::Int => DataType::Int64,
-        ValueType::Double => DataType::Float64,
-        ValueType::Bool => DataType::Boolean,
-        ValueType::Bytes | ValueType::Any => DataType::Binary,
+        ValueType::String => Kind::Text,
+        ValueType::Int => Kind::Int64,
+        ValueType::Double => Kind::Double,
+        ValueType::Bool => Kind::Bool,
+        ValueType::Bytes | ValueType::Any => Kind::Bytes,
     }
-}
-
-/// Text, each distinct one once.
-pub(crate) fn text() -> DataType {
-    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
 }
 
 #[cfg(test)]

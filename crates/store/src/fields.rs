@@ -2,14 +2,30 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Int32Array, UInt32Array};
-
-use crate::texts::{Interner, dictionary};
+use crate::column::{Column, Placed, Values};
+use crate::texts::Interner;
 
 /// A column that few rows have, of the main tables' own fields.
 #[derive(Debug, Default)]
 pub(crate) struct Rare<T> {
     entries: Vec<(u32, T)>,
+}
+
+impl<T: Copy + Default> Rare<T> {
+    /// The values at their rows' new places; `None` when no row has one.
+    fn placed(&self, places: &[u32], rows: usize) -> Option<Placed<T>> {
+        if self.entries.is_empty() {
+            return None;
+        }
+        let mut placed = Placed::new(rows);
+        for &(row, value) in &self.entries {
+            let place = places[row as usize] as usize;
+            if place < rows {
+                placed.put(place, value);
+            }
+        }
+        Some(placed)
+    }
 }
 
 impl Rare<u32> {
@@ -20,23 +36,15 @@ impl Rare<u32> {
     }
 
     /// `None` when no row has it.
-    pub(crate) fn freeze(&self, places: &[u32], rows: usize) -> Option<ArrayRef> {
-        if self.entries.is_empty() {
-            return None;
-        }
-        let mut dense = vec![None; rows];
-        for &(row, value) in &self.entries {
-            if let Some(place) = dense.get_mut(places[row as usize] as usize) {
-                *place = Some(value);
-            }
-        }
-        Some(Arc::new(UInt32Array::from(dense)))
+    pub(crate) fn freeze(&self, places: &[u32], rows: usize) -> Option<Column> {
+        let same_bits = |values: Vec<u32>| values.into_iter().map(|value| value as i32).collect();
+        Some(self.placed(places, rows)?.column(|values| Values::Int32(same_bits(values))))
     }
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct RareText {
-    codes: Rare<i32>,
+    codes: Rare<u32>,
     texts: Interner,
 }
 
@@ -47,35 +55,28 @@ impl RareText {
         }
     }
 
-    pub(crate) fn freeze(&self, places: &[u32], rows: usize) -> Option<ArrayRef> {
-        if self.codes.entries.is_empty() {
-            return None;
-        }
-        let mut dense = vec![None; rows];
-        for &(row, code) in &self.codes.entries {
-            if let Some(place) = dense.get_mut(places[row as usize] as usize) {
-                *place = Some(code);
-            }
-        }
-        Some(dictionary(Int32Array::from(dense), self.texts.values()))
+    pub(crate) fn freeze(&self, places: &[u32], rows: usize) -> Option<Column> {
+        let placed = self.codes.placed(places, rows)?;
+        let texts = Arc::new(self.texts.texts().clone());
+        Some(placed.column(|codes| Values::Codes(codes, texts)))
     }
 }
 
 /// Text that every row has.
 #[derive(Debug, Default)]
-pub(crate) struct Texts {
-    codes: Vec<i32>,
+pub(crate) struct FullText {
+    codes: Vec<u32>,
     texts: Interner,
 }
 
-impl Texts {
+impl FullText {
     pub(crate) fn push(&mut self, text: &[u8]) {
         let code = self.texts.intern(text);
         self.codes.push(code);
     }
 
-    pub(crate) fn freeze(&self, order: &[u32]) -> ArrayRef {
-        let keys = order.iter().map(|&row| self.codes[row as usize]);
-        dictionary(Int32Array::from_iter_values(keys), self.texts.values())
+    pub(crate) fn freeze(&self, order: &[u32]) -> Column {
+        let codes = order.iter().map(|&row| self.codes[row as usize]).collect();
+        Column::full(Values::Codes(codes, Arc::new(self.texts.texts().clone())))
     }
 }

@@ -1,227 +1,192 @@
-//! Rows of several arrays of one column into one array.
+//! Rows of several columns of one name into one column, in a new order.
 
 use std::sync::Arc;
 
-use arrow_array::builder::BinaryBuilder;
-use arrow_array::cast::AsArray;
-use arrow_array::types::{ArrowPrimitiveType, Float64Type, Int32Type, Int64Type, UInt32Type};
-use arrow_array::{
-    Array, ArrayRef, BooleanArray, FixedSizeBinaryArray, Int32Array, PrimitiveArray, StringArray,
-    new_null_array,
-};
-use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer};
-use arrow_schema::DataType;
+use crate::column::{Column, Placed, Values};
+use crate::texts::{Interner, Texts};
 
-use crate::texts::{Interner, dictionary};
+/// A column, and where its rows go.
+pub(crate) struct Part<'a> {
+    pub(crate) column: &'a Column,
+    /// The new row of each row; [`GONE`] for those that are left out.
+    pub(crate) goes: &'a [u32],
+}
 
-/// A row of a source: which source, which row.
-pub(crate) type Place = (u32, u32);
+/// The place of a row that is left out.
+pub(crate) const GONE: u32 = u32::MAX;
 
-/// The rows at `places`, in that order. A source without the column counts as all null.
-/// Text sources may be dictionaries or plain strings; the result is a dictionary.
+const UNSET: u32 = u32::MAX;
+
+/// Distinct texts of a column that is put together from others.
+#[derive(Default)]
+pub(crate) struct Dictionary {
+    texts: Interner,
+    /// Numbers in others' texts to numbers here.
+    known: Vec<(Arc<Texts>, Vec<u32>)>,
+}
+
+impl Dictionary {
+    pub(crate) fn texts(&self) -> &Texts {
+        self.texts.texts()
+    }
+
+    /// The index of the table of numbers for those texts.
+    fn table(&mut self, texts: &Arc<Texts>) -> usize {
+        let same = |(known, _): &(Arc<Texts>, _)| Arc::ptr_eq(known, texts);
+        self.known.iter().position(same).unwrap_or_else(|| {
+            self.known.push((texts.clone(), vec![UNSET; texts.len()]));
+            self.known.len() - 1
+        })
+    }
+
+    #[inline]
+    fn translate(&mut self, table: usize, number: u32) -> u32 {
+        let (texts, numbers) = &mut self.known[table];
+        let known = &mut numbers[number as usize];
+        if *known == UNSET {
+            *known = self.texts.intern(texts.get(number));
+        }
+        *known
+    }
+}
+
+/// The column of so many rows that the parts make up; `None` when no row has a value. The codes of
+/// text are numbers in `dictionary`, not in the texts that come with the column.
 pub(crate) fn gather(
-    data_type: &DataType,
-    sources: &[Option<ArrayRef>],
-    places: &[Place],
-) -> ArrayRef {
-    if sources.iter().all(Option::is_none) {
-        return new_null_array(data_type, places.len());
-    }
-    match data_type {
-        DataType::Int32 => primitive::<Int32Type>(sources, places),
-        DataType::UInt32 => primitive::<UInt32Type>(sources, places),
-        DataType::Int64 => primitive::<Int64Type>(sources, places),
-        DataType::Float64 => primitive::<Float64Type>(sources, places),
-        DataType::Boolean => boolean(sources, places),
-        DataType::FixedSizeBinary(size) => fixed(*size as usize, sources, places),
-        DataType::Binary => binary(sources, places),
-        _ => text(sources, places),
-    }
+    parts: &[Part<'_>],
+    rows: usize,
+    dictionary: &mut Dictionary,
+) -> Option<Column> {
+    let first = parts.first()?;
+    let column = match first.column.values() {
+        Values::Codes(..) => {
+            let mut out = Placed::new(rows);
+            for part in parts {
+                let Some((codes, texts)) = part.column.codes() else { continue };
+                // Texts that are met once need no table.
+                let table = (codes.len() < texts.len() || texts.len() <= 1024)
+                    .then(|| dictionary.table(texts));
+                each(part, codes, |to, code| {
+                    let code = match table {
+                        Some(table) => dictionary.translate(table, code),
+                        None => dictionary.texts.intern(texts.get(code)),
+                    };
+                    out.put(to, code);
+                });
+            }
+            out.column(|codes| Values::Codes(codes, Arc::default()))
+        }
+        Values::Int32(_) => place(parts, rows, |values| match values {
+            Values::Int32(values) => Some(values),
+            _ => None,
+        })
+        .column(Values::Int32),
+        Values::Int64(_) => place(parts, rows, |values| match values {
+            Values::Int64(values) => Some(values),
+            _ => None,
+        })
+        .column(Values::Int64),
+        Values::Double(_) => place(parts, rows, |values| match values {
+            Values::Double(values) => Some(values),
+            _ => None,
+        })
+        .column(Values::Double),
+        Values::Bool(_) => place(parts, rows, |values| match values {
+            Values::Bool(values) => Some(values),
+            _ => None,
+        })
+        .column(Values::Bool),
+        Values::Id8(_) => place(parts, rows, |values| match values {
+            Values::Id8(values) => Some(values),
+            _ => None,
+        })
+        .column(Values::Id8),
+        Values::Id16(_) => place(parts, rows, |values| match values {
+            Values::Id16(values) => Some(values),
+            _ => None,
+        })
+        .column(Values::Id16),
+    };
+    (column.values().len() > 0).then_some(column)
 }
 
-/// Validity of the gathered rows; `None` when all are valid.
-fn nulls(sources: &[Option<ArrayRef>], places: &[Place]) -> Option<NullBuffer> {
-    let nullable: Vec<Option<&NullBuffer>> =
-        sources.iter().map(|source| source.as_ref().and_then(|array| array.nulls())).collect();
-    let missing = sources.iter().any(Option::is_none);
-    if !missing && nullable.iter().all(Option::is_none) {
-        return None;
-    }
-    let valid = BooleanBuffer::collect_bool(places.len(), |at| {
-        let (source, row) = places[at];
-        sources[source as usize].is_some()
-            && nullable[source as usize].is_none_or(|nulls| nulls.is_valid(row as usize))
-    });
-    Some(NullBuffer::new(valid))
-}
-
-fn primitive<T: ArrowPrimitiveType>(sources: &[Option<ArrayRef>], places: &[Place]) -> ArrayRef {
-    let values: Vec<&[T::Native]> = sources
-        .iter()
-        .map(|source| source.as_ref().map_or(&[][..], |array| array.as_primitive::<T>().values()))
-        .collect();
-    let nulls = nulls(sources, places);
-    let mut out = vec![T::Native::default(); places.len()];
-    for_valid(nulls.as_ref(), places.len(), |at| {
-        let (source, row) = places[at];
-        out[at] = values[source as usize][row as usize];
-    });
-    Arc::new(PrimitiveArray::<T>::new(out.into(), nulls))
-}
-
-/// Calls `visit` with the valid rows: most columns of a wide table are null nearly everywhere.
-fn for_valid(nulls: Option<&NullBuffer>, rows: usize, visit: impl FnMut(usize)) {
-    match nulls {
-        Some(nulls) => nulls.valid_indices().for_each(visit),
-        None => (0..rows).for_each(visit),
-    }
-}
-
-fn boolean(sources: &[Option<ArrayRef>], places: &[Place]) -> ArrayRef {
-    let arrays: Vec<Option<&BooleanArray>> =
-        sources.iter().map(|source| source.as_ref().map(|array| array.as_boolean())).collect();
-    let out = BooleanBuffer::collect_bool(places.len(), |at| {
-        let (source, row) = places[at];
-        arrays[source as usize].is_some_and(|array| array.value(row as usize))
-    });
-    Arc::new(BooleanArray::new(out, nulls(sources, places)))
-}
-
-fn fixed(size: usize, sources: &[Option<ArrayRef>], places: &[Place]) -> ArrayRef {
-    let arrays: Vec<Option<&FixedSizeBinaryArray>> = sources
-        .iter()
-        .map(|source| source.as_ref().map(|array| array.as_fixed_size_binary()))
-        .collect();
-    let mut out = Vec::with_capacity(places.len() * size);
-    for &(source, row) in places {
-        match arrays[source as usize] {
-            Some(array) => out.extend_from_slice(array.value(row as usize)),
-            None => out.resize(out.len() + size, 0),
+fn place<'a, T: Copy + Default + 'a>(
+    parts: &[Part<'a>],
+    rows: usize,
+    get: impl Fn(&'a Values) -> Option<&'a Vec<T>>,
+) -> Placed<T> {
+    let mut out = Placed::new(rows);
+    for part in parts {
+        if let Some(values) = get(part.column.values()) {
+            each(part, values, |to, value| out.put(to, value));
         }
     }
-    let nulls = nulls(sources, places);
-    Arc::new(FixedSizeBinaryArray::new(size as i32, Buffer::from(out), nulls))
+    out
 }
 
-fn binary(sources: &[Option<ArrayRef>], places: &[Place]) -> ArrayRef {
-    let mut out = BinaryBuilder::new();
-    for &(source, row) in places {
-        let array = sources[source as usize].as_ref().map(|array| array.as_binary::<i32>());
-        out.append_option(
-            array
-                .filter(|array| array.is_valid(row as usize))
-                .map(|array| array.value(row as usize)),
-        );
+/// Calls `put` with every value that stays and its new row.
+#[inline]
+fn each<T: Copy>(part: &Part<'_>, values: &[T], mut put: impl FnMut(usize, T)) {
+    let mut at = |row: usize, value: T| {
+        let to = part.goes[row];
+        if to != GONE {
+            put(to as usize, value);
+        }
+    };
+    match part.column.present() {
+        None => values.iter().enumerate().for_each(|(row, &value)| at(row, value)),
+        Some(bits) => bits.iter().zip(values).for_each(|(row, &value)| at(row, value)),
     }
-    Arc::new(out.finish())
-}
-
-const UNSET: i32 = -1;
-
-/// A source's codes and texts, and what its codes are in the result.
-struct TextSource<'a> {
-    keys: Option<&'a Int32Array>,
-    texts: &'a StringArray,
-    /// Index of the translation table; sources with one dictionary share it.
-    table: usize,
-}
-
-fn text(sources: &[Option<ArrayRef>], places: &[Place]) -> ArrayRef {
-    let mut tables: Vec<Vec<i32>> = Vec::new();
-    let mut owners: Vec<*const u8> = Vec::new();
-    let views: Vec<Option<TextSource<'_>>> = sources
-        .iter()
-        .map(|source| {
-            let array = source.as_ref()?;
-            let (keys, texts) = match array.as_dictionary_opt::<Int32Type>() {
-                Some(dictionary) => {
-                    (Some(dictionary.keys()), dictionary.values().as_string::<i32>())
-                }
-                None => (None, array.as_string::<i32>()),
-            };
-            let owner = texts.value_offsets().as_ptr().cast::<u8>();
-            let table = match owners.iter().position(|&known| known == owner) {
-                Some(table) if keys.is_some() => table,
-                _ => {
-                    owners.push(owner);
-                    tables.push(if keys.is_some() { vec![UNSET; texts.len()] } else { Vec::new() });
-                    tables.len() - 1
-                }
-            };
-            Some(TextSource { keys, texts, table })
-        })
-        .collect();
-
-    let nulls = nulls(sources, places);
-    let mut distinct = Interner::default();
-    let mut codes = vec![0; places.len()];
-    for_valid(nulls.as_ref(), places.len(), |at| {
-        let (source, row) = places[at];
-        let row = row as usize;
-        // A source without the column has no valid row.
-        let Some(view) = &views[source as usize] else { return };
-        codes[at] = match view.keys {
-            Some(keys) => {
-                let key = keys.value(row) as usize;
-                let known = &mut tables[view.table][key];
-                if *known == UNSET {
-                    *known = distinct.intern(view.texts.value(key).as_bytes());
-                }
-                *known
-            }
-            None => distinct.intern(view.texts.value(row).as_bytes()),
-        };
-    });
-    dictionary(Int32Array::new(codes.into(), nulls), distinct.values())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn words(values: &[Option<&str>]) -> ArrayRef {
+    fn words(values: &[Option<&str>]) -> Column {
         let mut texts = Interner::default();
-        let codes: Int32Array =
-            values.iter().map(|value| value.map(|value| texts.intern(value.as_bytes()))).collect();
-        dictionary(codes, texts.values())
+        let rows = (0..values.len() as u32).filter(|&row| values[row as usize].is_some());
+        let codes = values.iter().flatten().map(|value| texts.intern(value.as_bytes())).collect();
+        let texts = Arc::new(texts.texts().clone());
+        Column::of_rows(rows, values.len(), Values::Codes(codes, texts))
     }
 
-    fn read(array: &ArrayRef) -> Vec<Option<String>> {
-        let array = array.as_dictionary::<Int32Type>();
-        let texts = array.values().as_string::<i32>();
-        array.keys().iter().map(|key| key.map(|key| texts.value(key as usize).to_owned())).collect()
+    fn read(column: &Column, dictionary: &Dictionary) -> Vec<Option<String>> {
+        let (codes, _) = column.codes().unwrap();
+        let text = |at: usize| dictionary.texts().text(codes[at]).to_owned();
+        (0..column.len()).map(|row| column.place(row).map(text)).collect()
     }
 
     #[test]
-    fn joins_dictionaries_strings_and_absent_columns() {
-        let sources = [
-            Some(words(&[Some("a"), None, Some("b")])),
-            None,
-            Some(Arc::new(StringArray::from(vec![Some("b"), Some("c"), None])) as ArrayRef),
+    fn texts_of_several_columns_get_one_numbering() {
+        let (one, two) = (words(&[Some("a"), None, Some("b")]), words(&[Some("b"), Some("c")]));
+        let parts = [
+            Part { column: &one, goes: &[5, 3, GONE] },
+            Part { column: &two, goes: &[0, 2] },
+            Part { column: &one, goes: &[GONE, GONE, 1] },
         ];
-        let places = [(2, 1), (0, 2), (1, 0), (2, 0), (0, 1), (0, 0), (2, 2)];
-        let gathered = gather(&crate::columns::text(), &sources, &places);
-        let expected = [Some("c"), Some("b"), None, Some("b"), None, Some("a"), None];
-        assert_eq!(read(&gathered), expected.map(|text| text.map(str::to_owned)));
-        assert_eq!(gathered.as_dictionary::<Int32Type>().values().len(), 3);
+        let mut dictionary = Dictionary::default();
+        let gathered = gather(&parts, 6, &mut dictionary).unwrap();
+        let expected = [Some("b"), Some("b"), Some("c"), None, None, Some("a")];
+        assert_eq!(read(&gathered, &dictionary), expected.map(|text| text.map(str::to_owned)));
+        assert_eq!(dictionary.texts().len(), 3);
+        assert_eq!(dictionary.known.len(), 2, "slices of one dictionary share its table");
     }
 
     #[test]
-    fn slices_of_one_dictionary_share_its_texts() {
-        let all = words(&[Some("a"), Some("b"), Some("a")]);
-        let sources = [Some(all.slice(0, 1)), Some(all.slice(1, 2))];
-        let gathered = gather(&crate::columns::text(), &sources, &[(1, 1), (0, 0), (1, 0)]);
-        let expected = ["a", "a", "b"].map(|text| Some(text.to_owned()));
-        assert_eq!(read(&gathered), expected);
-    }
-
-    #[test]
-    fn numbers_keep_their_nulls() {
-        let sources = [Some(Arc::new(Int32Array::from(vec![Some(1), None])) as ArrayRef), None];
-        let gathered = gather(&DataType::Int32, &sources, &[(0, 1), (0, 0), (1, 5)]);
-        assert_eq!(
-            gathered.as_primitive::<Int32Type>(),
-            &Int32Array::from(vec![None, Some(1), None])
+    fn numbers_come_in_the_order_of_their_new_rows() {
+        let column = Column::of_rows([1, 2].into_iter(), 4, Values::Int64(vec![10, 20]));
+        let parts = [Part { column: &column, goes: &[0, 2, 1, 3] }];
+        let gathered = gather(&parts, 4, &mut Dictionary::default()).unwrap();
+        assert_eq!(gathered.int64s(), [20, 10]);
+        assert_eq!(gathered.rows_present().collect::<Vec<_>>(), [1, 2]);
+        assert!(
+            gather(
+                &[Part { column: &column, goes: &[0, GONE, GONE, 1] }],
+                2,
+                &mut Dictionary::default()
+            )
+            .is_none()
         );
     }
 }

@@ -5,9 +5,11 @@
 //! Spans come in and go out as [`model::SpanBatch`], which is OTLP.
 
 mod attributes;
+mod bits;
 mod block;
 mod builder;
 mod catalog;
+mod column;
 mod columns;
 mod engine;
 mod fields;
@@ -16,6 +18,7 @@ mod gather;
 mod log;
 mod memory;
 mod merge;
+mod parquet_file;
 mod piece;
 mod scan;
 mod scopes;

@@ -3,10 +3,10 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use arrow_array::{Array, ArrayRef};
 use model::TraceId;
 
 use crate::catalog::Catalog;
+use crate::column::Column;
 use crate::columns::{Table, parse_attribute_column};
 use crate::piece::{Damaged, Piece, StartRanges, TableBatch, TableStream};
 use crate::scopes::ScopeRow;
@@ -67,7 +67,7 @@ impl Piece for MemoryPiece {
     }
 
     fn columns(&self, table: Table) -> Result<Vec<String>, Damaged> {
-        Ok(self.table(table).columns.iter().map(|(name, _)| name.clone()).collect())
+        Ok(self.table(table).columns.iter().map(|(name, _)| name.to_string()).collect())
     }
 
     fn has_column(&self, table: Table, column: &str) -> Result<bool, Damaged> {
@@ -75,13 +75,12 @@ impl Piece for MemoryPiece {
     }
 
     fn attribute_counts(&self, table: Table) -> Result<Vec<(String, u64)>, Damaged> {
-        let present = |array: &ArrayRef| (array.len() - array.null_count()) as u64;
         Ok(self
             .table(table)
             .columns
             .iter()
-            .filter(|(column, _)| parse_attribute_column(column).is_some())
-            .map(|(column, array)| (column.clone(), present(array)))
+            .filter(|(name, _)| parse_attribute_column(name).is_some())
+            .map(|(name, column)| (name.to_string(), column.values().len() as u64))
             .collect())
     }
 
@@ -99,11 +98,11 @@ impl Piece for MemoryPiece {
         table: Table,
         rows: Range<usize>,
         columns: &[&str],
-    ) -> Result<Vec<Option<ArrayRef>>, Damaged> {
+    ) -> Result<Vec<Option<Column>>, Damaged> {
         let table = self.table(table);
         Ok(columns
             .iter()
-            .map(|column| table.column(column).map(|array| array.slice(rows.start, rows.len())))
+            .map(|name| table.column(name).map(|column| column.slice(rows.clone())))
             .collect())
     }
 

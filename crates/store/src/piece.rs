@@ -6,11 +6,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::ArrayRef;
-use arrow_array::cast::AsArray;
-use arrow_array::types::Int32Type;
-
 use crate::catalog::Catalog;
+use crate::column::Column;
 use crate::columns::{Table, name};
 use crate::scopes::ScopeRow;
 use crate::summary::TraceTable;
@@ -136,7 +133,7 @@ pub(crate) trait Piece: Send + Sync {
         table: Table,
         rows: Range<usize>,
         columns: &[&str],
-    ) -> Result<Vec<Option<ArrayRef>>, Damaged>;
+    ) -> Result<Vec<Option<Column>>, Damaged>;
 
     /// All columns of a table from front to back, for merging.
     fn stream(&self, table: Table) -> Result<Box<dyn TableStream>, Damaged>;
@@ -144,9 +141,9 @@ pub(crate) trait Piece: Send + Sync {
     /// The rows' owners, ascending, in tables of events, links and rest.
     fn owners(&self, table: Table) -> Result<Arc<Vec<u32>>, Damaged> {
         let rows = self.read(table, 0..self.row_count(table), &[name::ROW])?;
-        Ok(Arc::new(rows.into_iter().flatten().next().map_or_else(Vec::new, |array| {
-            array.as_primitive::<Int32Type>().values().iter().map(|&row| row as u32).collect()
-        })))
+        let rows = rows.into_iter().flatten().next();
+        let owners = rows.iter().flat_map(|rows| rows.int32s().iter().map(|&row| row as u32));
+        Ok(Arc::new(owners.collect()))
     }
 
     /// One row per trace, by trace id.
@@ -168,12 +165,12 @@ pub(crate) trait TableStream {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TableBatch {
     pub(crate) rows: usize,
-    pub(crate) columns: Vec<(String, ArrayRef)>,
+    pub(crate) columns: Vec<(Arc<str>, Column)>,
 }
 
 impl TableBatch {
-    pub(crate) fn column(&self, name: &str) -> Option<&ArrayRef> {
-        self.columns.iter().find(|(column, _)| column == name).map(|(_, array)| array)
+    pub(crate) fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|(column, _)| **column == *name).map(|(_, column)| column)
     }
 
     pub(crate) fn slice(&self, rows: Range<usize>) -> Self {
@@ -182,7 +179,7 @@ impl TableBatch {
             columns: self
                 .columns
                 .iter()
-                .map(|(name, array)| (name.clone(), array.slice(rows.start, rows.len())))
+                .map(|(name, column)| (name.clone(), column.slice(rows.clone())))
                 .collect(),
         }
     }

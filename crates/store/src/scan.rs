@@ -3,11 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int32Type, Int64Type};
-use arrow_array::{Array, ArrayRef};
 use model::{Attribute, SpanBatch, Value};
 
+use crate::column::{Column, Values};
 use crate::columns::{Table, attribute_column, name};
 use crate::piece::{Damaged, Piece};
 use crate::scopes::ScopeRow;
@@ -49,55 +47,52 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    /// Calls `hit` with every row of the array that is equal.
-    fn rows(&self, value_type: ValueType, array: &ArrayRef, mut hit: impl FnMut(usize)) {
-        match value_type {
-            ValueType::String => rows_of_text(array, self.text, hit),
-            ValueType::Int => {
-                let Some(wanted) = self.int else { return };
-                let array = array.as_primitive::<Int64Type>();
-                for (row, &value) in array.values().iter().enumerate() {
-                    if value == wanted && array.is_valid(row) {
-                        hit(row);
-                    }
-                }
-            }
-            ValueType::Double => {
-                let Some(wanted) = self.double else { return };
-                let array = array.as_primitive::<Float64Type>();
-                for (row, &value) in array.values().iter().enumerate() {
-                    if value == wanted && array.is_valid(row) {
-                        hit(row);
-                    }
-                }
-            }
-            ValueType::Bool => {
-                let Some(wanted) = self.truth else { return };
-                for (row, value) in array.as_boolean().iter().enumerate() {
-                    if value == Some(wanted) {
-                        hit(row);
-                    }
-                }
-            }
-            ValueType::Bytes | ValueType::Any => {}
+    /// Calls `hit` with every row whose value is equal.
+    fn rows(&self, column: &Column, hit: impl FnMut(usize)) {
+        match column.values() {
+            Values::Codes(..) => rows_of_text(column, self.text, hit),
+            Values::Int64(values) => equal_rows(column, values, self.int, hit),
+            Values::Double(values) => equal_rows(column, values, self.double, hit),
+            Values::Bool(values) => equal_rows(column, values, self.truth, hit),
+            Values::Int32(_) | Values::Id8(_) | Values::Id16(_) => {}
+        }
+    }
+}
+
+fn equal_rows<T: PartialEq>(
+    column: &Column,
+    values: &[T],
+    wanted: Option<T>,
+    mut hit: impl FnMut(usize),
+) {
+    let Some(wanted) = wanted else { return };
+    for (row, value) in column.rows_present().zip(values) {
+        if *value == wanted {
+            hit(row);
         }
     }
 }
 
 /// Calls `hit` with every row whose text is this one.
-fn rows_of_text(array: &ArrayRef, text: &str, mut hit: impl FnMut(usize)) {
-    let array = array.as_dictionary::<Int32Type>();
-    let texts = array.values().as_string::<i32>();
-    let keys = array.keys();
-    // Usually one code; several where dictionaries were put one behind the other.
-    let codes: Vec<i32> =
-        (0..texts.len()).filter(|&at| texts.value(at) == text).map(|at| at as i32).collect();
-    if codes.is_empty() {
-        return;
-    }
-    for (row, key) in keys.values().iter().enumerate() {
-        if codes.contains(key) && keys.is_valid(row) {
-            hit(row);
+fn rows_of_text(column: &Column, text: &str, mut hit: impl FnMut(usize)) {
+    let Some((codes, texts)) = column.codes() else { return };
+    // Usually one code; several where pages without a dictionary follow each other.
+    let wanted: Vec<u32> =
+        (0..texts.len() as u32).filter(|&code| texts.get(code) == text.as_bytes()).collect();
+    match wanted[..] {
+        [] => {}
+        [wanted] => equal_rows(column, codes, Some(wanted), hit),
+        _ => {
+            let is_wanted: Vec<bool> = {
+                let mut is_wanted = vec![false; texts.len()];
+                wanted.iter().for_each(|&code| is_wanted[code as usize] = true);
+                is_wanted
+            };
+            for (row, &code) in column.rows_present().zip(codes) {
+                if is_wanted[code as usize] {
+                    hit(row);
+                }
+            }
         }
     }
 }
@@ -179,18 +174,18 @@ impl<'a> Scan<'a> {
         let mut mask = Mask { bits: vec![true; rows.len()], left: rows.len() };
         let needs_scope = self.services.contains(&false)
             || self.conditions.iter().any(|condition| condition.scopes.contains(&true));
-        let read = |column: &str| -> Result<Option<ArrayRef>, Damaged> {
+        let read = |column: &str| -> Result<Option<Column>, Damaged> {
             Ok(self.piece.read(Table::Spans, rows.clone(), &[column])?.pop().flatten())
         };
         let scope = if needs_scope { read(name::SCOPE)? } else { None };
         if let (Some(scope), true) = (&scope, self.services.contains(&false)) {
-            let scope = scope.as_primitive::<Int32Type>().values();
+            let scope = scope.int32s();
             mask.keep(|row| self.services[scope[row] as usize]);
         }
         if let Some(status) = self.filter.status {
             let column = if mask.left > 0 { read(name::STATUS)? } else { None };
             if let Some(column) = column {
-                let column = column.as_primitive::<Int32Type>().values();
+                let column = column.int32s();
                 mask.keep(|row| column[row] == status);
             }
         }
@@ -207,9 +202,9 @@ impl<'a> Scan<'a> {
                 break;
             }
             let mut hits = vec![false; rows.len()];
-            for (column, value_type) in &condition.columns {
-                if let Some(array) = read(column)? {
-                    condition.wanted.rows(*value_type, &array, |row| hits[row] = true);
+            for (column, _) in &condition.columns {
+                if let Some(column) = read(column)? {
+                    condition.wanted.rows(&column, |row| hits[row] = true);
                 }
             }
             let from = condition.rows.partition_point(|&row| (row as usize) < rows.start);
@@ -219,7 +214,7 @@ impl<'a> Scan<'a> {
             }
             match &scope {
                 Some(scope) if condition.scopes.contains(&true) => {
-                    let scope = scope.as_primitive::<Int32Type>().values();
+                    let scope = scope.int32s();
                     mask.keep(|row| hits[row] || condition.scopes[scope[row] as usize]);
                 }
                 _ => mask.keep(|row| hits[row]),
@@ -229,7 +224,7 @@ impl<'a> Scan<'a> {
         if shortest.is_some() || longest.is_some() {
             let column = if mask.left > 0 { read(name::DURATION)? } else { None };
             if let Some(column) = column {
-                let column = column.as_primitive::<Int64Type>().values();
+                let column = column.int64s();
                 let range = shortest.unwrap_or(0)..=longest.unwrap_or(u64::MAX);
                 mask.keep(|row| range.contains(&duration(column[row])));
             }
@@ -244,7 +239,7 @@ impl<'a> Scan<'a> {
         if self.compare_starts && !matched.is_empty() {
             let (first, last) = start_bounds(self.filter);
             if let Some(starts) = read(name::START)? {
-                let starts = starts.as_primitive::<Int64Type>().values();
+                let starts = starts.int64s();
                 matched.retain(|&row| {
                     let start = self.start(row, starts[row as usize - rows.start]);
                     (first..=last).contains(&start)
@@ -354,9 +349,9 @@ fn prepare<'a>(
                 {
                     continue;
                 }
-                let array = piece.read(table, range.clone(), &[&column])?.pop().flatten();
-                if let Some(array) = array {
-                    wanted.rows(value_type, &array, |row| owned.push((range.start + row) as u32));
+                let values = piece.read(table, range.clone(), &[&column])?.pop().flatten();
+                if let Some(values) = values {
+                    wanted.rows(&values, |row| owned.push((range.start + row) as u32));
                 }
             }
         }
@@ -394,7 +389,7 @@ fn rest_rows(
         for value_type in wanted.types() {
             let values = piece.read(table, range.clone(), &[value_type.name()])?.pop().flatten();
             if let Some(values) = values {
-                wanted.rows(value_type, &values, |row| {
+                wanted.rows(&values, |row| {
                     if has_key[row] {
                         found.extend(owners.get(range.start + row));
                     }

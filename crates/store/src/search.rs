@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Int32Type, Int64Type};
 use model::{TraceId, status_code};
 
 use crate::columns::{Table, name};
@@ -236,24 +234,19 @@ fn count_piece(
             continue;
         }
         let columns = [name::START, name::DURATION, name::STATUS, name::SCOPE, name::NAME];
-        let arrays = piece.read(Table::Spans, rows.clone(), &columns)?;
-        let [Some(start), Some(length), Some(status), Some(scope), Some(names)] = &arrays[..]
-        else {
+        let read = piece.read(Table::Spans, rows.clone(), &columns)?;
+        let [Some(start), Some(length), Some(status), Some(scope), Some(names)] = &read[..] else {
             continue;
         };
-        let start = start.as_primitive::<Int64Type>().values();
-        let length = length.as_primitive::<Int64Type>().values();
-        let status = status.as_primitive::<Int32Type>().values();
-        let scope = scope.as_primitive::<Int32Type>().values();
-        let names = names.as_dictionary::<Int32Type>();
-        let texts = names.values().as_string::<i32>();
+        let (start, length) = (start.int64s(), length.int64s());
+        let (status, scope) = (status.int32s(), scope.int32s());
         for row in matched {
             let at = row as usize - rows.start;
             let span_start = scan.start(row, start[at]);
             let step = (span_start - request.start_unix_nano) / request.step_nano;
             let name = request.by.map(|by| match by {
                 SeriesBy::Service => scan.scopes()[scope[at] as usize].service().to_owned(),
-                SeriesBy::Operation => texts.value(names.keys().value(at) as usize).to_owned(),
+                SeriesBy::Operation => names.text_at(at).to_owned(),
             });
             let series = all.entry(name.clone()).or_insert_with(|| Series {
                 name,

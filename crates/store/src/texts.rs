@@ -1,64 +1,80 @@
-//! Text columns as Arrow dictionaries, and the interner that makes them.
+//! Distinct texts by number, and the interner that makes them.
 
-use std::sync::Arc;
-
-use arrow_array::{ArrayRef, DictionaryArray, Int32Array, StringArray};
-use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use hashbrown::HashTable;
+
+/// Texts, or other bytes, by number.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Texts {
+    bytes: Vec<u8>,
+    /// Where each ends.
+    ends: Vec<u32>,
+}
+
+impl Texts {
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The bytes of all together.
+    pub(crate) fn byte_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, number: u32) -> &[u8] {
+        let number = number as usize;
+        let start = if number == 0 { 0 } else { self.ends[number - 1] };
+        &self.bytes[start as usize..self.ends[number] as usize]
+    }
+
+    /// As text; empty when it is none.
+    pub(crate) fn text(&self, number: u32) -> &str {
+        std::str::from_utf8(self.get(number)).unwrap_or_default()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.len() as u32).map(|number| self.get(number))
+    }
+
+    pub(crate) fn push(&mut self, text: &[u8]) {
+        self.bytes.extend_from_slice(text);
+        self.ends.push(self.bytes.len() as u32);
+    }
+
+    /// The number of a text.
+    pub(crate) fn find(&self, text: &[u8]) -> Option<u32> {
+        (0..self.len() as u32).find(|&number| self.get(number) == text)
+    }
+}
 
 /// Distinct texts, numbered in order of appearance.
 #[derive(Debug, Default)]
 pub(crate) struct Interner {
-    table: HashTable<i32>,
-    bytes: Vec<u8>,
-    /// One entry more than texts.
-    offsets: Vec<i32>,
+    table: HashTable<u32>,
+    texts: Texts,
     hasher: foldhash::fast::FixedState,
 }
 
 impl Interner {
-    pub(crate) fn get(&self, number: i32) -> &[u8] {
-        let number = number as usize;
-        &self.bytes[self.offsets[number] as usize..self.offsets[number + 1] as usize]
+    pub(crate) fn texts(&self) -> &Texts {
+        &self.texts
+    }
+
+    pub(crate) fn get(&self, number: u32) -> &[u8] {
+        self.texts.get(number)
     }
 
     #[inline]
-    pub(crate) fn intern(&mut self, text: &[u8]) -> i32 {
+    pub(crate) fn intern(&mut self, text: &[u8]) -> u32 {
         use std::hash::BuildHasher;
-        let Self { table, bytes, offsets, hasher } = self;
-        let at = |number: i32| {
-            let number = number as usize;
-            offsets[number] as usize..offsets[number + 1] as usize
-        };
+        let Self { table, texts, hasher } = self;
         let hash = hasher.hash_one(text);
-        if let Some(&number) = table.find(hash, |&number| &bytes[at(number)] == text) {
+        if let Some(&number) = table.find(hash, |&number| texts.get(number) == text) {
             return number;
         }
-        if offsets.is_empty() {
-            offsets.push(0);
-        }
-        let number = (offsets.len() - 1) as i32;
-        bytes.extend_from_slice(text);
-        offsets.push(bytes.len() as i32);
-        table.insert_unique(hash, number, |&number| {
-            let number = number as usize;
-            hasher.hash_one(&bytes[offsets[number] as usize..offsets[number + 1] as usize])
-        });
+        let number = texts.len() as u32;
+        texts.push(text);
+        table.insert_unique(hash, number, |&number| hasher.hash_one(texts.get(number)));
         number
     }
-
-    /// The texts as an Arrow array. They came from checked UTF-8.
-    pub(crate) fn values(&self) -> StringArray {
-        let offsets = if self.offsets.is_empty() { vec![0] } else { self.offsets.clone() };
-        StringArray::new(
-            OffsetBuffer::new(ScalarBuffer::from(offsets)),
-            Buffer::from_slice_ref(&self.bytes),
-            None,
-        )
-    }
-}
-
-/// A text column from codes into distinct texts.
-pub(crate) fn dictionary(keys: Int32Array, values: StringArray) -> ArrayRef {
-    Arc::new(DictionaryArray::new(keys, Arc::new(values)))
 }

@@ -3,9 +3,6 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int32Type, Int64Type, UInt32Type};
-use arrow_array::{Array, ArrayRef};
 use bytes::Bytes;
 use model::wire::{
     put_bytes_field, put_bytes_unless_empty, put_fixed32_field, put_fixed64_field, put_message,
@@ -13,6 +10,7 @@ use model::wire::{
 };
 use model::{SpanBatch, TraceId, TracesEncoder, encode_key_value};
 
+use crate::column::{Column, Values};
 use crate::columns::{Table, name, parse_attribute_column};
 use crate::piece::{Damaged, Piece};
 use crate::scopes::{ScopeList, ScopeRow};
@@ -151,7 +149,7 @@ struct EncodedSpan {
 struct Rows {
     rows: Range<usize>,
     start: u64,
-    columns: Vec<(String, ArrayRef)>,
+    columns: Vec<(String, Column)>,
 }
 
 impl Rows {
@@ -161,11 +159,11 @@ impl Rows {
         let rows = traces.rows(trace);
         let mut names = vec![name::PARENT_DISTANCE, name::PARENT_SPAN_ID];
         names.extend(columns);
-        let arrays = piece.read(Table::Spans, rows.clone(), &names)?;
+        let read = piece.read(Table::Spans, rows.clone(), &names)?;
         let columns = names
             .iter()
-            .zip(arrays)
-            .filter_map(|(name, array)| Some(((*name).to_owned(), array?)))
+            .zip(read)
+            .filter_map(|(name, column)| Some(((*name).to_owned(), column?)))
             .collect();
         Ok(Some(Self { rows, start: traces.start[trace], columns }))
     }
@@ -174,15 +172,12 @@ impl Rows {
         self.rows.len()
     }
 
-    fn column(&self, name: &str) -> Option<&ArrayRef> {
-        self.columns.iter().find(|(column, _)| column == name).map(|(_, array)| array)
+    fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|(of, _)| of == name).map(|(_, column)| column)
     }
 
     fn id(&self, name: &str, at: usize) -> u64 {
-        let array = self.column(name).filter(|array| array.is_valid(at));
-        array
-            .and_then(|array| array.as_fixed_size_binary().value(at).try_into().ok())
-            .map_or(0, u64::from_be_bytes)
+        self.column(name).map_or(0, |column| column.id8_at(at))
     }
 
     fn key(&self, at: usize) -> SpanKey {
@@ -203,32 +198,20 @@ impl Rows {
     }
 
     fn int(&self, name: &str, at: usize) -> i32 {
-        self.column(name).map_or(0, |array| array.as_primitive::<Int32Type>().value(at))
+        self.column(name).map_or(0, |column| column.int32_at(at))
     }
 
     fn long(&self, name: &str, at: usize) -> i64 {
-        self.column(name).map_or(0, |array| array.as_primitive::<Int64Type>().value(at))
+        self.column(name).map_or(0, |column| column.int64_at(at))
     }
 
     fn text(&self, name: &str, at: usize) -> &str {
-        self.column(name).map_or("", |array| text_at(array, at))
+        self.column(name).map_or("", |column| column.text_at(at))
     }
 
     fn count(&self, name: &str, at: usize) -> u32 {
-        self.column(name).map_or(0, |array| count_at(array, at))
+        self.int(name, at) as u32
     }
-}
-
-fn text_at(array: &ArrayRef, at: usize) -> &str {
-    if array.is_null(at) {
-        return "";
-    }
-    let array = array.as_dictionary::<Int32Type>();
-    array.values().as_string::<i32>().value(array.keys().value(at) as usize)
-}
-
-fn count_at(array: &ArrayRef, at: usize) -> u32 {
-    if array.is_null(at) { 0 } else { array.as_primitive::<UInt32Type>().value(at) }
 }
 
 fn read_part(piece: &dyn Piece, id: TraceId) -> Result<Vec<EncodedSpan>, Damaged> {
@@ -294,12 +277,12 @@ fn read_part(piece: &dyn Piece, id: TraceId) -> Result<Vec<EncodedSpan>, Damaged
 }
 
 /// The attribute columns among some columns.
-fn attribute_columns(columns: &[(String, ArrayRef)]) -> Vec<(ValueType, &str, &ArrayRef)> {
+fn attribute_columns(columns: &[(String, Column)]) -> Vec<(ValueType, &str, &Column)> {
     columns
         .iter()
-        .filter_map(|(column, array)| {
-            let (value_type, key) = parse_attribute_column(column)?;
-            Some((value_type, key, array))
+        .filter_map(|(name, column)| {
+            let (value_type, key) = parse_attribute_column(name)?;
+            Some((value_type, key, column))
         })
         .collect()
 }
@@ -307,12 +290,12 @@ fn attribute_columns(columns: &[(String, ArrayRef)]) -> Vec<(ValueType, &str, &A
 fn put_attributes(
     out: &mut Vec<u8>,
     number: u32,
-    columns: &[(ValueType, &str, &ArrayRef)],
+    columns: &[(ValueType, &str, &Column)],
     at: usize,
 ) {
-    for (value_type, key, array) in columns {
-        if array.is_valid(at) {
-            put_attribute(out, number, *value_type, key, array, at);
+    for (value_type, key, column) in columns {
+        if let Some(place) = column.place(at) {
+            put_attribute(out, number, *value_type, key, column.values(), place);
         }
     }
 }
@@ -322,28 +305,30 @@ fn put_attribute(
     number: u32,
     value_type: ValueType,
     key: &str,
-    array: &ArrayRef,
+    values: &Values,
     at: usize,
 ) {
-    encode_key_value(out, number, key.as_bytes(), |out| match value_type {
-        ValueType::String => put_bytes_field(out, 1, text_at(array, at).as_bytes()),
-        ValueType::Bool => put_varint_field(out, 2, u64::from(array.as_boolean().value(at))),
-        ValueType::Int => {
-            put_varint_field(out, 3, array.as_primitive::<Int64Type>().value(at) as u64);
+    encode_key_value(out, number, key.as_bytes(), |out| match (values, value_type) {
+        (Values::Codes(codes, texts), ValueType::String) => {
+            put_bytes_field(out, 1, texts.get(codes[at]));
         }
-        ValueType::Double => {
-            put_fixed64_field(out, 4, array.as_primitive::<Float64Type>().value(at).to_bits());
+        (Values::Codes(codes, texts), ValueType::Bytes) => {
+            put_bytes_field(out, 7, texts.get(codes[at]));
         }
-        ValueType::Bytes => put_bytes_field(out, 7, array.as_binary::<i32>().value(at)),
         // The column holds the content of the whole value.
-        ValueType::Any => out.extend_from_slice(array.as_binary::<i32>().value(at)),
+        (Values::Codes(codes, texts), _) => out.extend_from_slice(texts.get(codes[at])),
+        (Values::Bool(values), _) => put_varint_field(out, 2, u64::from(values[at])),
+        (Values::Int64(values), _) => put_varint_field(out, 3, values[at] as u64),
+        (Values::Double(values), _) => put_fixed64_field(out, 4, values[at].to_bits()),
+        // No attribute has such values.
+        (Values::Int32(_) | Values::Id8(_) | Values::Id16(_), _) => {}
     });
 }
 
 /// The attributes without a column, of some owners.
 struct Owned {
     owners: Vec<u32>,
-    columns: Vec<(String, ArrayRef)>,
+    columns: Vec<(String, Column)>,
 }
 
 impl Owned {
@@ -353,14 +338,15 @@ impl Owned {
     }
 
     fn put(&self, out: &mut Vec<u8>, number: u32, owner: usize) {
-        let column = |name: &str| {
-            self.columns.iter().find(|(column, _)| column == name).map(|(_, array)| array)
-        };
+        let column =
+            |name: &str| self.columns.iter().find(|(of, _)| of == name).map(|(_, column)| column);
         let Some(keys) = column(name::KEY) else { return };
         for at in rows_of(&self.owners, owner) {
             for value_type in ValueType::ALL {
-                if let Some(array) = column(value_type.name()).filter(|array| array.is_valid(at)) {
-                    put_attribute(out, number, value_type, text_at(keys, at), array, at);
+                let Some(values) = column(value_type.name()) else { continue };
+                if let Some(place) = values.place(at) {
+                    let key = keys.text_at(at);
+                    put_attribute(out, number, value_type, key, values.values(), place);
                 }
             }
         }
@@ -372,7 +358,7 @@ struct OwnedTable {
     /// Row in the piece of the first.
     first: usize,
     owners: Vec<u32>,
-    columns: Vec<(String, ArrayRef)>,
+    columns: Vec<(String, Column)>,
     rest: Owned,
 }
 
@@ -392,21 +378,20 @@ impl OwnedTable {
         rows_of(&self.owners, span)
     }
 
-    fn column(&self, name: &str) -> Option<&ArrayRef> {
-        self.columns.iter().find(|(column, _)| column == name).map(|(_, array)| array)
+    fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|(of, _)| of == name).map(|(_, column)| column)
     }
 
     fn text(&self, name: &str, at: usize) -> &str {
-        self.column(name).map_or("", |array| text_at(array, at))
+        self.column(name).map_or("", |column| column.text_at(at))
     }
 
     fn count(&self, name: &str, at: usize) -> u32 {
-        self.column(name).map_or(0, |array| count_at(array, at))
+        self.column(name).map_or(0, |column| column.int32_at(at)) as u32
     }
 
     fn put_event(&self, out: &mut Vec<u8>, at: usize, span_start: u64) {
-        let offset =
-            self.column(name::TIME).map_or(0, |array| array.as_primitive::<Int64Type>().value(at));
+        let offset = self.column(name::TIME).map_or(0, |column| column.int64_at(at));
         put_fixed64_field(out, 1, span_start.wrapping_add(offset as u64));
         put_bytes_unless_empty(out, 2, self.text(name::NAME, at).as_bytes());
         put_attributes(out, 3, &attribute_columns(&self.columns), at);
@@ -415,11 +400,13 @@ impl OwnedTable {
     }
 
     fn put_link(&self, out: &mut Vec<u8>, at: usize) {
-        for (number, column) in [(1, name::TRACE_ID), (2, name::SPAN_ID)] {
-            let id = self.column(column).map(|array| array.as_fixed_size_binary().value(at));
-            if let Some(id) = id.filter(|id| id.iter().any(|&byte| byte != 0)) {
-                put_bytes_field(out, number, id);
-            }
+        let trace = self.column(name::TRACE_ID).map_or(0, |column| column.id16_at(at));
+        if trace != 0 {
+            put_bytes_field(out, 1, &trace.to_be_bytes());
+        }
+        let span = self.column(name::SPAN_ID).map_or(0, |column| column.id8_at(at));
+        if span != 0 {
+            put_bytes_field(out, 2, &span.to_be_bytes());
         }
         put_bytes_unless_empty(out, 3, self.text(name::TRACE_STATE, at).as_bytes());
         put_attributes(out, 4, &attribute_columns(&self.columns), at);
@@ -445,7 +432,7 @@ fn owned_rows(
     piece: &dyn Piece,
     table: Table,
     owners: &Range<usize>,
-) -> Result<(Vec<u32>, Vec<(String, ArrayRef)>), Damaged> {
+) -> Result<(Vec<u32>, Vec<(String, Column)>), Damaged> {
     if piece.row_count(table) == 0 {
         return Ok((Vec::new(), Vec::new()));
     }
@@ -457,11 +444,11 @@ fn owned_rows(
     }
     let names = piece.columns(table)?;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let arrays = piece.read(table, start..end, &names)?;
+    let read = piece.read(table, start..end, &names)?;
     let columns = names
         .iter()
-        .zip(arrays)
-        .filter_map(|(name, array)| Some(((*name).to_owned(), array?)))
+        .zip(read)
+        .filter_map(|(name, column)| Some(((*name).to_owned(), column?)))
         .collect();
     Ok((all[start..end].to_vec(), columns))
 }

@@ -1,40 +1,29 @@
 //! A sealed block as a [`Piece`].
 
 use std::collections::{HashMap, VecDeque};
-use std::io::{self, Read};
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
-use arrow_array::types::Int32Type;
-use arrow_array::{Array, ArrayRef, RecordBatch};
 use bytes::Bytes;
 use model::TraceId;
 use parking_lot::Mutex;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
-    ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
-};
-use parquet::bloom_filter::Sbbf;
-use parquet::column::page::{Page, PageReader};
-use parquet::file::metadata::PageIndexPolicy;
-use parquet::file::reader::{ChunkReader, Length};
-use parquet::file::serialized_reader::SerializedPageReader;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::filter::TraceFilter;
 use super::writer::is_searched_text;
 use super::{BlockMeta, CATALOG_FILE, Cache, FILTER_FILE, SCOPES_FILE, TRACES_FILE, traces};
 use crate::catalog::Catalog;
-use crate::columns::{Table, attribute_column, data_type, name};
+use crate::column::Column;
+use crate::columns::{Table, attribute_column, name};
 use crate::files::CheckedFile;
+use crate::parquet_file::{GroupPages, TableFile};
 use crate::piece::{Damaged, Piece, StartRanges, TableBatch, TableStream};
 use crate::scopes::ScopeRow;
 use crate::summary::TraceTable;
-
-/// Rows that a stream gives at a time.
-const STREAM_ROWS: usize = 4 * 1024;
 
 /// A folder of files that were written once.
 pub(crate) struct Block {
@@ -42,7 +31,7 @@ pub(crate) struct Block {
     meta: BlockMeta,
     filter: TraceFilter,
     cache: Arc<Cache>,
-    files: Mutex<HashMap<String, SharedFile>>,
+    files: Mutex<HashMap<String, Arc<CheckedFile>>>,
     /// Where the folder goes with the block, to be deleted there.
     bin: OnceLock<PathBuf>,
 }
@@ -58,37 +47,6 @@ impl Drop for Block {
         if let Err(error) = removed {
             tracing::warn!(block = self.meta.id, %error, "a block's folder was not deleted");
         }
-    }
-}
-
-/// What is known of a Parquet file before its pages are read.
-struct Opened {
-    file: SharedFile,
-    metadata: ArrowReaderMetadata,
-    /// Column names to their places.
-    places: HashMap<String, usize>,
-    /// First row of each row group, and the number of rows at the end.
-    group_rows: Vec<usize>,
-}
-
-#[derive(Clone, Debug)]
-struct SharedFile(Arc<CheckedFile>);
-
-impl Length for SharedFile {
-    fn len(&self) -> u64 {
-        Length::len(&*self.0)
-    }
-}
-
-impl ChunkReader for SharedFile {
-    type T = Box<dyn Read + Send>;
-
-    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        self.0.get_read(start)
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
-        self.0.get_bytes(start, length)
     }
 }
 
@@ -171,7 +129,7 @@ impl Block {
         Damaged { block: self.meta.id.clone(), reason: reason.to_string() }
     }
 
-    fn file(&self, name: &str) -> Result<SharedFile, Damaged> {
+    fn file(&self, name: &str) -> Result<Arc<CheckedFile>, Damaged> {
         let mut files = self.files.lock();
         if let Some(file) = files.get(name) {
             return Ok(file.clone());
@@ -180,104 +138,42 @@ impl Block {
         let facts = facts.ok_or_else(|| self.damaged(format!("it has no {name}")))?;
         let file = CheckedFile::open(&self.folder.join(name), facts)
             .map_err(|error| self.damaged(format!("{name}: {error}")))?;
-        let file = SharedFile(Arc::new(file));
+        let file = Arc::new(file);
         files.insert(name.to_owned(), file.clone());
         Ok(file)
     }
 
     fn whole(&self, name: &str) -> Result<Bytes, Damaged> {
-        self.file(name)?.0.all().map_err(|error| self.damaged(format!("{name}: {error}")))
+        self.file(name)?.all().map_err(|error| self.damaged(format!("{name}: {error}")))
     }
 
-    fn opened(&self, name: &'static str) -> Result<Arc<Opened>, Damaged> {
-        self.cache.get(&self.meta.id, name, || {
-            let file = self.file(name)?;
-            let options =
-                ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
-            let metadata = ArrowReaderMetadata::load(&file, options)
-                .map_err(|error| self.damaged(format!("{name}: {error}")))?;
-            let places = metadata
-                .schema()
-                .fields()
-                .iter()
-                .enumerate()
-                .map(|(place, field)| (field.name().clone(), place))
-                .collect();
-            let mut group_rows = vec![0];
-            for group in metadata.metadata().row_groups() {
-                group_rows.push(group_rows[group_rows.len() - 1] + group.num_rows() as usize);
-            }
-            let bytes = metadata.metadata().memory_size() * 2;
-            Ok((Opened { file, metadata, places, group_rows }, bytes))
-        })
-    }
-
-    fn table(&self, table: Table) -> Result<Option<Arc<Opened>>, Damaged> {
+    /// A table's file; `None` when it has no rows.
+    fn table(&self, table: Table) -> Result<Option<Arc<TableFile>>, Damaged> {
         if self.row_count(table) == 0 {
             return Ok(None);
         }
-        self.opened(table.file_name()).map(Some)
+        let name = table.file_name();
+        let open = || {
+            let opened = TableFile::open(self.file(name)?);
+            let opened = opened.map_err(|error| self.damaged(format!("{name}: {error}")))?;
+            if opened.groups().last() != Some(&self.row_count(table)) {
+                return Err(self.damaged(format!("{name} does not have the rows it should")));
+            }
+            let bytes = opened.memory_size();
+            Ok((opened, bytes))
+        };
+        self.cache.get(&self.meta.id, name, open).map(Some)
     }
 
+    /// The rows of one of the small files.
     fn batches(&self, name: &'static str) -> Result<Vec<RecordBatch>, Damaged> {
-        let opened = self.opened(name)?;
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(
-            opened.file.clone(),
-            opened.metadata.clone(),
-        )
-        .with_batch_size(STREAM_ROWS)
-        .build();
-        reader
-            .map_err(|error| self.damaged(format!("{name}: {error}")))?
-            .map(|batch| batch.map_err(|error| self.damaged(format!("{name}: {error}"))))
+        let fail = |error: String| self.damaged(format!("{name}: {error}"));
+        ParquetRecordBatchReaderBuilder::try_new(self.whole(name)?)
+            .and_then(ParquetRecordBatchReaderBuilder::build)
+            .map_err(|error| fail(error.to_string()))?
+            .map(|batch| batch.map_err(|error| fail(error.to_string())))
             .collect()
     }
-
-    /// Whether a text is in a column of a row group, by its Bloom filter or its dictionary.
-    fn holds_text(
-        &self,
-        opened: &Opened,
-        group: usize,
-        place: usize,
-        text: &str,
-    ) -> parquet::errors::Result<bool> {
-        let metadata = opened.metadata.metadata();
-        let rows = metadata.row_group(group).num_rows() as usize;
-        let column = metadata.row_group(group).column(place);
-        if let Some(filter) = Sbbf::read_from_column_chunk(column, &opened.file)? {
-            return Ok(filter.check(text));
-        }
-        if column.dictionary_page_offset().is_none() {
-            return Ok(column.num_values() > 0);
-        }
-        // Without a filter every page is coded by the dictionary, which is the first page.
-        let file = Arc::new(opened.file.clone());
-        let mut pages = SerializedPageReader::new(file, column, rows, None)?;
-        match pages.get_next_page()? {
-            Some(Page::DictionaryPage { buf, num_values, .. }) => {
-                Ok(plain_texts_contain(&buf, num_values, text.as_bytes()))
-            }
-            _ => Ok(true),
-        }
-    }
-}
-
-/// Whether a page of PLAIN byte arrays (Parquet format, "Plain") has this one.
-fn plain_texts_contain(page: &[u8], values: u32, text: &[u8]) -> bool {
-    let mut rest = page;
-    for _ in 0..values {
-        let Some((length, after)) = rest.split_first_chunk::<4>() else { return true };
-        let length = u32::from_le_bytes(*length) as usize;
-        if length > after.len() {
-            return true;
-        }
-        let (value, after) = after.split_at(length);
-        if value == text {
-            return true;
-        }
-        rest = after;
-    }
-    false
 }
 
 impl Piece for Block {
@@ -298,12 +194,12 @@ impl Piece for Block {
     }
 
     fn columns(&self, table: Table) -> Result<Vec<String>, Damaged> {
-        let Some(opened) = self.table(table)? else { return Ok(Vec::new()) };
-        Ok(opened.metadata.schema().fields().iter().map(|field| field.name().clone()).collect())
+        let Some(file) = self.table(table)? else { return Ok(Vec::new()) };
+        Ok(file.columns().map(str::to_owned).collect())
     }
 
     fn has_column(&self, table: Table, column: &str) -> Result<bool, Damaged> {
-        Ok(self.table(table)?.is_some_and(|opened| opened.places.contains_key(column)))
+        Ok(self.table(table)?.is_some_and(|file| file.place(column).is_some()))
     }
 
     fn attribute_counts(&self, table: Table) -> Result<Vec<(String, u64)>, Damaged> {
@@ -317,15 +213,15 @@ impl Piece for Block {
     }
 
     fn groups(&self, table: Table) -> Result<Vec<Range<usize>>, Damaged> {
-        let Some(opened) = self.table(table)? else { return Ok(Vec::new()) };
-        Ok(opened.group_rows.windows(2).map(|pair| pair[0]..pair[1]).collect())
+        let Some(file) = self.table(table)? else { return Ok(Vec::new()) };
+        Ok(file.groups().windows(2).map(|pair| pair[0]..pair[1]).collect())
     }
 
     fn may_contain(&self, table: Table, group: usize, column: &str, text: &str) -> bool {
-        let Ok(Some(opened)) = self.table(table) else { return true };
-        let Some(&place) = opened.places.get(column) else { return false };
+        let Ok(Some(file)) = self.table(table) else { return true };
+        let Some(place) = file.place(column) else { return false };
         // A page that cannot be read is reported by the read that follows.
-        !is_searched_text(column) || self.holds_text(&opened, group, place, text).unwrap_or(true)
+        !is_searched_text(column) || file.may_contain(group, place, text.as_bytes())
     }
 
     fn read(
@@ -333,82 +229,30 @@ impl Piece for Block {
         table: Table,
         rows: Range<usize>,
         columns: &[&str],
-    ) -> Result<Vec<Option<ArrayRef>>, Damaged> {
-        let Some(opened) = self.table(table)? else { return Ok(vec![None; columns.len()]) };
-        let places: Vec<Option<usize>> =
-            columns.iter().map(|column| opened.places.get(*column).copied()).collect();
-        if places.iter().all(Option::is_none) || rows.is_empty() {
-            let empty = |place: &Option<usize>, column: &&str| {
-                place.map(|_| arrow_array::new_empty_array(&data_type(column)))
-            };
-            return Ok(places
-                .iter()
-                .zip(columns)
-                .map(|(place, column)| empty(place, column))
-                .collect());
-        }
+    ) -> Result<Vec<Option<Column>>, Damaged> {
+        let Some(file) = self.table(table)? else { return Ok(vec![None; columns.len()]) };
+        let groups = file.groups();
+        let first = groups.partition_point(|&start| start <= rows.start).saturating_sub(1);
+        let last = groups.partition_point(|&start| start < rows.end);
         let fail = |error: String| self.damaged(format!("{}: {error}", table.file_name()));
-        let first = opened.group_rows.partition_point(|&start| start <= rows.start) - 1;
-        let last = opened.group_rows.partition_point(|&start| start < rows.end);
-        let base = opened.group_rows[first];
-        let mask = ProjectionMask::roots(
-            opened.metadata.parquet_schema(),
-            places.iter().flatten().copied(),
-        );
-        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(
-            opened.file.clone(),
-            opened.metadata.clone(),
-        )
-        .with_projection(mask)
-        .with_row_groups((first..last).collect())
-        .with_batch_size(rows.len());
-        if rows.len() < opened.group_rows[last] - base {
-            builder = builder.with_row_selection(RowSelection::from(vec![
-                RowSelector::skip(rows.start - base),
-                RowSelector::select(rows.len()),
-            ]));
-        }
-        let reader = builder.build().map_err(|error| fail(error.to_string()))?;
-        let batches: Result<Vec<RecordBatch>, _> = reader.collect();
-        let batches = batches.map_err(|error| fail(error.to_string()))?;
-        let got: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        if got != rows.len() {
-            return Err(fail(format!("{got} rows where {} were written", rows.len())));
-        }
-        columns
-            .iter()
-            .zip(&places)
-            .map(|(column, place)| {
-                if place.is_none() {
-                    return Ok(None);
-                }
-                let parts: Vec<ArrayRef> = batches
-                    .iter()
-                    .filter_map(|batch| batch.column_by_name(column).cloned())
-                    .collect();
-                if let [whole] = parts.as_slice() {
-                    return Ok(Some(whole.clone()));
-                }
-                let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
-                arrow_select::concat::concat(&parts)
-                    .map(Some)
-                    .map_err(|error| fail(error.to_string()))
-            })
-            .collect()
+        let read = |column: &&str| {
+            let Some(place) = file.place(column) else { return Ok(None) };
+            let mut parts = Vec::new();
+            for group in first..last {
+                let (start, end) = (groups[group], groups[group + 1]);
+                let part = rows.start.max(start) - start..rows.end.min(end) - start;
+                parts.push(file.read(group, place, part).map_err(fail)?);
+            }
+            Ok(Column::concat(parts))
+        };
+        columns.iter().map(read).collect()
     }
 
     fn stream(&self, table: Table) -> Result<Box<dyn TableStream>, Damaged> {
-        let Some(opened) = self.table(table)? else {
-            return Ok(Box::new(BlockStream { block: self.meta.id.clone(), reader: None }));
-        };
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(
-            opened.file.clone(),
-            opened.metadata.clone(),
-        )
-        .with_batch_size(STREAM_ROWS)
-        .build()
-        .map_err(|error| self.damaged(format!("{}: {error}", table.file_name())))?;
-        Ok(Box::new(BlockStream { block: self.meta.id.clone(), reader: Some(reader) }))
+        let file = self.table(table)?;
+        let names = file.iter().flat_map(|file| file.columns()).map(Arc::from).collect();
+        let block = self.meta.id.clone();
+        Ok(Box::new(BlockStream { block, names, file, group: 0, pages: None }))
     }
 
     fn owners(&self, table: Table) -> Result<Arc<Vec<u32>>, Damaged> {
@@ -421,15 +265,9 @@ impl Piece for Block {
         };
         self.cache.get(&self.meta.id, part, || {
             let rows = self.read(table, 0..self.row_count(table), &[name::ROW])?;
+            let rows = rows.into_iter().flatten().next();
             let owners: Vec<u32> =
-                rows.into_iter().flatten().next().map_or_else(Vec::new, |array| {
-                    array
-                        .as_primitive::<Int32Type>()
-                        .values()
-                        .iter()
-                        .map(|&row| row as u32)
-                        .collect()
-                });
+                rows.iter().flat_map(|rows| rows.int32s().iter().map(|&row| row as u32)).collect();
             let bytes = owners.len() * 4;
             Ok((owners, bytes))
         })
@@ -489,22 +327,30 @@ impl Piece for Block {
 /// Front to back through one file.
 struct BlockStream {
     block: String,
-    reader: Option<ParquetRecordBatchReader>,
+    names: Vec<Arc<str>>,
+    file: Option<Arc<TableFile>>,
+    /// The row group to be read next.
+    group: usize,
+    pages: Option<GroupPages>,
 }
 
 impl TableStream for BlockStream {
     fn next(&mut self) -> Result<Option<TableBatch>, Damaged> {
-        let Some(batch) = self.reader.as_mut().and_then(Iterator::next) else { return Ok(None) };
-        let batch = batch
-            .map_err(|error| Damaged { block: self.block.clone(), reason: error.to_string() })?;
-        let columns = batch
-            .schema()
-            .fields()
-            .iter()
-            .zip(batch.columns())
-            .map(|(field, array)| (field.name().clone(), array.clone()))
-            .collect();
-        Ok(Some(TableBatch { rows: batch.num_rows(), columns }))
+        let damaged = |reason: String| Damaged { block: self.block.clone(), reason };
+        loop {
+            if let Some(columns) = self.pages.as_mut().and_then(GroupPages::next) {
+                let columns = columns.map_err(damaged)?;
+                let rows = columns.first().map_or(0, Column::len);
+                let columns = self.names.iter().cloned().zip(columns).collect();
+                return Ok(Some(TableBatch { rows, columns }));
+            }
+            let Some(file) = self.file.as_ref().filter(|file| self.group + 1 < file.groups().len())
+            else {
+                return Ok(None);
+            };
+            self.pages = Some(file.group_pages(self.group).map_err(damaged)?);
+            self.group += 1;
+        }
     }
 }
 

@@ -5,27 +5,29 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, UInt32Type, UInt64Type};
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, Int32Array, ListArray, RecordBatch, StringArray, UInt32Array,
-    UInt64Array,
+    Array, ArrayRef, BooleanArray, DictionaryArray, FixedSizeBinaryArray, Int32Array, ListArray,
+    RecordBatch, StringArray, UInt32Array, UInt64Array,
 };
-use arrow_buffer::{OffsetBuffer, ScalarBuffer};
+use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, Field};
 
-use crate::builder::fixed_bytes;
-use crate::columns::text;
-use crate::gather::gather;
 use crate::summary::TraceTable;
-use crate::texts::dictionary;
 
 /// The table as it is written.
 pub(crate) fn to_arrow(table: &TraceTable) -> Result<RecordBatch, ArrowError> {
-    let texts = StringArray::from_iter_values(&table.texts);
-    // A batch's dictionaries hold each text once, whichever column uses it.
+    // A column's dictionary holds the texts that it uses, each once.
     let words = |codes: &[u32]| -> ArrayRef {
-        let keys = Int32Array::from_iter_values(codes.iter().map(|&code| code as i32));
-        let source = dictionary(keys, texts.clone());
-        let places: Vec<(u32, u32)> = (0..codes.len() as u32).map(|row| (0, row)).collect();
-        gather(&text(), &[Some(source)], &places)
+        let mut numbers = vec![-1; table.texts.len()];
+        let mut texts: Vec<&str> = Vec::new();
+        let keys = Int32Array::from_iter_values(codes.iter().map(|&code| {
+            let number = &mut numbers[code as usize];
+            if *number < 0 {
+                *number = texts.len() as i32;
+                texts.push(&table.texts[code as usize]);
+            }
+            *number
+        }));
+        Arc::new(DictionaryArray::new(keys, Arc::new(StringArray::from_iter_values(texts))))
     };
     let list = |values: ArrayRef| -> ArrayRef {
         let offsets: Vec<i32> = table.service_offsets.iter().map(|&at| at as i32).collect();
@@ -36,9 +38,11 @@ pub(crate) fn to_arrow(table: &TraceTable) -> Result<RecordBatch, ArrowError> {
     let numbers = |values: &[u32]| -> ArrayRef { Arc::new(UInt32Array::from(values.to_vec())) };
     let span_count =
         UInt32Array::from_iter_values((0..table.len()).map(|trace| table.rows(trace).len() as u32));
+    let ids: Vec<u8> = table.ids.iter().flat_map(|id| id.to_be_bytes()).collect();
+    let ids = FixedSizeBinaryArray::new(16, Buffer::from(ids), None);
     RecordBatch::try_from_iter([
-        ("trace_id", fixed_bytes(table.ids.iter().map(|id| id.to_be_bytes()))),
-        ("start_unix_nano", Arc::new(UInt64Array::from(table.start.clone())) as ArrayRef),
+        ("trace_id", Arc::new(ids) as ArrayRef),
+        ("start_unix_nano", Arc::new(UInt64Array::from(table.start.clone()))),
         ("end_unix_nano", Arc::new(UInt64Array::from(table.end.clone()))),
         ("span_count", Arc::new(span_count)),
         ("error_count", numbers(&table.error_count)),

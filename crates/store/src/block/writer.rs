@@ -5,10 +5,9 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, BinaryArray, RecordBatch, StringArray, new_null_array};
-use arrow_schema::{Field, Schema, SchemaRef};
+use arrow_array::{ArrayRef, BinaryArray, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
@@ -17,24 +16,22 @@ use super::{
     BlockMeta, CATALOG_FILE, FILTER_FILE, FORMAT_VERSION, SCOPES_FILE, TRACES_FILE, traces,
 };
 use crate::catalog::Catalog;
-use crate::columns::{Table, data_type, name, parse_attribute_column, required};
+use crate::columns::{Kind, Table, kind, name, parse_attribute_column, required};
 use crate::files::{CheckedWriter, FileFacts, sync_folder};
+use crate::gather::Dictionary;
+use crate::parquet_file::{Coding, ColumnPlan, TableWriter};
 use crate::piece::{StartRanges, TableBatch};
 use crate::scopes::ScopeRow;
 use crate::summary::TraceTable;
+use crate::texts::Texts;
 use crate::types::ValueType;
 
-/// The columns of each table, in the order of [`Table::ALL`].
-pub(crate) type TableColumns = [Vec<String>; 6];
+/// The columns of each table in the order they are written, in the order of [`Table::ALL`].
+pub(crate) type TableColumns = [Vec<Arc<str>>; 6];
 
-/// Rows in a row group: enough for a dictionary to pay, few enough to read one for a trace.
+/// Rows of a row group, at least: what a search decodes of a column at a time. More where a trace
+/// goes on.
 const GROUP_ROWS: usize = 128 * 1024;
-
-/// Rows in a page: what a trace by id decodes of every column.
-const PAGE_ROWS: usize = 4 * 1024;
-
-/// A column chunk with more distinct text than this is written plain, with a Bloom filter.
-const DICTIONARY_BYTES_MAX: usize = 64 * 1024;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -49,18 +46,21 @@ pub(crate) struct BlockFacts {
     pub(crate) replaces: Vec<String>,
 }
 
-struct TableWriter {
-    writer: ArrowWriter<CheckedWriter>,
-    schema: SchemaRef,
-    rows: u64,
+/// A table in the making.
+struct OpenTable {
+    writer: TableWriter,
+    /// Rows of the row group that is being written.
+    group_rows: usize,
 }
 
 /// A block in the making.
 pub(crate) struct BlockWriter {
     folder: PathBuf,
-    compression: Compression,
+    zstd_level: i32,
     columns: TableColumns,
-    tables: [Option<TableWriter>; 6],
+    /// The texts of each column in its row group.
+    dictionaries: [Vec<Dictionary>; 6],
+    tables: [Option<OpenTable>; 6],
 }
 
 impl BlockWriter {
@@ -71,56 +71,62 @@ impl BlockWriter {
         zstd_level: i32,
     ) -> Result<Self, Error> {
         std::fs::create_dir_all(&folder)?;
-        let compression = Compression::ZSTD(ZstdLevel::try_new(zstd_level)?);
-        Ok(Self { folder, compression, columns, tables: Default::default() })
+        let dictionaries = columns.each_ref().map(|of| dictionaries(of.len()));
+        Ok(Self { folder, zstd_level, columns, dictionaries, tables: Default::default() })
+    }
+
+    /// The texts of a column so far: codes of rows that are written are numbers in them.
+    pub(crate) fn dictionary(&mut self, table: Table, place: usize) -> &mut Dictionary {
+        &mut self.dictionaries[table as usize][place]
+    }
+
+    /// The same by the column's name.
+    pub(crate) fn texts(&self, table: Table, column: &str) -> Option<&Texts> {
+        let place = self.columns[table as usize].iter().position(|of| **of == *column)?;
+        Some(self.dictionaries[table as usize][place].texts())
     }
 
     /// Appends rows to a table. A column that they lack is null.
     pub(crate) fn write(&mut self, table: Table, batch: &TableBatch) -> Result<(), Error> {
-        if batch.rows == 0 {
-            return Ok(());
-        }
         let slot = table as usize;
-        if self.tables[slot].is_none() {
-            self.tables[slot] = Some(self.open(table)?);
+        let open = match &mut self.tables[slot] {
+            Some(open) => open,
+            empty => {
+                let plans = self.columns[slot].iter().map(|column| plan(table, column)).collect();
+                let path = self.folder.join(table.file_name());
+                let writer = TableWriter::create(&path, plans, self.zstd_level)?;
+                empty.insert(OpenTable { writer, group_rows: 0 })
+            }
+        };
+        for (place, name) in self.columns[slot].iter().enumerate() {
+            match batch.column(name) {
+                Some(column) => {
+                    open.writer.push(place, column, self.dictionaries[slot][place].texts())?;
+                }
+                None => open.writer.push_nulls(place, batch.rows),
+            }
         }
-        let Some(writer) = &mut self.tables[slot] else { return Ok(()) };
-        let arrays = self.columns[slot]
-            .iter()
-            .map(|column| {
-                batch
-                    .column(column)
-                    .cloned()
-                    .unwrap_or_else(|| new_null_array(&data_type(column), batch.rows))
-            })
-            .collect();
-        writer.writer.write(&RecordBatch::try_new(writer.schema.clone(), arrays)?)?;
-        writer.rows += batch.rows as u64;
+        open.group_rows += batch.rows;
+        if open.group_rows >= GROUP_ROWS {
+            self.end_group(slot)?;
+        }
         Ok(())
     }
 
-    fn open(&self, table: Table) -> Result<TableWriter, Error> {
-        let columns = &self.columns[table as usize];
-        let fields: Vec<Field> = columns
-            .iter()
-            .map(|column| {
-                let nullable = !required(table).contains(&column.as_str());
-                Field::new(column, data_type(column), nullable)
-            })
-            .collect();
-        let schema: SchemaRef = Arc::new(Schema::new(fields));
-        let mut properties = properties(self.compression);
-        for column in columns {
-            properties = tune(properties, table, column);
-        }
-        let file = CheckedWriter::create(&self.folder.join(table.file_name()))?;
-        let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties.build()))?;
-        Ok(TableWriter { writer, schema, rows: 0 })
+    fn end_group(&mut self, slot: usize) -> Result<(), Error> {
+        let Some(open) = self.tables[slot].as_mut().filter(|open| open.group_rows > 0) else {
+            return Ok(());
+        };
+        let texts: Vec<&Texts> = self.dictionaries[slot].iter().map(Dictionary::texts).collect();
+        open.writer.end_group(&texts)?;
+        open.group_rows = 0;
+        self.dictionaries[slot] = dictionaries(self.columns[slot].len());
+        Ok(())
     }
 
     /// Writes the rest and makes all of it durable. The folder is not yet in its place.
     pub(crate) fn finish(
-        self,
+        mut self,
         traces: &TraceTable,
         scopes: &[Arc<ScopeRow>],
         catalog: &Catalog,
@@ -128,17 +134,19 @@ impl BlockWriter {
     ) -> Result<BlockMeta, Error> {
         let mut files: BTreeMap<String, FileFacts> = BTreeMap::new();
         let mut rows: BTreeMap<String, u64> = BTreeMap::new();
-        for (table, writer) in Table::ALL.into_iter().zip(self.tables) {
-            let Some(writer) = writer else { continue };
-            let file = writer.writer.into_inner()?;
-            files.insert(table.file_name().to_owned(), file.finish()?);
-            rows.insert(table.file_name().to_owned(), writer.rows);
+        for table in Table::ALL {
+            self.end_group(table as usize)?;
+            let Some(open) = self.tables[table as usize].take() else { continue };
+            let (facts, count) = open.writer.finish()?;
+            files.insert(table.file_name().to_owned(), facts);
+            rows.insert(table.file_name().to_owned(), count);
         }
+        let compression = Compression::ZSTD(ZstdLevel::try_new(self.zstd_level)?);
         for (file_name, batch) in
             [(TRACES_FILE, traces::to_arrow(traces)?), (SCOPES_FILE, scopes_to_arrow(scopes)?)]
         {
             let file = CheckedWriter::create(&self.folder.join(file_name))?;
-            let properties = properties(self.compression)
+            let properties = properties(compression)
                 .set_column_dictionary_enabled(ColumnPath::from(name::TRACE_ID), false)
                 .set_column_compression(ColumnPath::from(name::TRACE_ID), Compression::UNCOMPRESSED)
                 .build();
@@ -175,44 +183,36 @@ impl BlockWriter {
     }
 }
 
+fn dictionaries(columns: usize) -> Vec<Dictionary> {
+    std::iter::repeat_with(Dictionary::default).take(columns).collect()
+}
+
 fn properties(compression: Compression) -> WriterPropertiesBuilder {
     WriterProperties::builder()
         .set_created_by(concat!("spanfall ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_compression(compression)
         .set_max_row_group_row_count(Some(GROUP_ROWS))
-        .set_data_page_row_count_limit(PAGE_ROWS)
-        .set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX)
         .set_statistics_enabled(EnabledStatistics::None)
-        .set_bloom_filter_for_dictionary_encoded_chunks(false)
 }
 
-/// What suits a column better than a dictionary and the common compression.
-fn tune(
-    properties: WriterPropertiesBuilder,
-    table: Table,
-    column: &str,
-) -> WriterPropertiesBuilder {
-    // The parts are one name: dots in it are not levels.
-    let path = || ColumnPath::new(vec![column.to_owned()]);
-    match column {
-        // Random bytes: neither repeats nor compresses.
-        name::SPAN_ID | name::PARENT_SPAN_ID => properties
-            .set_column_dictionary_enabled(path(), false)
-            .set_column_compression(path(), Compression::UNCOMPRESSED),
-        name::TRACE_ID if table == Table::Spans => {
-            properties.set_column_statistics_enabled(path(), EnabledStatistics::Page)
-        }
-        name::START | name::ROW => properties
-            .set_column_dictionary_enabled(path(), false)
-            .set_column_encoding(path(), Encoding::DELTA_BINARY_PACKED),
-        name::DURATION | name::TIME => properties
-            .set_column_dictionary_enabled(path(), false)
-            .set_column_encoding(path(), Encoding::BYTE_STREAM_SPLIT),
-        _ if is_searched_text(column) => properties
-            .set_column_bloom_filter_enabled(path(), true)
-            .set_column_bloom_filter_fpp(path(), 0.05)
-            .set_column_bloom_filter_max_ndv(path(), GROUP_ROWS as u64),
-        _ => properties,
+/// How a column is written.
+fn plan(table: Table, column: &str) -> ColumnPlan {
+    let coding = match column {
+        name::START | name::ROW => Coding::Delta,
+        name::DURATION | name::TIME => Coding::ByteStreamSplit,
+        _ => match kind(column) {
+            Kind::Id8 | Kind::Id16 | Kind::Bool => Coding::Plain,
+            _ => Coding::Dictionary,
+        },
+    };
+    ColumnPlan {
+        name: column.to_owned(),
+        kind: kind(column),
+        optional: !required(table).contains(&column),
+        coding,
+        // Random bytes neither repeat nor compress.
+        compressed: kind(column) != Kind::Id8,
+        bloom: is_searched_text(column),
     }
 }
 

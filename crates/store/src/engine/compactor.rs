@@ -1,18 +1,24 @@
-//! The compactor: small blocks of a day into larger ones, and retention.
+//! The compactor: small blocks of a day or less into larger ones, and retention.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Shared;
-use super::sealer::{day_of, new_id, write_block};
+use super::sealer::{new_id, write_block};
 use crate::block::{Block, BlockFacts};
 use crate::files::folder_bytes;
 use crate::merge::MergeError;
 use crate::piece::{Piece, StartRanges};
 
-/// How often retention is enforced when nothing else happens.
+/// How often retention by bytes is enforced when nothing else happens: the log grows by itself.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Blocks are merged within a day of arrival, and within less where spans are kept for less than
+/// so many days: a merged block leaves as a whole, its first spans with its last.
+const RETENTION_PARTS: u32 = 8;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A merged block is read often and written seldom: more work for less space.
 const ZSTD_LEVEL: i32 = 1;
@@ -46,7 +52,8 @@ pub(crate) fn run(shared: &Arc<Shared>) {
         // A block that came since the look was not waited for.
         let idle = failed || pick(state.blocks(), shared).is_none();
         if idle && !shared.stopping() {
-            shared.changed.wait_for(&mut state, LOOK_INTERVAL);
+            let wait = wait_for_retention(shared, state.blocks());
+            shared.changed.wait_for(&mut state, wait);
         }
     }
 }
@@ -94,18 +101,43 @@ fn compact_once(shared: &Arc<Shared>) -> Result<bool, MergeError> {
     Ok(true)
 }
 
-/// The blocks to merge next: of one day and of like size, the oldest first.
+/// The time in which blocks came that may be merged: a day, or a whole part of one that is short
+/// beside the retention.
+fn slice(retention: Duration) -> Duration {
+    let parts = DAY.as_nanos().div_ceil((retention / RETENTION_PARTS).as_nanos().max(1));
+    // Beyond a part a minute, heads are older than that.
+    DAY / u32::try_from(parts).unwrap_or(u32::MAX).clamp(1, 24 * 60)
+}
+
+/// How long nothing can expire: up to the end of the oldest block, and no longer than bytes may go
+/// unwatched.
+fn wait_for_retention(shared: &Shared, blocks: &[Arc<Block>]) -> Duration {
+    let received = blocks.iter().map(|block| block.meta().received_max_unix_nano);
+    wait_until_expiry(shared.now(), received.min(), shared.options.retention)
+}
+
+fn wait_until_expiry(now: u64, oldest: Option<u64>, retention: Duration) -> Duration {
+    let Some(oldest) = oldest else { return LOOK_INTERVAL };
+    let left = Duration::from_nanos(oldest).saturating_add(retention);
+    let left = left.saturating_sub(Duration::from_nanos(now));
+    // A block that should be gone and is not must not be asked after without rest.
+    left.clamp(Duration::from_millis(10), LOOK_INTERVAL)
+}
+
+/// The blocks to merge next: of one slice of time and of like size, the oldest first.
 fn pick(blocks: &[Arc<Block>], shared: &Shared) -> Option<Vec<Arc<Block>>> {
     let options = &shared.options;
-    let mut classes: BTreeMap<(String, u32), Vec<Arc<Block>>> = BTreeMap::new();
+    let (day_nano, slice_nano) = (DAY.as_nanos(), slice(options.retention).as_nanos());
+    let mut classes: BTreeMap<_, Vec<Arc<Block>>> = BTreeMap::new();
     for block in blocks {
         let meta = block.meta();
         if meta.span_count >= options.block_spans_max / 2 {
             continue;
         }
         let class = meta.span_count.max(1).ilog(CLASS_FACTOR);
-        let day = day_of(meta.received_max_unix_nano);
-        classes.entry((day, class)).or_default().push(block.clone());
+        let received = u128::from(meta.received_max_unix_nano);
+        let (day, slice) = (received / day_nano, received % day_nano / slice_nano);
+        classes.entry((day, slice, class)).or_default().push(block.clone());
     }
     for mut group in classes.into_values() {
         group.sort_by_key(|block| block.meta().received_min_unix_nano);
@@ -170,5 +202,39 @@ pub(crate) fn wait_until_idle(shared: &Arc<Shared>) {
             return;
         }
         shared.changed.wait_for(&mut state, Duration::from_millis(100));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_expires_on_time() {
+        let seconds = Duration::from_secs;
+        let at = |time: u64| time * 1_000_000_000;
+        for (now, oldest, retention, wait) in [
+            (at(100), None, seconds(60), LOOK_INTERVAL),
+            (at(100), Some(at(99)), seconds(60), LOOK_INTERVAL),
+            (at(100), Some(at(42)), seconds(60), seconds(2)),
+            (at(100), Some(at(40)), seconds(60), Duration::from_millis(10)),
+            (at(100), Some(at(1)), seconds(60), Duration::from_millis(10)),
+            (0, Some(u64::MAX), Duration::MAX, LOOK_INTERVAL),
+        ] {
+            assert_eq!(wait_until_expiry(now, oldest, retention), wait, "{now} {oldest:?}");
+        }
+    }
+
+    #[test]
+    fn merged_blocks_span_a_small_part_of_the_retention() {
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+        for retention in [hours(0), hours(1), hours(2), hours(24), hours(150), hours(14 * 24)] {
+            let slice = slice(retention);
+            assert_eq!(DAY.as_nanos() % slice.as_nanos(), 0, "{retention:?}: {slice:?} of a day");
+            let most = (retention / RETENTION_PARTS).max(Duration::from_secs(60));
+            assert!(slice <= most && slice <= DAY, "{retention:?}: {slice:?}");
+        }
+        assert_eq!(slice(hours(14 * 24)), DAY);
+        assert_eq!(slice(hours(24)), hours(3));
     }
 }

@@ -111,11 +111,10 @@ pub(crate) fn remove_log(shared: &Shared, through: u64) {
     }
 }
 
-/// A name for a block: sorts by time, unique in the folder.
+/// A name for a block: sorts by time, and is unique even where the clock went back.
 pub(crate) fn new_id(shared: &Shared) -> String {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!("{:016x}-{:04x}", shared.now(), NEXT.fetch_add(1, Ordering::Relaxed) & 0xffff)
+    use std::hash::{BuildHasher, RandomState};
+    format!("{:016x}-{:08x}", shared.now(), RandomState::new().hash_one(shared.now()) as u32)
 }
 
 /// The UTC day of a time, as a folder's name.

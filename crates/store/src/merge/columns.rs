@@ -19,13 +19,13 @@ const DENSE_SHARE: u64 = 500;
 pub(super) struct Columns {
     pub(super) kept: TableColumns,
     /// Attribute columns that go to the rest tables, for spans, events and links.
-    pub(super) demoted: [Vec<String>; 3],
+    pub(super) demoted: [Vec<Arc<str>>; 3],
 }
 
 impl Columns {
     pub(super) fn of(pieces: &[Arc<dyn Piece>]) -> Result<Self, MergeError> {
         let mut kept = TableColumns::default();
-        let mut demoted: [Vec<String>; 3] = Default::default();
+        let mut demoted: [Vec<Arc<str>>; 3] = Default::default();
         for table in [Table::Spans, Table::Events, Table::Links] {
             let mut counts: HashMap<String, u64> = HashMap::new();
             for piece in pieces {
@@ -44,15 +44,14 @@ impl Columns {
                 .take(ATTRIBUTE_COLUMNS_MAX)
                 .take_while(|column| count(column) * DENSE_SHARE >= rows as u64)
                 .count();
-            demoted[table as usize] = attributes.split_off(dense);
+            demoted[table as usize] =
+                attributes.split_off(dense).into_iter().map(Arc::from).collect();
             attributes.sort();
 
             let columns = &mut kept[table as usize];
-            columns.extend(required(table).iter().map(|column| (*column).to_owned()));
-            columns.extend(
-                own.into_iter().filter(|column| !required(table).contains(&column.as_str())),
-            );
-            columns.extend(attributes);
+            columns.extend(required(table).iter().map(|&column| Arc::from(column)));
+            let own = own.into_iter().filter(|column| !required(table).contains(&column.as_str()));
+            columns.extend(own.chain(attributes).map(Arc::from));
 
             let rest = table.rest();
             let mut value_types = union_of_columns(pieces, rest)?;
@@ -64,8 +63,8 @@ impl Columns {
                     .map(|(value_type, _)| value_type.name().to_owned()),
             );
             let columns = &mut kept[rest as usize];
-            columns.extend(required(rest).iter().map(|column| (*column).to_owned()));
-            columns.extend(value_types);
+            columns.extend(required(rest).iter().map(|&column| Arc::from(column)));
+            columns.extend(value_types.into_iter().map(Arc::from));
         }
         Ok(Self { kept, demoted })
     }

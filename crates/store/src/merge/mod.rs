@@ -12,19 +12,16 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::Int32Type;
-use arrow_array::{Array, ArrayRef, Int32Array, Int64Array};
-
 use crate::block::{BlockFacts, BlockMeta, BlockWriter, Forward};
 use crate::builder::unresolved_parents;
 use crate::catalog::Catalog;
-use crate::columns::{Table, data_type, name, parse_attribute_column};
-use crate::gather::{Place, gather};
+use crate::column::{Column, Values};
+use crate::columns::{Table, name, parse_attribute_column};
+use crate::gather::{Dictionary, GONE, Part, gather};
 use crate::piece::{Damaged, Piece, TableBatch};
 use crate::scopes::ScopeList;
 use crate::summary::{SpanFacts, TraceTable, TraceTableBuilder};
-use crate::texts::{Interner, dictionary};
+use crate::texts::Texts;
 
 use columns::Columns;
 use owned::Owned;
@@ -67,19 +64,19 @@ pub(crate) fn merge(
 
 /// A trace's part in a piece.
 #[derive(Debug, Clone, Copy)]
-struct Part {
+struct TracePart {
     trace: u128,
     piece: u32,
     ordinal: u32,
 }
 
 /// The parts of all traces in order, cut into stretches of about [`BATCH_ROWS`] rows.
-fn stretches(tables: &[Arc<TraceTable>]) -> Vec<Vec<Part>> {
-    let mut parts: Vec<Part> = tables
+fn stretches(tables: &[Arc<TraceTable>]) -> Vec<Vec<TracePart>> {
+    let mut parts: Vec<TracePart> = tables
         .iter()
         .enumerate()
         .flat_map(|(piece, table)| {
-            table.ids.iter().enumerate().map(move |(ordinal, &trace)| Part {
+            table.ids.iter().enumerate().map(move |(ordinal, &trace)| TracePart {
                 trace,
                 piece: piece as u32,
                 ordinal: ordinal as u32,
@@ -89,7 +86,7 @@ fn stretches(tables: &[Arc<TraceTable>]) -> Vec<Vec<Part>> {
     // Stable, and quick on runs that are sorted already.
     parts.sort_by_key(|part| part.trace);
     let mut all = Vec::new();
-    let mut stretch: Vec<Part> = Vec::new();
+    let mut stretch: Vec<TracePart> = Vec::new();
     let mut rows = 0;
     for group in parts.chunk_by(|a, b| a.trace == b.trace) {
         let more: usize = group
@@ -177,7 +174,7 @@ impl Merger {
     }
 
     /// Merges the traces of these parts.
-    fn stretch(&mut self, parts: &[Part]) -> Result<(), MergeError> {
+    fn stretch(&mut self, parts: &[TracePart]) -> Result<(), MergeError> {
         let mut ranges: Vec<Range<usize>> = vec![0..0; self.inputs.len()];
         for part in parts {
             let rows = self.traces[part.piece as usize].rows(part.ordinal as usize);
@@ -191,13 +188,11 @@ impl Merger {
             sources.add(batches, range.clone(), &input.scopes)?;
         }
 
-        // Where each output row comes from, and where each input row goes.
-        let mut order: Vec<Place> = Vec::new();
+        // Where each input row goes, counted from the stretch's first row.
         let mut facts: Vec<SpanFacts> = Vec::new();
         let mut distances: Vec<i32> = Vec::new();
         let mut starts: Vec<u64> = Vec::new();
-        let mut goes: Vec<Vec<u32>> =
-            ranges.iter().map(|range| vec![u32::MAX; range.len()]).collect();
+        let mut goes: Vec<Vec<u32>> = ranges.iter().map(|range| vec![GONE; range.len()]).collect();
         let mut rows: Vec<MergeRow> = Vec::new();
         for group in parts.chunk_by(|a, b| a.trace == b.trace) {
             rows.clear();
@@ -215,9 +210,8 @@ impl Merger {
             }
             let first = facts.len();
             for row in &rows {
-                goes[row.piece as usize][row.row as usize - ranges[row.piece as usize].start] =
-                    (self.span_rows + order.len()) as u32;
-                order.push(row.place);
+                let from = row.row as usize - ranges[row.piece as usize].start;
+                goes[row.piece as usize][from] = facts.len() as u32;
                 facts.push(row.facts);
             }
             let spans = &facts[first..];
@@ -227,93 +221,61 @@ impl Merger {
             starts.resize(facts.len(), start.unwrap_or(0));
         }
 
-        let batch = self.spans_batch(&sources, &order, &facts, &distances, &starts);
-        self.write_spans(batch, &sources, &order)?;
+        self.write_spans(&sources, &ranges, &goes, &facts, &distances, &starts)?;
         self.write_owned(&ranges, &goes)?;
-        self.span_rows += order.len();
+        self.span_rows += facts.len();
         Ok(())
-    }
-
-    fn spans_batch(
-        &self,
-        sources: &Sources,
-        order: &[Place],
-        facts: &[SpanFacts],
-        distances: &[i32],
-        starts: &[u64],
-    ) -> TableBatch {
-        let parents: Vec<u64> = facts.iter().map(|span| span.parent_id).collect();
-        let unresolved = unresolved_parents(&parents, distances);
-        let columns = self.columns.kept[Table::Spans as usize].iter().filter_map(|column| {
-            let array: ArrayRef = match column.as_str() {
-                name::PARENT_DISTANCE => Arc::new(Int32Array::from(distances.to_vec())),
-                name::SCOPE => {
-                    Arc::new(Int32Array::from_iter_values(facts.iter().map(|span| span.scope)))
-                }
-                name::START => Arc::new(Int64Array::from_iter_values(
-                    facts
-                        .iter()
-                        .zip(starts)
-                        .map(|(span, &start)| span.start.wrapping_sub(start) as i64),
-                )),
-                name::PARENT_SPAN_ID => unresolved.as_ref()?.1.clone(),
-                _ => gather(&data_type(column), &sources.columns(column), order),
-            };
-            Some((column.clone(), array))
-        });
-        TableBatch { rows: order.len(), columns: columns.collect() }
     }
 
     fn write_spans(
         &mut self,
-        batch: TableBatch,
         sources: &Sources,
-        order: &[Place],
+        ranges: &[Range<usize>],
+        goes: &[Vec<u32>],
+        facts: &[SpanFacts],
+        distances: &[i32],
+        starts: &[u64],
     ) -> Result<(), MergeError> {
-        self.catalog.add(Table::Spans, &batch, self.scopes.rows());
-        self.writer.write(Table::Spans, &batch).map_err(MergeError::Write)?;
-        let demoted = self.columns.demoted[Table::Spans as usize]
-            .iter()
-            .map(|column| {
-                (column.clone(), gather(&data_type(column), &sources.columns(column), order))
-            })
-            .collect();
-        let demoted = TableBatch { rows: order.len(), columns: demoted };
-        self.demote(Table::Spans, &demoted, self.span_rows);
+        let rows = facts.len();
+        let parents: Vec<u64> = facts.iter().map(|span| span.parent_id).collect();
+        let mut unresolved = unresolved_parents(&parents, distances);
+        let mut columns = Vec::new();
+        for (place, column) in self.columns.kept[Table::Spans as usize].iter().enumerate() {
+            let values = match &**column {
+                name::PARENT_DISTANCE => Some(Column::full(Values::Int32(distances.to_vec()))),
+                name::SCOPE => {
+                    let scopes = facts.iter().map(|span| span.scope).collect();
+                    Some(Column::full(Values::Int32(scopes)))
+                }
+                name::START => {
+                    let offset =
+                        |(span, &start): (&SpanFacts, &u64)| span.start.wrapping_sub(start) as i64;
+                    let offsets = facts.iter().zip(starts).map(offset).collect();
+                    Some(Column::full(Values::Int64(offsets)))
+                }
+                name::PARENT_SPAN_ID => unresolved.take(),
+                _ => {
+                    let parts = sources.parts(column, ranges, goes);
+                    gather(&parts, rows, self.writer.dictionary(Table::Spans, place))
+                }
+            };
+            columns.extend(values.map(|values| (column.clone(), values)));
+        }
+        self.write(Table::Spans, TableBatch { rows, columns })?;
+        for column in &self.columns.demoted[Table::Spans as usize] {
+            let parts = sources.parts(column, ranges, goes);
+            let rest = demoted(column, &parts, rows, self.span_rows);
+            self.pending[Table::Spans as usize].extend(rest);
+        }
         Ok(())
     }
 
-    /// Keeps the values of columns that the block does not have, until the rest rows are written.
-    fn demote(&mut self, table: Table, batch: &TableBatch, first_row: usize) {
-        for (column, array) in &batch.columns {
-            let Some((value_type, key)) = parse_attribute_column(column) else { continue };
-            let rows: Vec<u32> =
-                (0..array.len() as u32).filter(|&row| array.is_valid(row as usize)).collect();
-            if rows.is_empty() {
-                continue;
-            }
-            let places: Vec<Place> = rows.iter().map(|&row| (0, row)).collect();
-            let values = gather(array.data_type(), &[Some(array.clone())], &places);
-            let mut keys = Interner::default();
-            let code = keys.intern(key.as_bytes());
-            let owners = rows.iter().map(|&row| first_row as i32 + row as i32);
-            let rest = TableBatch {
-                rows: rows.len(),
-                columns: vec![
-                    (name::ROW.to_owned(), Arc::new(Int32Array::from_iter_values(owners))),
-                    (
-                        name::KEY.to_owned(),
-                        dictionary(vec![code; rows.len()].into(), keys.values()),
-                    ),
-                    (value_type.name().to_owned(), values),
-                ],
-            };
-            self.pending[table as usize].push(rest);
-        }
-    }
-
     fn write(&mut self, table: Table, batch: TableBatch) -> Result<(), MergeError> {
-        self.catalog.add(table, &batch, self.scopes.rows());
+        if batch.rows == 0 {
+            return Ok(());
+        }
+        let writer = &self.writer;
+        self.catalog.add(table, &batch, self.scopes.rows(), &|column| writer.texts(table, column));
         self.writer.write(table, &batch).map_err(MergeError::Write)
     }
 
@@ -323,101 +285,164 @@ impl Merger {
         ranges: &[Range<usize>],
         span_goes: &[Vec<u32>],
     ) -> Result<(), MergeError> {
-        let spans: Vec<(Range<usize>, &[u32])> =
-            ranges.iter().cloned().zip(span_goes.iter().map(Vec::as_slice)).collect();
+        let spans = Owners { ranges, goes: span_goes, first: self.span_rows };
         for (table, slot, rest_slot) in [(Table::Events, 0, 3), (Table::Links, 1, 4)] {
             let first = match table {
                 Table::Events => self.event_rows,
                 _ => self.link_rows,
             };
-            let (batch, demoted, goes) = self.owned(table, slot, &spans, first)?;
-            let written = batch.rows;
-            self.write(table, batch)?;
-            self.demote(table, &demoted, first);
+            let rows = self.rows_of(table, slot, &spans)?;
             match table {
-                Table::Events => self.event_rows += written,
-                _ => self.link_rows += written,
+                Table::Events => self.event_rows += rows.count,
+                _ => self.link_rows += rows.count,
             }
-            let owners: Vec<(Range<usize>, &[u32])> =
-                goes.iter().map(|(range, goes)| (range.clone(), goes.as_slice())).collect();
-            let (rest, _, _) = self.owned(table.rest(), rest_slot, &owners, 0)?;
-            self.write(table.rest(), rest)?;
+            self.write_rows(table, &rows, first)?;
+            let owners = Owners { ranges: &rows.piece_ranges, goes: &rows.piece_goes, first };
+            let rest = self.rows_of(table.rest(), rest_slot, &owners)?;
+            self.write_rows(table.rest(), &rest, 0)?;
         }
-        let (rest, _, _) = self.owned(Table::SpansRest, 2, &spans, 0)?;
-        self.write(Table::SpansRest, rest)
+        let rest = self.rows_of(Table::SpansRest, 2, &spans)?;
+        self.write_rows(Table::SpansRest, &rest, 0)
     }
 
-    /// The rows of an owned table whose owners are in these ranges; the values of its demoted
-    /// columns; and for each piece which of its rows they were and where they went.
-    #[allow(clippy::type_complexity)]
-    fn owned(
+    /// The rows of an owned table that belong to these owners, and where they go.
+    fn rows_of(
         &mut self,
         table: Table,
         slot: usize,
-        owners: &[(Range<usize>, &[u32])],
-        first: usize,
-    ) -> Result<(TableBatch, TableBatch, Vec<(Range<usize>, Vec<u32>)>), MergeError> {
-        let mut batches: Vec<TableBatch> = Vec::new();
-        // New owner, source batch, row in it, piece, row among the piece's taken rows.
-        let mut entries: Vec<(u32, Place, u32, u32)> = Vec::new();
-        let mut goes: Vec<(Range<usize>, Vec<u32>)> = Vec::new();
-        for (piece, (range, owner_goes)) in owners.iter().enumerate() {
+        owners: &Owners<'_>,
+    ) -> Result<OwnedRows, MergeError> {
+        let mut rows = OwnedRows::default();
+        // New owner, batch, row in it, piece, row among the piece's taken rows.
+        let mut entries: Vec<(u32, u32, u32, u32, u32)> = Vec::new();
+        for (piece, (range, owner_goes)) in owners.ranges.iter().zip(owners.goes).enumerate() {
             let owned = &mut self.inputs[piece].owned[slot];
             let (start, taken) = owned.take(range.end)?;
             let mut count = 0;
             for batch in taken {
-                let Some(rows) = batch.column(name::ROW) else { continue };
-                for (row, &owner) in rows.as_primitive::<Int32Type>().values().iter().enumerate() {
-                    let new_owner = (owner as usize)
+                let Some(numbers) = batch.column(name::ROW) else { continue };
+                for (row, &owner) in numbers.int32s().iter().enumerate() {
+                    let goes = (owner as usize)
                         .checked_sub(range.start)
                         .and_then(|at| owner_goes.get(at).copied())
-                        .unwrap_or(u32::MAX);
-                    if new_owner != u32::MAX {
-                        let place = (batches.len() as u32, row as u32);
-                        entries.push((new_owner, place, piece as u32, count));
+                        .unwrap_or(GONE);
+                    if goes != GONE {
+                        let new_owner = owners.first as u32 + goes;
+                        let batch = rows.batches.len() as u32;
+                        entries.push((new_owner, batch, row as u32, piece as u32, count));
                     }
                     count += 1;
                 }
-                batches.push(batch);
+                rows.batches.push(batch);
             }
-            goes.push((start..start + count as usize, vec![u32::MAX; count as usize]));
+            rows.piece_ranges.push(start..start + count as usize);
+            rows.piece_goes.push(vec![GONE; count as usize]);
         }
         if table.rest() == table {
             for batch in std::mem::take(&mut self.pending[table as usize - 3]) {
-                let Some(rows) = batch.column(name::ROW) else { continue };
-                for (row, &owner) in rows.as_primitive::<Int32Type>().values().iter().enumerate() {
-                    entries.push((owner as u32, (batches.len() as u32, row as u32), u32::MAX, 0));
-                }
-                batches.push(batch);
+                let Some(numbers) = batch.column(name::ROW) else { continue };
+                let at = rows.batches.len() as u32;
+                let numbers = numbers.int32s().iter().enumerate();
+                entries.extend(
+                    numbers.map(|(row, &owner)| (owner as u32, at, row as u32, u32::MAX, 0)),
+                );
+                rows.batches.push(batch);
             }
         }
         entries.sort_by_key(|entry| entry.0);
-        for (at, &(_, _, piece, row)) in entries.iter().enumerate() {
-            if let Some((_, goes)) = goes.get_mut(piece as usize) {
-                goes[row as usize] = (first + at) as u32;
+        rows.batch_goes = rows.batches.iter().map(|batch| vec![GONE; batch.rows]).collect();
+        for (at, &(_, batch, row, piece, piece_row)) in entries.iter().enumerate() {
+            rows.batch_goes[batch as usize][row as usize] = at as u32;
+            if let Some(goes) = rows.piece_goes.get_mut(piece as usize) {
+                goes[piece_row as usize] = at as u32;
             }
         }
-        let order: Vec<Place> = entries.iter().map(|entry| entry.1).collect();
-        let pick = |column: &String| -> (String, ArrayRef) {
-            let sources: Vec<Option<ArrayRef>> =
-                batches.iter().map(|batch| batch.column(column).cloned()).collect();
-            (column.clone(), gather(&data_type(column), &sources, &order))
-        };
-        let rows = order.len();
-        if rows == 0 {
-            return Ok((TableBatch::default(), TableBatch::default(), goes));
-        }
-        let mut columns: Vec<(String, ArrayRef)> = vec![(
-            name::ROW.to_owned(),
-            Arc::new(Int32Array::from_iter_values(entries.iter().map(|entry| entry.0 as i32))),
-        )];
-        let kept = self.columns.kept[table as usize].iter().filter(|column| *column != name::ROW);
-        columns.extend(kept.map(pick));
-        let demoted = match table {
-            Table::Events | Table::Links => &self.columns.demoted[table as usize][..],
-            _ => &[],
-        };
-        let demoted = TableBatch { rows, columns: demoted.iter().map(pick).collect() };
-        Ok((TableBatch { rows, columns }, demoted, goes))
+        rows.owners = entries.iter().map(|entry| entry.0 as i32).collect();
+        rows.count = entries.len();
+        Ok(rows)
     }
+
+    /// Writes them; `first` is the number of the first.
+    fn write_rows(
+        &mut self,
+        table: Table,
+        rows: &OwnedRows,
+        first: usize,
+    ) -> Result<(), MergeError> {
+        if rows.count == 0 {
+            return Ok(());
+        }
+        let mut columns =
+            vec![(name::ROW.into(), Column::full(Values::Int32(rows.owners.clone())))];
+        for (place, column) in self.columns.kept[table as usize].iter().enumerate() {
+            if **column != *name::ROW {
+                let dictionary = self.writer.dictionary(table, place);
+                let values = gather(&rows.parts(column), rows.count, dictionary);
+                columns.extend(values.map(|values| (column.clone(), values)));
+            }
+        }
+        self.write(table, TableBatch { rows: rows.count, columns })?;
+        if table.rest() != table {
+            for column in &self.columns.demoted[table as usize] {
+                let rest = demoted(column, &rows.parts(column), rows.count, first);
+                self.pending[table as usize].extend(rest);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The owners of rows: for each piece which of its rows, and where they go.
+struct Owners<'a> {
+    ranges: &'a [Range<usize>],
+    /// Counted from `first`.
+    goes: &'a [Vec<u32>],
+    first: usize,
+}
+
+/// Rows of an owned table, and where they go, counted from the first of them.
+#[derive(Default)]
+struct OwnedRows {
+    count: usize,
+    /// The new owner of each new row.
+    owners: Vec<i32>,
+    batches: Vec<TableBatch>,
+    batch_goes: Vec<Vec<u32>>,
+    piece_ranges: Vec<Range<usize>>,
+    piece_goes: Vec<Vec<u32>>,
+}
+
+impl OwnedRows {
+    fn parts(&self, column: &str) -> Vec<Part<'_>> {
+        let batches = self.batches.iter().zip(&self.batch_goes);
+        batches
+            .filter_map(|(batch, goes)| Some(Part { column: batch.column(column)?, goes }))
+            .collect()
+    }
+}
+
+/// The values of a column that the block does not have, as rows of the rest table. `first` is the
+/// number of the owners' first row.
+fn demoted(column: &str, parts: &[Part<'_>], rows: usize, first: usize) -> Option<TableBatch> {
+    let (value_type, key) = parse_attribute_column(column)?;
+    let mut dictionary = Dictionary::default();
+    let gathered = gather(parts, rows, &mut dictionary)?;
+    let owners: Vec<i32> = gathered.rows_present().map(|row| (first + row) as i32).collect();
+    let values = match gathered.values() {
+        Values::Codes(codes, _) => {
+            Values::Codes(codes.clone(), Arc::new(dictionary.texts().clone()))
+        }
+        other => other.clone(),
+    };
+    let mut keys = Texts::default();
+    keys.push(key.as_bytes());
+    let rows = owners.len();
+    Some(TableBatch {
+        rows,
+        columns: vec![
+            (name::ROW.into(), Column::full(Values::Int32(owners))),
+            (name::KEY.into(), Column::full(Values::Codes(vec![0; rows], Arc::new(keys)))),
+            (value_type.name().into(), Column::full(values)),
+        ],
+    })
 }

@@ -1,8 +1,5 @@
 //! Rows of events, links and rest tables, taken in the order of their owners.
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::Int32Type;
-
 use crate::columns::name;
 use crate::piece::{Damaged, TableBatch, TableStream};
 
@@ -33,7 +30,7 @@ impl Owned {
                 },
             };
             let Some(rows) = batch.column(name::ROW).cloned() else { continue };
-            let owners = rows.as_primitive::<Int32Type>().values();
+            let owners = rows.int32s();
             let count = owners.partition_point(|&owner| (owner as usize) < owner_end);
             if count > 0 {
                 taken.push(batch.slice(0..count));

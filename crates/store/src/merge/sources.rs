@@ -3,14 +3,14 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Int32Type, Int64Type};
-use arrow_array::{Array, ArrayRef};
-
+use crate::column::Column;
 use crate::columns::name;
-use crate::gather::Place;
+use crate::gather::Part;
 use crate::piece::{Damaged, TableBatch};
 use crate::summary::SpanFacts;
+
+/// A row of a batch: which batch, which row.
+pub(super) type Place = (u32, u32);
 
 /// A row on its way.
 #[derive(Debug, Clone, Copy)]
@@ -40,16 +40,17 @@ pub(super) struct Sources {
 
 /// The columns that decide where a row goes.
 struct Decoded {
+    piece: usize,
     /// Row in the piece of the first row.
     first: usize,
-    span_id: ArrayRef,
-    parent_distance: ArrayRef,
-    parent_span_id: Option<ArrayRef>,
-    start: ArrayRef,
-    duration: ArrayRef,
-    kind: ArrayRef,
-    status: ArrayRef,
-    name: ArrayRef,
+    span_id: Column,
+    parent_distance: Column,
+    parent_span_id: Option<Column>,
+    start: Column,
+    duration: Column,
+    kind: Column,
+    status: Column,
+    name: Column,
     scopes: Vec<i32>,
 }
 
@@ -65,15 +66,18 @@ impl Sources {
         for batch in batches {
             let missing =
                 || Damaged { block: String::new(), reason: "its spans lack columns".to_owned() };
-            let column = |name: &str| batch.column(name).cloned().ok_or_else(missing);
+            let column = |name: &str| {
+                let whole = batch.column(name).filter(|column| column.present().is_none());
+                whole.cloned().ok_or_else(missing)
+            };
             let numbers = column(name::SCOPE)?;
             let scopes: Option<Vec<i32>> = numbers
-                .as_primitive::<Int32Type>()
-                .values()
+                .int32s()
                 .iter()
                 .map(|&number| scopes.get(number as usize).copied())
                 .collect();
             self.decoded.push(Decoded {
+                piece: self.pieces.len(),
                 first,
                 span_id: column(name::SPAN_ID)?,
                 parent_distance: column(name::PARENT_DISTANCE)?,
@@ -92,8 +96,20 @@ impl Sources {
         Ok(())
     }
 
-    pub(super) fn columns(&self, column: &str) -> Vec<Option<ArrayRef>> {
-        self.batches.iter().map(|batch| batch.column(column).cloned()).collect()
+    /// The parts of a column. `goes` has for each piece the new rows of the range of it that is
+    /// here.
+    pub(super) fn parts<'a>(
+        &'a self,
+        column: &str,
+        ranges: &[Range<usize>],
+        goes: &'a [Vec<u32>],
+    ) -> Vec<Part<'a>> {
+        let part = |(batch, decoded): (&'a TableBatch, &Decoded)| {
+            let first = decoded.first - ranges[decoded.piece].start;
+            let goes = &goes[decoded.piece][first..first + batch.rows];
+            Some(Part { column: batch.column(column)?, goes })
+        };
+        self.batches.iter().zip(&self.decoded).filter_map(part).collect()
     }
 
     /// The batch that holds a piece's row, and the row in it.
@@ -105,39 +121,39 @@ impl Sources {
     }
 
     pub(super) fn span_id(&self, (source, row): Place) -> u64 {
-        id_at(&self.decoded[source as usize].span_id, row as usize)
+        self.decoded[source as usize].span_id.id8s()[row as usize]
     }
 
     pub(super) fn row(&self, piece: usize, row: usize, trace_start: u64) -> MergeRow {
         let place = self.place(piece, row);
         let source = &self.decoded[place.0 as usize];
         let at = place.1 as usize;
-        let int = |array: &ArrayRef| array.as_primitive::<Int32Type>().value(at);
-        let long = |array: &ArrayRef| array.as_primitive::<Int64Type>().value(at);
-        let distance = int(&source.parent_distance);
+        let distance = source.parent_distance.int32s()[at];
         let parent_id = if distance != 0 {
             self.span_id(self.place(piece, (row as i64 - i64::from(distance)) as usize))
         } else {
-            match &source.parent_span_id {
-                Some(parents) if parents.is_valid(at) => id_at(parents, at),
-                _ => 0,
-            }
+            source.parent_span_id.as_ref().map_or(0, |parents| parents.id8_at(at))
         };
-        let start = trace_start.wrapping_add(long(&source.start) as u64);
+        let start = trace_start.wrapping_add(source.start.int64s()[at] as u64);
         let facts = SpanFacts {
-            span_id: self.span_id(place),
+            span_id: source.span_id.id8s()[at],
             parent_id,
             start,
-            end: start.wrapping_add(long(&source.duration) as u64),
-            status: int(&source.status),
+            end: start.wrapping_add(source.duration.int64s()[at] as u64),
+            status: source.status.int32s()[at],
             scope: source.scopes[at],
         };
-        MergeRow { piece: piece as u32, row: row as u32, place, kind: int(&source.kind), facts }
+        MergeRow {
+            piece: piece as u32,
+            row: row as u32,
+            place,
+            kind: source.kind.int32s()[at],
+            facts,
+        }
     }
 
     pub(super) fn name(&self, (source, row): Place) -> &str {
-        let names = self.decoded[source as usize].name.as_dictionary::<Int32Type>();
-        names.values().as_string::<i32>().value(names.keys().value(row as usize) as usize)
+        self.decoded[source as usize].name.text_at(row as usize)
     }
 
     /// Equal spans are the same, sent twice.
@@ -145,9 +161,4 @@ impl Sources {
         let names = || self.name(a.place).cmp(self.name(b.place));
         a.key().cmp(&b.key()).then_with(names)
     }
-}
-
-fn id_at(array: &ArrayRef, row: usize) -> u64 {
-    let bytes = array.as_fixed_size_binary().value(row);
-    bytes.try_into().map_or(0, u64::from_be_bytes)
 }
