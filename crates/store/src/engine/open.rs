@@ -19,6 +19,9 @@ use crate::block::{Block, BlockMeta, Cache, FORMAT_VERSION, META_FILE};
 use crate::files::{folder_bytes, sync_folder};
 use crate::log::{self, Segment};
 
+/// Requests that are decoded and wait to be added while a log is read.
+const BATCHES_AHEAD: usize = 16;
+
 /// Why a data folder was not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -287,14 +290,8 @@ fn recover_log(
         // A segment is a head of its own: two may be left, of one that was being sealed and of
         // the one that filled meanwhile.
         wait_and_seal_if_full(shared, last);
-        let records = |received, payload| match SpanBatch::decode(payload) {
-            Ok(batch) => {
-                shared.state.lock().append(&batch, received, shared.options.chunk_rows);
-            }
-            Err(error) => tracing::error!(%error, "a log record is no OTLP request"),
-        };
         read += size(&path);
-        let scan = log::recover(&path, &shared.damaged_dir(), records).map_err(at(&path))?;
+        let scan = read_segment(shared, &path).map_err(at(&path))?;
         if let Some(damage) = scan.damage {
             tracing::warn!(
                 path = %path.display(),
@@ -317,6 +314,25 @@ fn recover_log(
         }
         (segment, _) => segment.map_err(at(&log_dir)),
     }
+}
+
+/// Puts a segment's spans into the head: one thread decodes, another adds.
+fn read_segment(shared: &Arc<Shared>, path: &Path) -> io::Result<log::LogScan> {
+    std::thread::scope(|scope| {
+        let (decoded, waiting) = std::sync::mpsc::sync_channel::<(u64, SpanBatch)>(BATCHES_AHEAD);
+        scope.spawn(move || {
+            for (received, batch) in waiting {
+                shared.state.lock().append(&batch, received, shared.options.chunk_rows);
+            }
+        });
+        log::recover(path, &shared.damaged_dir(), |received, payload| {
+            match SpanBatch::decode(payload) {
+                // The other thread ends when this one lets go of the channel.
+                Ok(batch) => drop(decoded.send((received, batch))),
+                Err(error) => tracing::error!(%error, "a log record is no OTLP request"),
+            }
+        })
+    })
 }
 
 fn wait_and_seal_if_full(shared: &Shared, through: u64) {

@@ -111,10 +111,15 @@ pub(crate) fn remove_log(shared: &Shared, through: u64) {
     }
 }
 
-/// A name for a block: sorts by time, and is unique even where the clock went back.
+/// A name for a block: sorts by time, then in order of making, and is unique even where the clock
+/// went back between two starts.
 pub(crate) fn new_id(shared: &Shared) -> String {
     use std::hash::{BuildHasher, RandomState};
-    format!("{:016x}-{:08x}", shared.now(), RandomState::new().hash_one(shared.now()) as u32)
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed) & 0xffff;
+    let random = RandomState::new().hash_one(number) as u32;
+    format!("{:016x}-{number:04x}-{random:08x}", shared.now())
 }
 
 /// The UTC day of a time, as a folder's name.

@@ -4,6 +4,8 @@
 //! endian), the CRC32C of what follows the checksum, the time of arrival (u64, nanoseconds since
 //! the epoch) and the request's OTLP bytes.
 
+use std::io::{self, Read};
+
 use bytes::Bytes;
 
 pub(crate) const MAGIC: &[u8; 8] = b"SPANLOG\x01";
@@ -11,6 +13,9 @@ pub(crate) const HEADER_BYTES: usize = 16;
 
 /// A record never holds more; a longer length is damage.
 const RECORD_BYTES_MAX: usize = 1 << 30;
+
+/// A record gets memory for so many bytes before they are read.
+const TRUSTED_BYTES: usize = 1 << 20;
 
 /// What a segment's bytes hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,40 +26,61 @@ pub struct LogScan {
     pub damage: Option<String>,
 }
 
-/// Reads the records of a segment's bytes, in order: arrival time and request. Stops at the first
-/// that is not whole.
-pub fn scan_segment(segment: &Bytes, mut record: impl FnMut(u64, Bytes)) -> LogScan {
-    let damaged = |at: usize, what: &str| LogScan {
-        good_bytes: at as u64,
-        damage: Some(format!("{what} at byte {at}")),
+/// Reads the records of a segment, in order: arrival time and request. Stops at the first that is
+/// not whole. An error is one of reading.
+pub fn scan_segment(
+    mut segment: impl Read,
+    mut record: impl FnMut(u64, Bytes),
+) -> io::Result<LogScan> {
+    let damaged = |at: usize, what: &str| {
+        Ok(LogScan { good_bytes: at as u64, damage: Some(format!("{what} at byte {at}")) })
     };
-    if segment.len() < MAGIC.len() || &segment[..MAGIC.len()] != MAGIC {
+    let mut magic = [0; MAGIC.len()];
+    if read_up_to(&mut segment, &mut magic)? < MAGIC.len() || magic != *MAGIC {
         return damaged(0, "no log header of this version");
     }
     let mut at = MAGIC.len();
-    while at < segment.len() {
-        let Some(header) = segment.get(at..at + HEADER_BYTES) else {
-            return damaged(at, "a record's header is cut off");
-        };
+    loop {
+        let mut header = [0; HEADER_BYTES];
+        match read_up_to(&mut segment, &mut header)? {
+            0 => return Ok(LogScan { good_bytes: at as u64, damage: None }),
+            HEADER_BYTES => {}
+            _ => return damaged(at, "a record's header is cut off"),
+        }
         let length = u32::from_le_bytes([header[0], header[1], header[2], header[3]]) as usize;
         let crc = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
         if length > RECORD_BYTES_MAX {
             return damaged(at, "a record has an impossible length");
         }
-        let start = at + HEADER_BYTES;
-        let Some(payload) = segment.get(start..start + length) else {
+        // A length that is not true must not take its memory.
+        let mut payload = Vec::with_capacity(length.min(TRUSTED_BYTES));
+        segment.by_ref().take(length as u64).read_to_end(&mut payload)?;
+        if payload.len() < length {
             return damaged(at, "a record is cut off");
-        };
-        let actual = crc32c::crc32c_append(crc32c::crc32c(&header[8..]), payload);
+        }
+        let actual = crc32c::crc32c_append(crc32c::crc32c(&header[8..]), &payload);
         if actual != crc {
             return damaged(at, "a record's checksum is wrong");
         }
         let mut time = [0; 8];
         time.copy_from_slice(&header[8..]);
-        record(u64::from_le_bytes(time), segment.slice(start..start + length));
-        at = start + length;
+        record(u64::from_le_bytes(time), Bytes::from(payload));
+        at += HEADER_BYTES + length;
     }
-    LogScan { good_bytes: at as u64, damage: None }
+}
+
+/// Fills the buffer, or as much of it as there is.
+fn read_up_to(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match from.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(more) => filled += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 /// What stands before a record's payload.

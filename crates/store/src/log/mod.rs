@@ -5,7 +5,7 @@
 mod frame;
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, BufReader, IoSlice, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -138,13 +138,12 @@ pub(crate) fn recover(
     damaged_folder: &Path,
     record: impl FnMut(u64, Bytes),
 ) -> io::Result<LogScan> {
-    let mut content = Vec::new();
-    File::open(path)?.read_to_end(&mut content)?;
-    let content = Bytes::from(content);
-    let scan = scan_segment(&content, record);
+    let mut file = BufReader::with_capacity(1 << 20, File::open(path)?);
+    let scan = scan_segment(&mut file, record)?;
     if scan.damage.is_some() {
-        let tail = &content[scan.good_bytes as usize..];
-        if !tail.is_empty() {
+        let mut tail = file.into_inner();
+        if tail.metadata()?.len() > scan.good_bytes {
+            tail.seek(SeekFrom::Start(scan.good_bytes))?;
             std::fs::create_dir_all(damaged_folder)?;
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let mut kept = damaged_folder.join(format!("{name}.tail"));
@@ -154,7 +153,7 @@ pub(crate) fn recover(
                 }
                 kept = damaged_folder.join(format!("{name}.tail-{more}"));
             }
-            std::fs::write(kept, tail)?;
+            io::copy(&mut tail, &mut File::create(kept)?)?;
         }
         let file = OpenOptions::new().write(true).open(path)?;
         file.set_len(scan.good_bytes)?;
@@ -179,7 +178,8 @@ mod tests {
     fn read(path: &Path) -> (Vec<(u64, Bytes)>, LogScan) {
         let content = Bytes::from(std::fs::read(path).unwrap());
         let mut records = Vec::new();
-        let scan = scan_segment(&content, |time, payload| records.push((time, payload)));
+        let scan =
+            scan_segment(&content[..], |time, payload| records.push((time, payload))).unwrap();
         (records, scan)
     }
 
@@ -203,7 +203,7 @@ mod tests {
         let ends = [8, 27, 43, 64];
         for length in 0..content.len() {
             let mut count = 0;
-            let scan = scan_segment(&content.slice(..length), |_, _| count += 1);
+            let scan = scan_segment(&content[..length], |_, _| count += 1).unwrap();
             let whole = ends.iter().filter(|&&end| end <= length).count();
             assert_eq!(count, whole.saturating_sub(1), "cut at {length}");
             assert_eq!(scan.damage.is_none(), ends.contains(&length), "cut at {length}");

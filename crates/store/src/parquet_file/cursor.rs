@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::PAGE_ROWS;
-use super::decode::{Assembler, Dictionary, Page};
+use super::assemble::Assembler;
+use super::decode::{Dictionary, Page};
 use crate::column::Column;
 use crate::columns::Kind;
 use crate::files::CheckedFile;

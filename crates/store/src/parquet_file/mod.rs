@@ -9,19 +9,24 @@
 //! Pages are version 1, and are cut at the same rows in all columns that are written here. This
 //! module knows nothing of what the columns mean.
 
+mod assemble;
 mod bitpack;
 mod chunk;
+mod coder;
 mod cursor;
 mod decode;
 mod delta;
+mod footer;
 mod header;
 mod hybrid;
 mod numbering;
+mod page;
 mod plain;
 mod presence;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod values;
 mod writer;
 
 pub(crate) use cursor::GroupPages;

@@ -3,6 +3,9 @@
 use super::header::write_varint;
 use super::hybrid::{Run, Runs};
 
+/// Zeros that are worth a run of their own amid packed bits.
+const LONG_RUN_BITS: usize = 32;
+
 /// Bits that are appended in runs, from words and from bytes. Those behind the last are 0.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Presence {
@@ -99,7 +102,8 @@ impl Presence {
         }
     }
 
-    /// Appends them as definition levels: runs where words are all 0 or all 1, else as they are.
+    /// Appends them as definition levels: runs where words are all 0 or all 1, else as they are
+    /// but for zeros at either end.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&[0; 4]);
@@ -110,25 +114,40 @@ impl Presence {
             _ => None,
         };
         let mut at = 0;
+        let mut zeros = 0;
         while at < self.words.len() {
             let first = uniform(at);
             let end = (at + 1..self.words.len()).find(|&index| uniform(index) != first);
             let end = end.unwrap_or(self.words.len());
             let count = (end * 64).min(self.len) - at * 64;
-            if let Some(level) = first {
-                write_varint((count as u64) << 1, out);
-                out.push(level);
-            } else {
-                let bytes = count.div_ceil(8);
-                write_varint((bytes as u64) << 1 | 1, out);
-                let content = out.len() + bytes;
-                self.words[at..end]
-                    .iter()
-                    .for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
-                out.truncate(content);
+            match first {
+                Some(0) => zeros += count,
+                Some(level) => {
+                    append_run(0, std::mem::take(&mut zeros), out);
+                    append_run(level, count, out);
+                }
+                None => {
+                    let last = self.words[end - 1] << (64 - bits(end - 1));
+                    let skip = self.words[at].trailing_zeros() as usize / 8 * 8;
+                    let skip = if zeros > 0 || skip >= LONG_RUN_BITS { skip } else { 0 };
+                    append_run(0, std::mem::take(&mut zeros) + skip, out);
+                    let rest = last.leading_zeros() as usize;
+                    let more_zeros = end < self.words.len() && uniform(end) == Some(0);
+                    let rest = if more_zeros || rest >= LONG_RUN_BITS { rest } else { 0 };
+                    let bytes = (count - skip - rest).div_ceil(8);
+                    zeros = (count - skip).saturating_sub(bytes * 8);
+                    write_varint((bytes as u64) << 1 | 1, out);
+                    let from = out.len();
+                    for word in &self.words[at..end] {
+                        out.extend_from_slice(&word.to_le_bytes());
+                    }
+                    out.drain(from..from + skip / 8);
+                    out.truncate(from + bytes);
+                }
             }
             at = end;
         }
+        append_run(0, zeros, out);
         let length = (out.len() - start - 4) as u32;
         out[start..start + 4].copy_from_slice(&length.to_le_bytes());
     }
@@ -149,6 +168,13 @@ impl Presence {
             }
         }
         Ok(false)
+    }
+}
+
+fn append_run(level: u8, count: usize, out: &mut Vec<u8>) {
+    if count > 0 {
+        write_varint((count as u64) << 1, out);
+        out.push(level);
     }
 }
 

@@ -12,7 +12,8 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 
 use super::ColumnPlan;
-use super::chunk::{ChunkWriter, Tools};
+use super::chunk::ChunkWriter;
+use super::page::Tools;
 use crate::column::Column;
 use crate::columns::Kind;
 use crate::files::{CheckedWriter, FileFacts};
