@@ -16,7 +16,7 @@ const MAY_KNOW: [(&str, &[&str]); 16] = [
     ("instrument", &[]),
     ("formats", &["model"]),
     ("ottl", &["model"]),
-    ("traceql", &["model"]),
+    ("traceql", &[]),
     ("analysis", &["model"]),
     ("loadgen", &["model"]),
     ("store", &["model"]),

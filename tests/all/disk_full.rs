@@ -13,7 +13,8 @@ use tempfile::TempDir;
 
 use crate::http;
 use crate::otlp::one_span;
-use crate::server::{Server, serve};
+use crate::process::Process;
+use crate::server::{Addresses, Server, serve};
 
 /// More than the 64 MiB that the store keeps free for sealing.
 const DISK_MIB: u64 = 160;
@@ -21,11 +22,26 @@ const DISK_MIB: u64 = 160;
 /// The command inside a mount namespace of its own, with a small filesystem at `folder`; gone with
 /// the process.
 fn on_small_disk(folder: &Path, command: &Command) -> Command {
-    let mut inside = Command::new("unshare");
+    let mut outer = Command::new("unshare");
     // As root without a user namespace, which some systems refuse.
-    inside.arg(if rustix::process::geteuid().is_root() { "-m" } else { "-rm" });
+    outer.arg(if rustix::process::geteuid().is_root() { "-m" } else { "-rm" });
     let script = format!("mount -t tmpfs -o size={DISK_MIB}m spanfall \"$0\" && exec \"$@\"");
-    inside.args(["sh", "-c", &script]).arg(folder);
+    outer.args(["sh", "-c", &script]).arg(folder);
+    inside(outer, command)
+}
+
+/// The command inside the mount namespace of another process.
+fn beside(holder: &Process, command: &Command) -> Command {
+    let mut outer = Command::new("nsenter");
+    outer.arg(format!("--target={}", holder.id())).arg("--mount");
+    if !rustix::process::geteuid().is_root() {
+        outer.args(["--user", "--preserve-credentials"]);
+    }
+    inside(outer, command)
+}
+
+/// The command as what another one runs.
+fn inside(mut inside: Command, command: &Command) -> Command {
     inside.arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
@@ -114,6 +130,45 @@ fn a_full_disk_refuses_and_then_goes_on() {
     let server = Server::on(&copy);
     assert!(!server.process.output().contains("cut"), "{}", server.process.output());
     stored.for_each(|id| is_stored(&server, id));
+}
+
+/// Killed, and started on the disk that is full by then: the log is read, reading goes on, and
+/// what it refuses it takes once there is room.
+#[test]
+fn a_start_on_a_full_disk() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let disk = folder.path().join("disk");
+    std::fs::create_dir(&disk).expect("a mount point");
+    // The disk outlives the server with this one, which ends with the test.
+    let mut script = Command::new("sh");
+    script.args(["-c", "echo mounted; cat"]);
+    let mut holder = Process::start(&mut on_small_disk(&disk, &script));
+    holder.wait_for("that the disk is there", |text| text.contains("mounted").then_some(()));
+    let root = PathBuf::from(format!("/proc/{}/root", holder.id()));
+    let seen = root.join(disk.strip_prefix("/").expect("an absolute path"));
+
+    let mut server = Server::run(beside(&holder, &serve(&disk.join("data"))));
+    (1..=20).for_each(|id| drop(server.export(&one_span(id)).ok()));
+    let filler = seen.join("filler");
+    fill(&filler);
+    server.process.kill();
+
+    let mut process = Process::start(&mut beside(&holder, &serve(&disk.join("data"))));
+    let at = process.wait_for("where it listens", Addresses::read);
+    let server = Server::at(process, at);
+    let health = server.wait_for_health(503);
+    assert!(health["problems"].to_string().contains("free"), "{health}");
+    (1..=20).for_each(|id| is_stored(&server, id));
+    let page = server.json("/traces?limit=1000");
+    assert_eq!(page["traces"].as_array().map(Vec::len), Some(20));
+    let refused = server.export(&one_span(100));
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert_eq!(server.api(&format!("/traces/{}", TraceId::from_number(100))).status, 404);
+
+    std::fs::remove_file(&filler).expect("making room");
+    server.wait_for_health(200);
+    server.export(&one_span(100)).ok();
+    (1..=20).chain([100]).for_each(|id| is_stored(&server, id));
 }
 
 /// Code and message of a `google.rpc.Status`.

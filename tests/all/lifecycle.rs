@@ -1,13 +1,16 @@
 //! A server's life: what it says of itself, and how it ends.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
 
 use rustix::process::Signal;
 
 use crate::http;
 use crate::otlp::{Small, now, one_span, request};
-use crate::server::Server;
+use crate::server::{Server, serve};
 
 #[test]
 fn status_and_banner_agree() {
@@ -115,4 +118,84 @@ fn idle_connections_hold_up_nothing() {
     server.stop();
     assert!(begun.elapsed().as_secs() < 8, "it took {:?}", begun.elapsed());
     drop(idle);
+}
+
+/// The command in a shell that lets it open so many files.
+fn with_open_files(limit: u32, command: &Command) -> Command {
+    let mut inside = Command::new("sh");
+    inside.args(["-c", &format!("ulimit -n {limit} && exec \"$0\" \"$@\"")]);
+    inside.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => inside.env(name, value),
+            None => inside.env_remove(name),
+        };
+    }
+    inside
+}
+
+#[test]
+fn idle_connections_leave_room_for_health_and_the_store() {
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let data_dir: &Path = &folder.path().join("data");
+    let server = Server::run(with_open_files(160, &serve(data_dir)));
+    // Far more than the process may open, and each refused one is told so.
+    let mut refused = BTreeMap::new();
+    let mut idle = Vec::new();
+    for (name, address) in [
+        ("ui", &server.at.ui),
+        ("otlp_http", &server.at.otlp_http),
+        ("otlp_grpc", &server.at.otlp_grpc),
+    ] {
+        for _ in 0..100 {
+            idle.push(TcpStream::connect(address).expect("a connection"));
+        }
+        let mut last = TcpStream::connect(address).expect("a connection");
+        let mut answer = Vec::new();
+        last.read_to_end(&mut answer).expect("an answer");
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{name}: {answer}");
+        refused.insert(name, 101);
+    }
+    server.wait_for_health(200);
+    let metrics = http::get(&format!("http://{}/metrics", server.at.metrics)).ok().text();
+    for (name, sent) in refused {
+        let line = format!("spanfall_refused_connections_total{{listener=\"{name}\"}} ");
+        let value = metrics.lines().find_map(|text| text.strip_prefix(&line));
+        let value: u32 = value.and_then(|value| value.parse().ok()).expect("a counter");
+        assert!((1..sent).contains(&value), "{name}: {value} of {sent}");
+    }
+    drop(idle);
+    // There is room again as soon as the server has seen them go.
+    crate::process::wait_until("room for a request", || {
+        let url = format!("http://{}/v1/traces", server.at.otlp_http);
+        let headers = [("content-type", "application/x-protobuf")];
+        let answer = http::send("POST", &url, &headers, Some(&one_span(1))).ok()?;
+        (answer.status == 200).then_some(())
+    });
+    crate::process::wait_until("the span", || {
+        let url = format!("{}/api/v1/traces/{:032x}", server.url(), 1);
+        (http::send("GET", &url, &[], None).ok()?.status == 200).then_some(())
+    });
+}
+
+/// A client that closes its side after the request still waits for the answer.
+#[test]
+fn a_half_closed_connection_is_answered() {
+    let server = Server::start();
+    for (address, request) in [
+        (&server.at.ui, "GET /api/v1/services HTTP/1.1\r\nhost: localhost\r\n\r\n"),
+        (
+            &server.at.otlp_http,
+            "POST /v1/traces HTTP/1.1\r\nhost: localhost\r\n\
+             content-type: application/json\r\ncontent-length: 2\r\n\r\n{}",
+        ),
+    ] {
+        let mut stream = TcpStream::connect(address).expect("a connection");
+        stream.write_all(request.as_bytes()).expect("sending");
+        stream.shutdown(std::net::Shutdown::Write).expect("closing one side");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{request}: {answer}");
+    }
 }

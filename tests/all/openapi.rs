@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::http::{self, Answer, encode};
-use crate::otlp::now;
+use crate::otlp::{Small, now, request};
 use crate::process::run;
 use crate::server::Server;
 use crate::tools;
@@ -71,13 +71,17 @@ fn right_filters() -> Vec<String> {
 }
 
 /// Wrong ones, and the parameter at fault.
-const WRONG_FILTERS: [(&str, &str); 9] = [
+const WRONG_FILTERS: [(&str, &str); 13] = [
     ("status=bad", "status"),
     ("min_duration=5", "min_duration"),
     ("min_duration=-5ms", "min_duration"),
     ("max_duration=soon", "max_duration"),
     ("start=yesterday", "start"),
     ("end=2026-13-01T00:00:00Z", "end"),
+    ("start=-1h&end=-2h", "start"),
+    ("service=a&service=b", "service"),
+    ("service=a&service=a", "service"),
+    ("start=-1h&attribute=a=b&start=-1h", "start"),
     ("attribute=nothing", "attribute"),
     ("attribute==x", "attribute"),
     ("nonsense=1", "nonsense"),
@@ -125,6 +129,7 @@ fn every_documented_path_answers_as_documented() {
 
     asked.insert("/operations");
     let of_all = &right("/operations", &strings(&["", "service=", "service=none"]))[0];
+    ask_wrongly(&document, &server, "/operations", &[("service=a&service=b", "service")]);
     let of_one = &right("/operations", &[format!("service={}", encode(&service))])[0];
     let count = |answer: &Answer| answer.json()["operations"].as_array().map_or(0, Vec::len);
     assert!(count(of_one) > 0 && count(of_one) < count(of_all));
@@ -141,6 +146,7 @@ fn every_documented_path_answers_as_documented() {
         ("", "key"),
         ("key=", "key"),
         ("key=a&level=x", "level"),
+        ("key=a&key=a", "key"),
         ("key=a&limit=0", "limit"),
         ("key=a&limit=1001", "limit"),
     ];
@@ -189,6 +195,47 @@ fn every_documented_path_answers_as_documented() {
     let documented = document["paths"].as_object().expect("paths");
     let documented: BTreeSet<&str> = documented.keys().map(String::as_str).collect();
     assert_eq!(asked, documented, "this test asks for every path");
+}
+
+/// Spans of a resource without `service.name`, and what finds them.
+#[test]
+fn an_empty_service_is_the_unnamed_one() {
+    let server = Server::start();
+    server.export(&request("", &small(1))).ok();
+    server.export(&request("named", &small(2))).ok();
+    let traces = |query: &str| {
+        let page = server.json(&format!("/traces?{query}"));
+        let id = |trace: &Value| trace["trace_id"].as_str().map(str::to_owned);
+        let ids = page["traces"].as_array().expect("traces").iter().filter_map(id);
+        ids.collect::<BTreeSet<String>>()
+    };
+    let [unnamed, named] = [1_u128, 2].map(|id| format!("{id:032x}"));
+    let spans = |query: &str| {
+        let list = server.json(&format!("/series?steps=1&{query}"));
+        list["series"][0]["spans"][0].as_u64().unwrap_or(0)
+    };
+    let operations = |query: &str| {
+        let list = server.json(&format!("/operations?{query}"));
+        list["operations"].as_array().map_or(0, Vec::len)
+    };
+    for (query, found) in [
+        ("", &[&unnamed, &named][..]),
+        ("service=", &[&unnamed]),
+        ("service=named", &[&named]),
+        ("operation=", &[]),
+    ] {
+        let found: BTreeSet<String> = found.iter().map(|id| (*id).clone()).collect();
+        assert_eq!(traces(query), found, "{query}");
+        assert_eq!(spans(query), found.len() as u64, "{query}");
+        if !query.starts_with("operation") {
+            assert_eq!(operations(query), found.len(), "{query}");
+        }
+    }
+}
+
+fn small(trace_id: u128) -> [Small; 1] {
+    let name = "x".to_owned();
+    [Small { trace_id, span_id: 1, parent_id: 0, name, start: now() - 1_000, duration_nano: 1 }]
 }
 
 #[test]

@@ -67,7 +67,7 @@ pub struct Addresses {
 
 impl Addresses {
     /// What the banner says, once it is whole.
-    fn read(output: &str) -> Option<Self> {
+    pub fn read(output: &str) -> Option<Self> {
         let address = |title: &str| {
             let line = output.lines().find_map(|line| line.trim().strip_prefix(title))?;
             let address = line.trim().trim_start_matches("http://").split('/').next()?;
@@ -117,9 +117,14 @@ impl Server {
     pub fn run(mut command: Command) -> Self {
         let mut process = Process::start(&mut command);
         let at = process.wait_for("where it listens", Addresses::read);
-        let server = Self { process, at, _folder: None };
+        let server = Self::at(process, at);
         server.wait_for_health(200);
         server
+    }
+
+    /// The server that a process is, whether well or not.
+    pub fn at(process: Process, at: Addresses) -> Self {
+        Self { process, at, _folder: None }
     }
 
     /// Waits until the health check answers with this status; gives its body.

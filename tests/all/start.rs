@@ -98,6 +98,23 @@ fn a_folder_that_cannot_be_used_is_named() {
 }
 
 #[test]
+fn a_value_that_means_nothing_is_refused() {
+    let folder = TempDir::new().expect("a temporary folder");
+    for (flag, value, allowed) in [
+        ("--log", "bogus", "debug"),
+        ("--log", "info,stoer", "debug"),
+        ("--cors-allowed-origin", "shop.example", "https://shop.example"),
+        ("--cors-allowed-origin", "https://shop.example/cart", "without a path"),
+    ] {
+        let mut command = serve(&folder.path().join("data"));
+        let line = failed(command.args([flag, value]));
+        for part in [flag, value, allowed] {
+            assert!(line.contains(part), "{part} is not in {line}");
+        }
+    }
+}
+
+#[test]
 fn a_second_process_on_a_folder_is_refused() {
     let folder = TempDir::new().expect("a temporary folder");
     let data_dir = folder.path().join("data");

@@ -17,6 +17,7 @@ function nanos(text) {
 
 function instant(text, fallback) {
   if (!text) return fallback;
+  if (text.startsWith('+')) return BigInt(Date.now()) * 1_000_000n + BigInt(Math.round(nanos(text.slice(1))));
   if (text.startsWith('-')) return BigInt(Date.now()) * 1_000_000n - BigInt(Math.round(nanos(text.slice(1))));
   return /^\d+$/.test(text) ? BigInt(text) : BigInt(Date.parse(text)) * 1_000_000n;
 }

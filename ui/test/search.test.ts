@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { conditionsOf, formatQuery, parseQuery, rangeReaching, readSearch, timesOf, writeSearch, type Search } from '../src/model/search';
+import { conditionsOf, formatQuery, parseQuery, rangeReaching, readSearch, seriesTimesOf, timesOf, writeSearch, type Search } from '../src/model/search';
 
 const full: Search = {
   service: 'front & end', operation: 'GET /a?b=c', attribute: ['span.x=1=2', 'http.route=/é', 'empty='], status: 'error',
@@ -7,17 +7,17 @@ const full: Search = {
 };
 
 describe('search in the URL', () => {
-  test.each<[string, Search]>([['everything', full], ['nothing', {}], ['one condition', { attribute: ['a=b'] }], ['a range', { range: '7d' }]])(
+  test.each<[string, Search]>([['everything', full], ['nothing', {}], ['one condition', { attribute: ['a=b'] }], ['a range', { range: '7d' }], ['the unnamed service', { service: '' }]])(
     '%s survives the way through it', (_, search) => {
       expect(readSearch(parseQuery(formatQuery(writeSearch(search)).slice(1)))).toEqual(search);
       expect(readSearch(parseQuery(formatQuery({ ...search }).slice(1)))).toEqual(search);
     },
   );
 
-  test('defaults are left out', () => expect(formatQuery(writeSearch({ range: '1h', limit: 20, live: false, service: '' }))).toBe(''));
+  test('defaults are left out', () => expect(formatQuery(writeSearch({ range: '1h', limit: 20, live: false, operation: '' }))).toBe(''));
 
   test('what does not fit is left out', () => {
-    expect(readSearch(parseQuery('status=bad&limit=0&range=2y&attribute=novalue&attribute==x&live=yes&unknown=1&service='))).toEqual({});
+    expect(readSearch(parseQuery('status=bad&limit=0&range=2y&attribute=novalue&attribute==x&live=yes&unknown=1&operation='))).toEqual({});
     expect(readSearch({ service: 5, attribute: [null, 'a=b', 'a=b'] })).toEqual({ attribute: ['a=b'] });
     expect(readSearch({ limit: '2000' })).toEqual({});
   });
@@ -39,6 +39,14 @@ describe('search as asked', () => {
     expect(conditionsOf({ min_duration: 'soon' })).toEqual({ min_duration: 'soon' });
   });
   test.each<[Search, object]>([
-    [{}, { start: '-60m' }], [{ range: '7d' }, { start: '-10080m' }], [{ range: 'all' }, {}], [full, { start: full.start, end: full.end }], [{ range: 'custom' }, {}],
+    [{}, { start: '-60m', end: '+5m' }], [{ range: '7d' }, { start: '-10080m', end: '+5m' }], [{ range: 'all' }, {}], [full, { start: full.start, end: full.end }], [{ range: 'custom' }, {}],
   ])('times of %j', (search, times) => expect(timesOf(search)).toEqual(times));
+  test.each<[Search, object]>([
+    [{}, { start: '-60m' }], [{ range: 'all' }, {}], [full, { start: full.start, end: full.end }],
+  ])('times of a series of %j', (search, times) => expect(seriesTimesOf(search)).toEqual(times));
+  test('any service is not the unnamed one', () => {
+    expect(conditionsOf({})).toEqual({});
+    expect(formatQuery(conditionsOf({ service: '' }))).toBe('?service=');
+  });
+  test('a plus is written so that it stays one', () => expect(formatQuery(timesOf({}))).toBe('?start=-60m&end=%2B5m'));
 });

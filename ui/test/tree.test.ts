@@ -1,60 +1,47 @@
 import { describe, expect, test } from 'vitest';
 import * as flag from '../src/model/flags';
-import { buildTrace, countsOf, errorsBelow, hasFlag, rootOf, UNKNOWN_SERVICE } from '../src/model/trace';
+import shared from '../../crates/model/tests/data/trees.json';
+import { UNKNOWN_SERVICE } from '../src/model/service';
+import { buildTrace, countsOf, errorsBelow, hasFlag, type Trace } from '../src/model/trace';
 import { dataOf, drawn, traceOf, type Row } from './spans';
 
-const cases: Record<string, { rows: Row[]; tree: string[]; marks?: Record<string, number> }> = {
-  'children by start, whatever the order sent': {
-    rows: [['c', 'a', 30, 40], ['b', 'a', 10, 20], ['a', '', 0, 50], ['d', 'b', 12, 15]],
-    tree: ['a', '.b', '..d', '.c'],
-  },
-  'equal starts keep the order sent': {
-    rows: [['a', '', 0, 9], ['x', 'a', 1, 2], ['b', 'a', 1, 3]],
-    tree: ['a', '.x', '.b'],
-  },
-  'orphans come last, with their children': {
-    rows: [['o', 'gone', 1, 5], ['p', 'o', 2, 3], ['a', '', 4, 9]],
-    tree: ['a', 'o', '.p'],
-    marks: { o: flag.ORPHAN },
-  },
-  'only orphans': { rows: [['o', 'gone', 1, 5]], tree: ['o'], marks: { o: flag.ORPHAN } },
-  'many roots by start': { rows: [['b', '', 5, 6], ['a', '', 1, 9]], tree: ['a', 'b'] },
-  'an all-zero parent is no parent': { rows: [['a', '0000000000000000', 0, 9]], tree: ['a'] },
-  'a span that is its own parent': { rows: [['a', 'a', 0, 9]], tree: ['a'], marks: { a: flag.CYCLE } },
-  'a circle is cut at its earliest span': {
-    rows: [['b', 'a', 2, 5], ['c', 'b', 3, 4], ['a', 'c', 1, 9]],
-    tree: ['a', '.b', '..c'],
-    marks: { a: flag.CYCLE },
-  },
-  'a tail on a circle stays on it': {
-    rows: [['x', 'b', 0, 1], ['a', 'b', 2, 9], ['b', 'a', 3, 8], ['r', '', 1, 9]],
-    tree: ['r', 'b', '.x', '.a'],
-    marks: { b: flag.CYCLE },
-  },
-  'two circles': {
-    rows: [['a', 'b', 1, 9], ['b', 'a', 2, 8], ['c', 'd', 3, 9], ['d', 'c', 4, 8]],
-    tree: ['a', '.b', 'c', '.d'],
-    marks: { a: flag.CYCLE, c: flag.CYCLE },
-  },
-  'a second span of an id is kept; children hang on the first sent': {
-    rows: [['r', '', 0, 9], ['a', 'r', 1, 5], ['a', 'r', 2, 5], ['k', 'a', 3, 4]],
-    tree: ['r', '.a', '..k', '.a'],
-  },
-  'spans without a start come after their siblings': {
-    rows: [['r', '', 0, 9], ['z', 'r', -1, 5], ['b', 'r', 3, 5]],
-    tree: ['r', '.b', '.z'],
-    marks: { z: flag.NO_START | flag.OFF_SCALE },
-  },
-};
+interface Shared {
+  what: string;
+  /** `[id, parent, start]`; parent 0 is none, start 0 is not set. */
+  spans: number[][];
+  /** A line per row: a point for each level, the id, `?` behind an orphan, `@` behind a cut circle. */
+  tree: string[];
+  named?: string;
+}
 
-describe('tree', () => {
-  for (const [name, { rows, tree, marks = {} }] of Object.entries(cases)) {
-    test(name, () => {
-      const trace = traceOf(rows);
-      expect(drawn(trace)).toEqual(tree);
-      for (const [id, bits] of Object.entries(marks)) expect(trace.flags[trace.rowOfId.get(id)!]).toBe(bits);
+const hex = (id: number) => (id === 0 ? '' : id.toString(16).padStart(16, '0'));
+
+function lines(trace: Trace): string[] {
+  return trace.raw.map((s, row) => {
+    const mark = hasFlag(trace, row, flag.ORPHAN) ? '?' : hasFlag(trace, row, flag.CYCLE) ? '@' : '';
+    return '.'.repeat(trace.depth[row]) + parseInt(s.spanId!, 16) + mark;
+  });
+}
+
+describe('the same trees as crates/model', () => {
+  for (const { what, spans, tree, named } of shared as Shared[]) {
+    test(what, () => {
+      const trace = traceOf(spans.map(([id, parent, start]): Row => [hex(id), hex(parent), start || -1, start + 1]));
+      expect(lines(trace)).toEqual(tree);
+      if (named) expect(trace.raw[trace.named].spanId).toBe(hex(Number(named)));
     });
   }
+});
+
+describe('tree', () => {
+  test('an all-zero parent is no parent', () => {
+    expect(countsOf(traceOf([['a', '0000000000000000', 0, 9]]))).toMatchObject({ roots: 1, orphans: 0 });
+  });
+
+  test('a span without a start is marked', () => {
+    const trace = traceOf([['r', '', 0, 9], ['z', 'r', -1, 5]]);
+    expect(trace.flags[trace.rowOfId.get('z')!]).toBe(flag.NO_START | flag.OFF_SCALE);
+  });
 
   test('sizes and child counts cover the subtree', () => {
     const trace = traceOf([['a', '', 0, 9], ['b', 'a', 1, 5], ['c', 'b', 2, 3], ['d', 'a', 6, 7]]);
@@ -88,9 +75,9 @@ describe('tree', () => {
     expect(countsOf(trace).errors).toBe(3);
   });
 
-  test('the root is the earliest true root, else the earliest top', () => {
-    expect(rootOf(traceOf([['o', 'gone', 0, 1], ['r', '', 5, 6]]))).toBe(0);
-    expect(rootOf(traceOf([]))).toBe(-1);
+  test('a trace is named after its root, whatever lies before it', () => {
+    expect(traceOf([['o', 'gone', 0, 1], ['r', '', 5, 6]]).named).toBe(0);
+    expect(traceOf([]).named).toBe(-1);
   });
 
   test('services join resources of the same name; none is said', () => {

@@ -49,17 +49,24 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .with_state(api)
 }
 
-/// The parameters of a request, each checked to be known.
+/// The parameters that may be given several times.
+const REPEATABLE: [&str; 1] = ["attribute"];
+
+/// The parameters of a request, each checked to be known and given as often as it may be.
 struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
     fn of(uri: &Uri, known: &[&str]) -> Result<Self, ApiError> {
         let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri)
             .map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, error.to_string()))?;
-        for (name, _) in &pairs.0 {
+        for (at, (name, _)) in pairs.0.iter().enumerate() {
             if !known.contains(&name.as_str()) {
                 let text = format!("there is no such parameter; known are {}", known.join(", "));
                 return Err(ApiError::parameter(name, text));
+            }
+            let again = pairs.0[..at].iter().any(|(before, _)| before == name);
+            if again && !REPEATABLE.contains(&name.as_str()) {
+                return Err(ApiError::parameter(name, "given more than once; it takes one value"));
             }
         }
         Ok(Self(pairs.0))

@@ -74,9 +74,15 @@ pub struct Generator {
 impl Generator {
     /// Makes up services, operations and call trees; takes a few milliseconds.
     pub fn new(options: Options) -> Self {
+        Self::with_spans(options, u64::MAX)
+    }
+
+    /// A generator that ends once its traces have so many spans together: all of them are whole,
+    /// so that the last one may bring more.
+    pub fn with_spans(options: Options, spans_min: u64) -> Self {
         Self {
             tracer: Tracer::new(options.seed, options.services, options.error_rate),
-            window: Window::new(),
+            window: Window::new(spans_min),
             encoder: Encoder::default(),
             records: Vec::new(),
             now_unix_nano: 0,
@@ -85,11 +91,12 @@ impl Generator {
     }
 
     /// Clears `out` and writes an `ExportTraceServiceRequest` of exactly `spans` spans of many
-    /// traces and services, grouped by resource and scope as a Collector's batch would be.
+    /// traces and services, grouped by resource and scope as a Collector's batch would be. Gives
+    /// the number of spans, which is less than asked for at the end of a generator that has one.
     ///
     /// No span ends after `now_unix_nano`. Where it goes back, what was not yet taken moves back
     /// as far, out of step with the spans of the same traces that were.
-    pub fn request(&mut self, spans: usize, now_unix_nano: u64, out: &mut Vec<u8>) {
+    pub fn request(&mut self, spans: usize, now_unix_nano: u64, out: &mut Vec<u8>) -> usize {
         self.turn_to(now_unix_nano);
         let clock = Clock { now_unix_nano, interval_nano: self.interval_nano };
         self.records.clear();
@@ -97,6 +104,7 @@ impl Generator {
         out.clear();
         let Tracer { catalog, links, .. } = &mut self.tracer;
         self.encoder.encode(catalog, links, &self.records, out);
+        self.records.len()
     }
 
     fn turn_to(&mut self, now_unix_nano: u64) {

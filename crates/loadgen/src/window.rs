@@ -20,6 +20,10 @@ pub(crate) struct Window {
     now: usize,
     /// Of the slot at hand.
     taken: usize,
+    /// Spans that traces may still be started for; the last one may take more.
+    left: u64,
+    /// Spans that wait to be taken.
+    waiting: usize,
 }
 
 /// When the traces that start now end.
@@ -31,11 +35,12 @@ pub(crate) struct Clock {
 }
 
 impl Window {
-    pub(crate) fn new() -> Self {
-        Self { slots: vec![Vec::new(); TICKS], now: 0, taken: 0 }
+    /// A window that starts traces until they have so many spans together.
+    pub(crate) fn new(spans_min: u64) -> Self {
+        Self { slots: vec![Vec::new(); TICKS], now: 0, taken: 0, left: spans_min, waiting: 0 }
     }
 
-    /// Appends the next `spans` to `out`.
+    /// Appends the next `spans` to `out`; fewer when no more come.
     pub(crate) fn take(
         &mut self,
         tracer: &mut Tracer,
@@ -49,8 +54,9 @@ impl Window {
             let count = ready.len().min(left);
             out.extend_from_slice(&ready[..count]);
             self.taken += count;
+            self.waiting -= count;
             left -= count;
-            if left == 0 {
+            if left == 0 || (self.left == 0 && self.waiting == 0) {
                 return;
             }
             self.tick(tracer, clock);
@@ -69,14 +75,21 @@ impl Window {
         self.slots[self.now].clear();
         self.taken = 0;
         self.now = (self.now + 1) % TICKS;
-        let (now, slots) = (self.now, &mut self.slots);
+        let now = self.now;
         for _ in 0..TRACES_PER_TICK {
+            if self.left == 0 {
+                return;
+            }
             let before = u64::from(tracer.below(clock.interval_nano));
             let end_unix_nano = clock.now_unix_nano.saturating_sub(before);
+            let mut spans = 0;
             tracer.trace(end_unix_nano, |record, end_nano| {
                 let ticks = ((end_nano / TICK_NANO) as usize).min(TICKS - 1);
-                slots[(now + ticks) % TICKS].push(record);
+                self.slots[(now + ticks) % TICKS].push(record);
+                spans += 1;
             });
+            self.waiting += spans;
+            self.left = self.left.saturating_sub(spans as u64);
         }
     }
 }

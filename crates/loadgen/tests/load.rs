@@ -23,6 +23,36 @@ fn writes_as_many_spans_as_asked() {
 }
 
 #[test]
+fn a_number_of_spans_is_rounded_up_to_whole_traces() {
+    for wanted in [1, 20, 1000, 12_345] {
+        let mut generator = Generator::with_spans(Options::default(), wanted);
+        let mut out = Vec::new();
+        let mut batches = Vec::new();
+        loop {
+            let count = generator.request(300, NOW_UNIX_NANO, &mut out);
+            batches.push(decode(&out));
+            assert_eq!(batches[batches.len() - 1].len(), count);
+            if count < 300 {
+                break;
+            }
+        }
+        assert_eq!(generator.request(300, NOW_UNIX_NANO, &mut out), 0, "it has ended");
+        let all: u64 = batches.iter().map(|batch| batch.len() as u64).sum();
+        // No trace has more than 80 spans.
+        assert!((wanted..wanted + 80).contains(&all), "{all} spans for {wanted}");
+        let ids: HashSet<(TraceId, SpanId)> =
+            spans(&batches).map(|(_, span)| (span.trace_id, span.span_id)).collect();
+        let roots = spans(&batches).filter(|(_, span)| span.parent_span_id.is_none()).count();
+        let traces: HashSet<TraceId> = ids.iter().map(|(trace, _)| *trace).collect();
+        assert_eq!(roots, traces.len());
+        for (_, span) in spans(&batches) {
+            let parent = (span.trace_id, span.parent_span_id);
+            assert!(span.parent_span_id.is_none() || ids.contains(&parent), "{span:?}");
+        }
+    }
+}
+
+#[test]
 fn a_seed_makes_the_same_bytes() {
     let bytes = |seed| {
         let mut generator = Generator::new(Options { seed, ..Options::default() });

@@ -27,7 +27,7 @@ async fn http2_requests_are_concurrent() {
         })
         .collect();
     until("all are with the consumer", || server.consumer.calls() == 10).await;
-    assert_eq!(count(&server.counters.http.connections), 1);
+    assert_eq!(count(&server.counters.http.connections.open), 1);
     server.consumer.release(10);
     for request in requests {
         assert_eq!(request.await.unwrap(), 200);
@@ -43,7 +43,7 @@ async fn a_disconnect_inside_a_body_harms_nothing() {
         raw.write("a\r\n12345678\r\n").await;
         until("it has begun", || server.budget.used() > 0).await;
         drop(raw);
-        until("it is gone", || count(&server.counters.http.connections) == 0).await;
+        until("it is gone", || count(&server.counters.http.connections.open) == 0).await;
         until("its bytes are given back", || server.budget.used() == 0).await;
     }
     assert_eq!(send(server.addr, post(PROTOBUF, protobuf(1, 0))).await.status, 200);
@@ -54,16 +54,30 @@ async fn a_disconnect_inside_a_body_harms_nothing() {
 async fn a_disconnect_does_not_stop_the_consumer() {
     let server = Server::http().await;
     server.consumer.behave(Behaviour::Wait);
-    let mut raw = Raw::connect(server.addr).await;
-    let body = protobuf(3, 0);
-    raw.head(&format!("Content-Length: {}\r\n", body.len())).await;
-    raw.write(body).await;
+    let mut client = Client::http2(server.addr).await;
+    let request = tokio::spawn(async move { client.send(post(PROTOBUF, protobuf(3, 0))).await });
     until("the consumer has it", || server.consumer.calls() == 1).await;
-    drop(raw);
-    until("the client is gone", || count(&server.counters.http.connections) == 0).await;
+    request.abort();
+    until("the client is gone", || count(&server.counters.http.connections.open) == 0).await;
     server.consumer.release(1);
     until("the consumer is done", || server.consumer.taken() == [3]).await;
     until("the spans are counted", || count(&server.counters.http.accepted_spans) == 3).await;
+}
+
+/// As some clients do: the request, the end of their side, then waiting for the answer.
+#[tokio::test]
+async fn a_client_that_has_closed_its_side_gets_its_answer() {
+    let server = Server::http().await;
+    server.consumer.behave(Behaviour::Wait);
+    let mut raw = Raw::connect(server.addr).await;
+    let body = protobuf(2, 0);
+    raw.head(&format!("Content-Length: {}\r\n", body.len())).await;
+    raw.write(body).await;
+    raw.close_own_side().await;
+    until("the consumer has it", || server.consumer.calls() == 1).await;
+    server.consumer.release(1);
+    assert_eq!(raw.status().await, 200);
+    raw.closed().await;
 }
 
 #[tokio::test]

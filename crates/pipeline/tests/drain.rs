@@ -58,7 +58,7 @@ async fn idle_connections_are_no_reason_to_wait() {
         assert_eq!(client.send(post(PROTOBUF, protobuf(1, 0))).await.status, 200);
     }
     let silent = Raw::connect(server.addr).await;
-    let open = || server.counters.http.connections.load(Ordering::Relaxed);
+    let open = || server.counters.http.connections.open.load(Ordering::Relaxed);
     until("all are open", || open() == 3).await;
     server.shutdown.cancel();
     assert_eq!(drained(server).await, Drained { abandoned: 0 });
@@ -86,14 +86,12 @@ async fn drain_timeout() {
 async fn a_batch_whose_client_has_gone_is_waited_for() {
     let server = Server::http().await;
     server.consumer.behave(Behaviour::Wait);
-    let mut raw = Raw::connect(server.addr).await;
-    let body = protobuf(1, 0);
-    raw.head(&format!("Content-Length: {}\r\n", body.len())).await;
-    raw.write(body).await;
+    let mut client = Client::http2(server.addr).await;
+    let request = tokio::spawn(async move { client.send(post(PROTOBUF, protobuf(1, 0))).await });
     until("it is with the consumer", || server.consumer.calls() == 1).await;
-    drop(raw);
+    request.abort();
     server.shutdown.cancel();
-    let open = || server.counters.http.connections.load(Ordering::Relaxed);
+    let open = || server.counters.http.connections.open.load(Ordering::Relaxed);
     until("the connection is gone", || open() == 0).await;
     // Room for the receiver to end, if it were going to.
     for _ in 0..1000 {

@@ -69,7 +69,7 @@ async fn calls_are_concurrent_on_one_connection() {
         })
         .collect();
     until("all are with the consumer", || server.consumer.calls() == 10).await;
-    assert_eq!(count(&server.counters.grpc.connections), 1);
+    assert_eq!(count(&server.counters.grpc.connections.open), 1);
     server.consumer.release(10);
     for call in calls {
         call.await.unwrap().unwrap();

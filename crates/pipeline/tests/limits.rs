@@ -245,7 +245,7 @@ async fn head_timeout() {
     raw.head("Content-Length: 0\r\n").await;
     assert_eq!(raw.status().await, 200);
     raw.closed().await;
-    until("all are closed", || count(&server.counters.http.connections) == 0).await;
+    until("all are closed", || count(&server.counters.http.connections.open) == 0).await;
 }
 
 #[tokio::test]
@@ -254,10 +254,16 @@ async fn connections_max() {
     let server = Server::http_with(with_server(server), ByteBudget::default()).await;
     let mut first = Client::http1(server.addr).await;
     assert_eq!(first.send(post(PROTOBUF, protobuf(1, 0))).await.status, 200);
-    let mut second = Raw::connect(server.addr).await;
-    second.head("Content-Length: 0\r\n").await;
+    // Told without having asked, and closed.
+    for refused in 1..=3 {
+        let mut second = Raw::connect(server.addr).await;
+        assert_eq!(second.status().await, 503);
+        second.closed().await;
+        assert_eq!(count(&server.counters.http.connections.refused), refused);
+    }
     assert_eq!(first.send(post(PROTOBUF, protobuf(1, 0))).await.status, 200);
-    assert_eq!(count(&server.counters.http.connections), 1);
+    assert_eq!(count(&server.counters.http.connections.open), 1);
     drop(first);
-    assert_eq!(second.status().await, 200);
+    until("there is room", || count(&server.counters.http.connections.open) == 0).await;
+    assert_eq!(send(server.addr, post(PROTOBUF, protobuf(1, 0))).await.status, 200);
 }

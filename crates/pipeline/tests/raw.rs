@@ -51,6 +51,11 @@ impl Raw {
         head[9..12].parse().unwrap()
     }
 
+    /// Tells the server that nothing more comes.
+    pub async fn close_own_side(&mut self) {
+        self.stream.shutdown().await.unwrap();
+    }
+
     /// Waits until the server has closed.
     pub async fn closed(mut self) {
         while self.fill().await {}

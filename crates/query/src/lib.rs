@@ -10,4 +10,6 @@ mod text;
 
 pub use cursor::{CursorError, decode_cursor, encode_cursor};
 pub use search::{SearchError, SearchTexts, SeriesTexts};
-pub use text::{TextError, parse_attribute, parse_duration_nano, parse_time_unix_nano};
+pub use text::{
+    TextError, number_length, parse_attribute, parse_duration_nano, parse_time_unix_nano, scaled,
+};

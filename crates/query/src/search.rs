@@ -27,12 +27,13 @@ fn wrong(parameter: &'static str) -> impl Fn(String) -> SearchError {
     move |problem| SearchError { parameter, problem }
 }
 
-/// The parameters that searches and series share, as texts.
+/// The parameters that searches and series share, as texts. An empty one counts as absent, but for
+/// the two names: spans may have none, and be searched for it.
 #[derive(Debug, Clone, Default)]
 pub struct SearchTexts {
-    /// The service.
+    /// The service; empty for spans without one.
     pub service: Option<String>,
-    /// The span's name.
+    /// The span's name; empty for spans without one.
     pub operation: Option<String>,
     /// Conditions `key=value`.
     pub attributes: Vec<String>,
@@ -130,17 +131,24 @@ impl SearchTexts {
                 return Err(wrong("status")(format!("{other:?} is none of unset, ok, error")));
             }
         };
+        let start = time("start", &self.start)?;
+        let end = time("end", &self.end)?;
+        if let (Some(start), Some(end)) = (start, end)
+            && start > end
+        {
+            return Err(wrong("start")("start is after end; nothing can lie between".to_owned()));
+        }
         let attributes: Result<Vec<_>, _> =
             self.attributes.iter().map(|text| parse_attribute(text)).collect();
         Ok(SpanFilter {
-            service: given(&self.service),
-            operation: given(&self.operation),
+            service: self.service.clone(),
+            operation: self.operation.clone(),
             attributes: attributes.map_err(|error| wrong("attribute")(error.to_string()))?,
             status,
             duration_min_nano: duration("min_duration", &self.min_duration)?,
             duration_max_nano: duration("max_duration", &self.max_duration)?,
-            start_min_unix_nano: time("start", &self.start)?,
-            start_max_unix_nano: time("end", &self.end)?,
+            start_min_unix_nano: start,
+            start_max_unix_nano: end,
         })
     }
 }
@@ -172,6 +180,26 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_name_is_a_name_and_any_other_empty_text_is_none() {
+        let empty = || Some(String::new());
+        let texts = SearchTexts {
+            service: empty(),
+            operation: empty(),
+            status: empty(),
+            min_duration: empty(),
+            max_duration: empty(),
+            start: empty(),
+            end: empty(),
+            limit: empty(),
+            cursor: empty(),
+            ..SearchTexts::default()
+        };
+        let names = SpanFilter { service: empty(), operation: empty(), ..SpanFilter::default() };
+        assert_eq!(texts.to_search(NOW).unwrap().filter, names);
+        assert_eq!(texts.to_series(&SeriesTexts::default(), NOW).unwrap().filter, names);
+    }
+
+    #[test]
     fn the_wrong_parameter_is_named() {
         let some = |text: &str| Some(text.to_owned());
         let table = [
@@ -184,6 +212,7 @@ mod tests {
             (SearchTexts { max_duration: some("x"), ..Default::default() }, "max_duration"),
             (SearchTexts { start: some("soon"), ..Default::default() }, "start"),
             (SearchTexts { end: some("soon"), ..Default::default() }, "end"),
+            (SearchTexts { start: some("now"), end: some("-1ns"), ..Default::default() }, "start"),
             (SearchTexts { attributes: vec!["x".to_owned()], ..Default::default() }, "attribute"),
         ];
         for (texts, parameter) in table {

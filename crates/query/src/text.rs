@@ -1,18 +1,21 @@
 //! Durations, times and attribute conditions as people write them.
 
-use std::str::FromStr;
-
 use store::{AttributeCondition, Level};
 
 /// Why a text was not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
     /// Not a duration.
-    #[error("{0:?} is not a duration; write a number with ns, us, ms, s, m, h or d, such as 250ms")]
+    #[error(
+        "{0:?} is not a duration; write a number with ns, us, ms, s, m, h or d, such as 250ms or 1h30m"
+    )]
     Duration(String),
+    /// A duration of more than 64 bits of nanoseconds.
+    #[error("{0:?} is out of range; the longest duration is 213503d")]
+    Range(String),
     /// Not a time.
     #[error(
-        "{0:?} is not a time; write nanoseconds since 1970, RFC 3339 such as 2026-01-31T08:00:00Z, or a duration back from now such as -1h"
+        "{0:?} is not a time; write nanoseconds since 1970, RFC 3339 such as 2026-01-31T08:00:00Z, or a duration from now such as -1h or +5m"
     )]
     Time(String),
     /// Not a condition on an attribute.
@@ -20,41 +23,77 @@ pub enum TextError {
     Attribute(String),
 }
 
-const UNITS: [(&str, f64); 8] = [
-    ("ns", 1.0),
-    ("us", 1e3),
-    ("µs", 1e3),
-    ("ms", 1e6),
-    ("s", 1e9),
-    ("m", 60e9),
-    ("h", 3600e9),
-    ("d", 86_400e9),
+const UNITS: [(&str, u64); 9] = [
+    ("ns", 1),
+    ("us", 1_000),
+    ("µs", 1_000),
+    ("μs", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+    ("d", 86_400_000_000_000),
 ];
 
-/// A duration in nanoseconds: a decimal number and its unit. Zero needs none.
+/// A duration in nanoseconds: `90m`, `14d`, `1h30m`, `1.5s`. Zero needs no unit.
 pub fn parse_duration_nano(text: &str) -> Result<u64, TextError> {
-    let fail = || TextError::Duration(text.to_owned());
-    let trimmed = text.trim();
-    if trimmed == "0" {
+    let wrong = || TextError::Duration(text.to_owned());
+    let mut rest = text.trim();
+    if rest == "0" {
         return Ok(0);
     }
-    let split = trimmed.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(fail)?;
-    let (number, unit) = trimmed.split_at(split);
-    let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(fail)?;
-    if let Ok(whole) = number.parse::<u64>() {
-        return whole.checked_mul(*factor as u64).ok_or_else(fail);
+    if rest.is_empty() {
+        return Err(wrong());
     }
-    let number = f64::from_str(number).map_err(|_| fail())?;
-    let nanos = number * factor;
-    if nanos >= u64::MAX as f64 { Err(fail()) } else { Ok(nanos.round() as u64) }
+    let mut total: u64 = 0;
+    while !rest.is_empty() {
+        let (number, after) = rest.split_at(number_length(rest));
+        let unit_end = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(unit_end);
+        let (_, nanos) = *UNITS
+            .iter()
+            .find(|(name, _)| *name == unit.trim())
+            .filter(|_| !number.is_empty())
+            .ok_or_else(wrong)?;
+        total = scaled(number, nanos)
+            .and_then(|nanos| total.checked_add(nanos))
+            .ok_or_else(|| TextError::Range(text.to_owned()))?;
+        rest = after;
+    }
+    Ok(total)
 }
 
-/// A time in nanoseconds since the Unix epoch. `now` is what a duration counts back from.
+/// The length of the digits, with at most one point among them, that `text` starts with.
+pub fn number_length(text: &str) -> usize {
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let whole = digits(text);
+    match text[whole..].strip_prefix('.') {
+        Some(rest) if whole > 0 => whole + 1 + digits(rest),
+        _ => whole,
+    }
+}
+
+/// A decimal number times a whole unit, exactly but for what is less than one; `None` beyond 64
+/// bits.
+pub fn scaled(number: &str, unit: u64) -> Option<u64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    // No unit has more than 15 digits, so that further ones count for less than one.
+    let fraction = &fraction[..fraction.len().min(15)];
+    let part = u128::from(fraction.parse::<u64>().ok()?) * u128::from(unit)
+        / 10_u128.pow(fraction.len() as u32);
+    whole.parse::<u64>().ok()?.checked_mul(unit)?.checked_add(u64::try_from(part).ok()?)
+}
+
+/// A time in nanoseconds since the Unix epoch. `now` is what a duration counts from.
 pub fn parse_time_unix_nano(text: &str, now_unix_nano: u64) -> Result<u64, TextError> {
     let fail = || TextError::Time(text.to_owned());
     if let Some(back) = text.strip_prefix('-') {
         let back = parse_duration_nano(back).map_err(|_| fail())?;
         return Ok(now_unix_nano.saturating_sub(back));
+    }
+    if let Some(ahead) = text.strip_prefix('+') {
+        let ahead = parse_duration_nano(ahead).map_err(|_| fail())?;
+        return Ok(now_unix_nano.saturating_add(ahead));
     }
     if text == "now" {
         return Ok(now_unix_nano);
@@ -91,19 +130,45 @@ mod tests {
     fn durations() {
         for (text, nanos) in [
             ("0", 0),
-            ("250ms", 250_000_000),
-            ("1.5s", 1_500_000_000),
-            ("2h", 7_200_000_000_000),
+            ("0s", 0),
+            ("17ns", 17),
             ("3us", 3_000),
             ("3µs", 3_000),
-            ("1d", 86_400_000_000_000),
+            ("3μs", 3_000),
+            ("250ms", 250_000_000),
+            ("1.5s", 1_500_000_000),
+            ("0.0000000019s", 1),
+            ("90m", 5_400_000_000_000),
+            ("2h", 7_200_000_000_000),
+            ("14d", 1_209_600_000_000_000),
+            ("1h30m", 5_400_000_000_000),
+            (" 1h 30m ", 5_400_000_000_000),
+            ("213503d", 18_446_659_200_000_000_000),
             ("18446744073709551615ns", u64::MAX),
         ] {
             assert_eq!(parse_duration_nano(text), Ok(nanos), "{text}");
         }
-        for text in ["", "5", "ms", "1 s", "-1s", "1..2s", "1e3s", "99999999999d", "1.8e19ns", "1x"]
-        {
-            assert!(parse_duration_nano(text).is_err(), "{text}");
+        for text in [
+            "",
+            "5",
+            "ms",
+            "-1s",
+            "1..2s",
+            "1.h.",
+            "1e3s",
+            ".5s",
+            "5M",
+            "1x",
+            "1h5",
+            "1 fortnight",
+            "é",
+        ] {
+            let wrong = TextError::Duration(text.to_owned());
+            assert_eq!(parse_duration_nano(text), Err(wrong), "{text}");
+        }
+        for text in ["213504d", "99999999999999999999s", "200000d 200000d"] {
+            let far = TextError::Range(text.to_owned());
+            assert_eq!(parse_duration_nano(text), Err(far), "{text}");
         }
     }
 
@@ -114,13 +179,16 @@ mod tests {
             ("0", 0),
             ("1700000000000000001", now + 1),
             ("-1s", now - 1_000_000_000),
+            ("+5m", now + 300_000_000_000),
             ("now", now),
             ("2023-11-14T22:13:20Z", now),
             ("2023-11-14T23:13:20.5+01:00", now + 500_000_000),
         ] {
             assert_eq!(parse_time_unix_nano(text, now), Ok(nanos), "{text}");
         }
-        for text in ["", "yesterday", "-", "99999999999999999999", "1969-01-01T00:00:00Z"] {
+        for text in
+            ["", "yesterday", "-", "+", "+ 5", "99999999999999999999", "1969-01-01T00:00:00Z"]
+        {
             assert!(parse_time_unix_nano(text, now).is_err(), "{text}");
         }
     }

@@ -141,10 +141,6 @@ impl Column {
         }
     }
 
-    pub(crate) fn is_present(&self, row: usize) -> bool {
-        self.present.as_ref().is_none_or(|bits| bits.get(row))
-    }
-
     /// The rows that have a value, ascending: the row of each value.
     pub(crate) fn rows_present(&self) -> impl Iterator<Item = usize> + '_ {
         let all = if self.present.is_none() { 0..self.rows } else { 0..0 };

@@ -40,11 +40,6 @@ impl Texts {
         self.bytes.extend_from_slice(text);
         self.ends.push(self.bytes.len() as u32);
     }
-
-    /// The number of a text.
-    pub(crate) fn find(&self, text: &[u8]) -> Option<u32> {
-        (0..self.len() as u32).find(|&number| self.get(number) == text)
-    }
 }
 
 /// Distinct texts, numbered in order of appearance.

@@ -1,6 +1,6 @@
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/react-query';
 import type { TracesData } from '../model/otlp';
-import { conditionsOf, LIMIT_DEFAULT, RANGE_DEFAULT, timesOf, type QueryString, type Search } from '../model/search';
+import { conditionsOf, LIMIT_DEFAULT, RANGE_DEFAULT, seriesTimesOf, timesOf, type QueryString, type Search } from '../model/search';
 import { buildTrace } from '../model/trace';
 import { ApiError, get, send } from './client';
 import type { Attribute, AttributeValues, Operation, SearchPage, SeriesList, ServiceCount, Status } from './types';
@@ -19,9 +19,9 @@ export const servicesQuery = queryOptions({
 
 export const operationsQuery = (service: string | undefined) =>
   queryOptions({
-    queryKey: ['operations', service ?? ''],
+    queryKey: ['operations', service ?? null],
     queryFn: ({ signal }) =>
-      get<{ operations: Operation[] }>('/operations', service ? { service } : {}, signal).then((r) => r.operations),
+      get<{ operations: Operation[] }>('/operations', service === undefined ? {} : { service }, signal).then((r) => r.operations),
   });
 
 export const attributesQuery = queryOptions({
@@ -62,11 +62,11 @@ export const tracesQuery = (search: Search) =>
 
 export const seriesQuery = (search: Search) =>
   queryOptions({
-    queryKey: ['series', conditionsOf(search), search.range ?? RANGE_DEFAULT, timesOf(search)],
+    queryKey: ['series', conditionsOf(search), search.range ?? RANGE_DEFAULT, seriesTimesOf(search)],
     queryFn: async ({ signal, client }) => {
       const ask = (times: QueryString) =>
         get<SeriesList>('/series', { ...conditionsOf(search), ...times, steps: String(SERIES_STEPS) }, signal);
-      if (search.range !== 'all') return ask(timesOf(search));
+      if (search.range !== 'all') return ask(seriesTimesOf(search));
       const { retention_seconds } = await client.ensureQueryData(statusQuery);
       return narrowed(await ask({ start: `-${Math.max(1, retention_seconds)}s` }), ask);
     },

@@ -7,3 +7,8 @@ export function formatCount(n: number): string {
   }
   return String(n);
 }
+
+export const plural = (n: number, one: string): string => (n === 1 ? one : `${one}s`);
+
+/** 1 span, 2 spans, 1,234 spans. */
+export const counted = (n: number, one: string): string => `${n.toLocaleString('en')} ${plural(n, one)}`;

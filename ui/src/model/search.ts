@@ -1,7 +1,10 @@
 import { normaliseDuration } from './duration';
 import { STATUSES, type Status } from './otlp';
 
-/** The search page's whole state, named as in its query string and, where it exists there, in the API. */
+/**
+ * The search page's whole state, named as in its query string and, where it exists there, in the API.
+ * An empty service is the one without a name; any other text that is empty counts as not given.
+ */
 export interface Search {
   service?: string;
   operation?: string;
@@ -46,7 +49,8 @@ export function readSearch(query: Record<string, unknown>): Search {
   const set = <K extends keyof Search>(name: K, value: Search[K] | undefined) => {
     if (value !== undefined) search[name] = value;
   };
-  set('service', text('service'));
+  const service = [query.service].flat()[0];
+  set('service', typeof service === 'string' ? service : undefined);
   set('operation', text('operation'));
   const conditions = [query.attribute ?? []].flat().filter((a): a is string => typeof a === 'string' && /^.+=/s.test(a));
   if (conditions.length > 0) search.attribute = [...new Set(conditions)];
@@ -79,14 +83,24 @@ export function conditionsOf(search: Search): QueryString {
   const { service, operation, attribute, status } = search;
   const min = search.min_duration && (normaliseDuration(search.min_duration) ?? search.min_duration);
   const max = search.max_duration && (normaliseDuration(search.max_duration) ?? search.max_duration);
-  return defined({ service, operation, attribute, status, min_duration: min, max_duration: max });
+  return { ...(service !== undefined && { service }), ...defined({ operation, attribute, status, min_duration: min, max_duration: max }) };
 }
 
+/** How far clocks of senders may be ahead: "last hour" takes those in, and no year 2554. */
+const AHEAD = '+5m';
+
+/** The time range as /traces takes it. */
 export function timesOf(search: Search): QueryString {
   const range = search.range ?? RANGE_DEFAULT;
   if (range === 'all') return {};
   if (range === 'custom') return defined({ start: search.start, end: search.end });
-  return { start: `-${RANGES[range].minutes}m` };
+  return { start: `-${RANGES[range].minutes}m`, end: AHEAD };
+}
+
+/** The time range as /series takes it: steps up to now. */
+export function seriesTimesOf(search: Search): QueryString {
+  const { start, end } = timesOf(search);
+  return end === AHEAD ? defined({ start }) : defined({ start, end });
 }
 
 /** The shortest range that reaches back to an instant. */
@@ -115,7 +129,7 @@ export function formatQuery(query: Record<string, unknown>): string {
   const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {
     for (const one of [value].flat()) {
-      if (one === undefined || one === null || one === false || one === '') continue;
+      if (one === undefined || one === null || one === false) continue;
       parameters.append(name, one === true ? '1' : String(one));
     }
   }

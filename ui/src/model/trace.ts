@@ -3,6 +3,7 @@ import { isSet } from './ids';
 import { nanosOf, statusOf, type RawResource, type RawScope, type RawSpan, type TracesData } from './otlp';
 import { timeScale } from './scale';
 import { buildTree, MARK_CYCLE, MARK_DUPLICATE, MARK_ORPHAN } from './tree';
+import { UNKNOWN_SERVICE } from './service';
 import { find, textOf } from './value';
 
 /** What the spans of one ScopeSpans have in common. */
@@ -39,10 +40,10 @@ export interface Trace {
   errorsBefore: Uint32Array;
   rowOfId: Map<string, number>;
   tops: number[];
+  /** The row that the trace is named after: the first root, or the earliest span where no root is stored; -1 without spans. */
+  named: number;
   depthMax: number;
 }
-
-export const UNKNOWN_SERVICE = '(no service.name)';
 
 export function buildTrace(data: TracesData, traceId: string): Trace {
   const { raw, group, groups, services } = flatten(data);
@@ -56,8 +57,16 @@ export function buildTrace(data: TracesData, traceId: string): Trace {
 
   // Spans without a start would lead every list of siblings; they go last.
   const key = offset.map((o, i) => (starts[i] === 0n ? Infinity : o));
-  const byTime = Uint32Array.from(raw, (_, i) => i).sort((a, b) => (key[a] === key[b] ? a - b : key[a] - key[b]));
+  const byId = (a: number, b: number) => (ids[a] === ids[b] ? a - b : ids[a] < ids[b] ? -1 : 1);
+  const byTime = Uint32Array.from(raw, (_, i) => i).sort((a, b) => (key[a] === key[b] ? byId(a, b) : key[a] - key[b]));
   const tree = buildTree(ids, parents, byTime);
+  const isRoot = (row: number) => parents[tree.order[row]] === '';
+  // As in the API's summaries, where a start of 0 is the earliest.
+  const isNamedBefore = (a: number, b: number) => {
+    if (isRoot(a) !== isRoot(b)) return isRoot(a);
+    const [i, k] = [tree.order[a], tree.order[b]];
+    return starts[i] === starts[k] ? byId(i, k) < 0 : starts[i] < starts[k];
+  };
 
   const trace: Trace = {
     traceId, count: n, origin: scale.origin, range: scale.range, groups, services,
@@ -70,6 +79,7 @@ export function buildTrace(data: TracesData, traceId: string): Trace {
     errorsBefore: new Uint32Array(n + 1),
     parent: tree.parent, depth: tree.depth, size: tree.size, childCount: tree.childCount, tops: tree.tops,
     rowOfId: new Map(),
+    named: -1,
     depthMax: 0,
   };
   for (let row = 0; row < n; row++) {
@@ -89,6 +99,7 @@ export function buildTrace(data: TracesData, traceId: string): Trace {
       timeFlags(starts[i], ends[i], !!scale.startOn[i], !!scale.endOn[i]);
     trace.errorsBefore[row + 1] = trace.errorsBefore[row] + (error ? 1 : 0);
     if (!(marks & MARK_DUPLICATE)) trace.rowOfId.set(ids[i], row);
+    if (trace.named < 0 || isNamedBefore(row, trace.named)) trace.named = row;
     trace.depthMax = Math.max(trace.depthMax, tree.depth[row]);
   }
   return trace;
@@ -138,9 +149,6 @@ export const hasFlag = (trace: Trace, row: number, bit: number): boolean => (tra
 /** Errors below the span, itself left out. */
 export const errorsBelow = (trace: Trace, row: number): number =>
   trace.errorsBefore[row + trace.size[row]] - trace.errorsBefore[row + 1];
-
-/** The first true root; the earliest top when the root is missing. */
-export const rootOf = (trace: Trace): number => trace.tops[0] ?? -1;
 
 export interface Counts {
   errors: number;

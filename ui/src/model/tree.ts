@@ -16,39 +16,51 @@ export const MARK_CYCLE = 2;
 export const MARK_DUPLICATE = 4;
 
 /**
- * Makes a forest of any spans. `parents[i]` is '' for a root. `byTime` holds the input
- * positions in the order in which siblings are shown. Roots come first, then cut cycles,
- * then orphans. No recursion: traces may be thousands of levels deep.
+ * Makes a forest of any spans. `parents[i]` is '' for a root. `byTime` holds the input positions in
+ * the order in which siblings are shown. Roots come first, then orphans and cut circles. No
+ * recursion: traces may be thousands of levels deep.
+ *
+ * crates/model/src/tree.rs makes the same tree; crates/model/tests/data/trees.json holds both to it.
  */
 export function buildTree(ids: string[], parents: string[], byTime: Uint32Array): Tree {
   const n = ids.length;
   const marks = new Uint8Array(n);
   const first = new Map<string, number>();
+  const second = new Map<string, number>();
   for (let i = 0; i < n; i++) {
-    if (first.has(ids[i])) marks[i] |= MARK_DUPLICATE;
-    else first.set(ids[i], i);
+    if (!first.has(ids[i])) {
+      first.set(ids[i], i);
+      continue;
+    }
+    marks[i] |= MARK_DUPLICATE;
+    if (!second.has(ids[i])) second.set(ids[i], i);
   }
   const up = new Int32Array(n).fill(-1);
   for (let i = 0; i < n; i++) {
     if (parents[i] === '') continue;
-    const at = first.get(parents[i]);
+    // Ids may be shared, as by the two sides of a call in Zipkin's model: the parent is another span.
+    const at = first.get(parents[i]) === i ? second.get(parents[i]) : first.get(parents[i]);
     if (at === undefined) marks[i] |= MARK_ORPHAN;
     else up[i] = at;
   }
   cutCycles(up, byTime, marks);
 
   const { starts, children } = childLists(up, byTime);
-  const rank = (i: number) => (marks[i] & MARK_ORPHAN ? 2 : marks[i] & MARK_CYCLE ? 1 : 0);
-  const tops = Array.from(byTime).filter((i) => up[i] < 0).sort((a, b) => rank(a) - rank(b));
+  const all = Array.from(byTime).filter((i) => up[i] < 0);
+  const isRoot = (i: number) => !(marks[i] & (MARK_ORPHAN | MARK_CYCLE));
+  const tops = [...all.filter(isRoot), ...all.filter((i) => !isRoot(i))];
   return preOrder(tops, up, starts, children, marks);
 }
 
-/** Every span has one parent, so a walk upwards either ends at a top or runs into a cycle. */
+/** Cuts every circle at its earliest span. A span has one parent at most, so a walk upwards ends at a top or in a circle. */
 function cutCycles(up: Int32Array, byTime: Uint32Array, marks: Uint8Array) {
+  const rank = new Uint32Array(up.length);
+  byTime.forEach((i, at) => {
+    rank[i] = at;
+  });
   const walk = new Uint32Array(up.length);
   let current = 0;
   for (const start of byTime) {
-    if (walk[start]) continue;
     current++;
     let i: number = start;
     while (i >= 0 && !walk[i]) {
@@ -56,9 +68,10 @@ function cutCycles(up: Int32Array, byTime: Uint32Array, marks: Uint8Array) {
       i = up[i];
     }
     if (i < 0 || walk[i] !== current) continue;
-    // In time order, so a cycle that nothing earlier leads into is cut at its earliest span.
-    up[i] = -1;
-    marks[i] |= MARK_CYCLE;
+    let earliest = i;
+    for (let at = up[i]; at !== i; at = up[at]) if (rank[at] < rank[earliest]) earliest = at;
+    up[earliest] = -1;
+    marks[earliest] |= MARK_CYCLE;
   }
 }
 

@@ -36,11 +36,12 @@ pub struct JsonError {
 /// joined), half a surrogate pair becomes U+FFFD and a `null` in a list is an empty element.
 ///
 /// An id of the wrong length keeps it, and one that is no hexadecimal text becomes a single byte,
-/// so that [`SpanBatch::decode`](crate::SpanBatch::decode) leaves out that span alone.
+/// so that [`SpanBatch::decode`](crate::SpanBatch::decode) leaves out that span alone. So it does
+/// with attribute values that are nested deeper than [`VALUE_DEPTH_MAX`], of which one level more
+/// is written.
 ///
 /// # Errors
-/// What is no JSON, not valid UTF-8, or has a known field of the wrong type; attribute values
-/// that are nested deeper than [`VALUE_DEPTH_MAX`].
+/// What is no JSON, not valid UTF-8, or has a known field of the wrong type.
 pub fn decode(document: &[u8]) -> Result<Vec<u8>, JsonError> {
     let text = match simdutf8::compat::from_utf8(document) {
         Ok(text) => text,
@@ -123,13 +124,10 @@ impl Decoder<'_> {
 
     /// Appends the content of a message.
     fn message(&mut self, schema: &'static Message) -> Result<(), Problem> {
-        self.value_depth += usize::from(schema.nests);
-        if self.value_depth > VALUE_DEPTH_MAX {
-            return Err(Problem {
-                at: self.lexer.position(),
-                what: format!("arrays and maps are nested deeper than {VALUE_DEPTH_MAX} levels"),
-            });
+        if schema.nests && self.value_depth == VALUE_DEPTH_MAX {
+            return self.lexer.skip();
         }
+        self.value_depth += usize::from(schema.nests);
         self.lexer.open(b'{', "an object")?;
         let mut first = true;
         let mut hint = 0;

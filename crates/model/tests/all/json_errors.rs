@@ -152,23 +152,49 @@ fn an_error_reads_well() {
 
 #[test]
 fn values_nest_to_the_limit_and_no_deeper() {
-    let nested = |(open, close): (&str, &str), depth: usize| {
+    let decode = |attributes_of: &str, (open, close): (&str, &str), depth: usize| {
         let value = format!("{}{{}}{}", open.repeat(depth), close.repeat(depth));
+        let attributes = |at: &str| match at == attributes_of {
+            true => format!(r#""attributes":[{{"value":{value}}}]"#),
+            false => r#""attributes":[]"#.to_owned(),
+        };
+        let span = |name: &str| {
+            format!(
+                r#"{{"traceId":"{:032x}","spanId":"{:016x}","name":"{name}",{}}}"#,
+                1,
+                2,
+                attributes(name)
+            )
+        };
         let document = format!(
-            r#"{{"resourceSpans":[{{"resource":{{"attributes":[{{"value":{value}}}]}}}}]}}"#
+            r#"{{"resourceSpans":[{{"resource":{{{}}},"scopeSpans":[{{"spans":[{},{}]}}]}}]}}"#,
+            attributes("resource"),
+            span("first"),
+            span("second"),
         );
-        json::decode(document.as_bytes())
+        let bytes = json::decode(document.as_bytes()).unwrap();
+        let batch = model::SpanBatch::decode(bytes.clone().into()).unwrap();
+        let names: Vec<String> =
+            batch.spans().iter().map(|span| batch.text(span.name).to_owned()).collect();
+        (bytes, names, batch.rejection().clone())
     };
     for wrapper in [
         (r#"{"arrayValue":{"values":["#, "]}}"),
         (r#"{"kvlistValue":{"values":[{"value":"#, "}]}}"),
     ] {
-        let bytes = nested(wrapper, VALUE_DEPTH_MAX).unwrap();
-        assert!(model::SpanBatch::decode(bytes.clone().into()).is_ok());
-        assert!(json::encode(&bytes).is_ok());
-        for depth in [VALUE_DEPTH_MAX + 1, 100_000] {
-            let error = nested(wrapper, depth).unwrap_err();
-            assert_eq!(error.problem, "arrays and maps are nested deeper than 64 levels");
+        for (at, left, reason) in [
+            ("first", &["second"][..], "a span's attribute is nested deeper than 64 levels"),
+            ("resource", &[], "a span's resource attribute is nested deeper than 64 levels"),
+        ] {
+            let (bytes, names, _) = decode(at, wrapper, VALUE_DEPTH_MAX);
+            assert_eq!(names, ["first", "second"]);
+            assert!(json::encode(&bytes).is_ok());
+            for depth in [VALUE_DEPTH_MAX + 1, 100_000] {
+                let (_, names, rejection) = decode(at, wrapper, depth);
+                assert_eq!(names, left, "{at} {depth}");
+                assert_eq!(rejection.spans as usize, 2 - left.len(), "{at} {depth}");
+                assert_eq!(rejection.reason, reason, "{at} {depth}");
+            }
         }
     }
 }

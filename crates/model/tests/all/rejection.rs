@@ -171,7 +171,7 @@ fn a_message_in_two_fields_is_one() {
 #[test]
 fn values_nest_to_the_limit_and_no_deeper() {
     for field in [5, 6] {
-        let decode = |depth: usize| {
+        let with_depth = |depth: usize| {
             let mut value = Vec::new();
             for _ in 0..depth {
                 // AnyValue ← ArrayValue or KeyValueList ← AnyValue, the latter by way of KeyValue.
@@ -184,14 +184,19 @@ fn values_nest_to_the_limit_and_no_deeper() {
             }
             let mut span = good("n");
             put_message(&mut span, 9, |out| put_bytes_field(out, 2, &value));
-            SpanBatch::decode(with_spans(&[&span]))
+            span
         };
-        let batch = decode(VALUE_DEPTH_MAX).unwrap();
+        let batch = SpanBatch::decode(with_spans(&[&with_depth(VALUE_DEPTH_MAX)])).unwrap();
         let attribute = batch.span_attributes(&batch.spans()[0])[0];
         assert!(matches!(attribute.value, Value::Array(_) | Value::KeyValueList(_)));
         assert!(!model::json::value_text(&batch, attribute.value).is_empty());
         for depth in [VALUE_DEPTH_MAX + 1, 3_000] {
-            assert_eq!(decode(depth).unwrap_err(), DecodeError::TooDeep);
+            let spans = [&good("before")[..], &with_depth(depth), &good("after")];
+            let batch = SpanBatch::decode(with_spans(&spans)).unwrap();
+            assert_eq!(names(&batch), ["before", "after"], "{depth}");
+            let rejection = batch.rejection();
+            assert_eq!(rejection.spans, 1, "{depth}");
+            assert_eq!(rejection.reason, "a span's attribute is nested deeper than 64 levels");
         }
     }
 }

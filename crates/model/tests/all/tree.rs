@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use model::SpanBatch;
-use model::tree::TraceTree;
+use model::tree::{Hold, Node, TraceTree};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, TracesData};
 use prost::Message;
 
@@ -24,55 +24,57 @@ fn batch(spans: impl IntoIterator<Item = (u64, u64, u64)>) -> SpanBatch {
     SpanBatch::decode(Bytes::from(bytes)).unwrap()
 }
 
-/// A line per node: id, indented by depth; orphans with a `?`; behind it the size of the subtree.
-fn drawn(spans: &[(u64, u64, u64)]) -> String {
-    let batch = batch(spans.iter().copied());
-    let tree = TraceTree::new(&batch);
+/// A line per node: a point for each level, the id, `?` behind an orphan, `@` behind a cut circle.
+fn drawn(batch: &SpanBatch, tree: &TraceTree) -> Vec<String> {
     for (index, node) in tree.nodes.iter().enumerate() {
         // A parent lies before, one level up, and its subtree spans this node.
         if let Some(parent) = node.parent {
             assert!(parent < index && index < parent + tree.nodes[parent].subtree);
             assert_eq!(tree.nodes[parent].depth + 1, node.depth);
         }
+        assert_eq!(node.parent.is_some(), node.hold == Hold::Child);
     }
-    let lines = tree.nodes.iter().map(|node| {
-        let id = batch.spans()[node.span].span_id.to_number();
-        let mark = if node.orphan { "?" } else { "" };
-        format!("{}{id}{mark}:{}", "-".repeat(node.depth), node.subtree)
-    });
-    lines.collect::<Vec<_>>().join(" ")
+    let line = |node: &Node| {
+        let mark = match node.hold {
+            Hold::Root | Hold::Child => "",
+            Hold::Orphan => "?",
+            Hold::Circle => "@",
+        };
+        format!("{}{}{mark}", ".".repeat(node.depth), id(batch, node))
+    };
+    tree.nodes.iter().map(line).collect()
+}
+
+fn id(batch: &SpanBatch, node: &Node) -> u64 {
+    batch.spans()[node.span].span_id.to_number()
+}
+
+/// `tests/data/trees.json`, to which `ui/test/tree.test.ts` holds the UI.
+#[test]
+fn shapes() {
+    let cases: Vec<serde_json::Value> =
+        serde_json::from_str(include_str!("../data/trees.json")).unwrap();
+    for case in cases {
+        let what = &case["what"];
+        let number = |value: &serde_json::Value| value.as_u64().unwrap();
+        let spans = case["spans"].as_array().unwrap().iter();
+        let batch = batch(spans.map(|span| (number(&span[0]), number(&span[1]), number(&span[2]))));
+        let tree = TraceTree::new(&batch);
+        assert_eq!(serde_json::json!(drawn(&batch, &tree)), case["tree"], "{what}");
+        if let Some(named) = case["named"].as_str() {
+            let node = tree.named.map(|node| id(&batch, &tree.nodes[node]).to_string());
+            assert_eq!(node.as_deref(), Some(named), "{what}");
+        }
+    }
 }
 
 #[test]
-fn shapes() {
-    for (what, spans, expected) in [
-        ("nothing", &[][..], ""),
-        ("one root", &[(1, 0, 5)], "1:1"),
-        (
-            "children by start, below their parents",
-            &[(4, 1, 30), (1, 0, 0), (3, 2, 25), (2, 1, 20)],
-            "1:4 -2:2 --3:1 -4:1",
-        ),
-        ("equal starts by id", &[(3, 1, 5), (1, 0, 5), (2, 1, 5)], "1:3 -2:1 -3:1"),
-        ("a child that starts before its parent", &[(1, 0, 9), (2, 1, 3)], "1:2 -2:1"),
-        ("several roots by start", &[(1, 0, 9), (2, 0, 3), (3, 1, 10)], "2:1 1:2 -3:1"),
-        ("an orphan and its child", &[(1, 0, 0), (2, 9, 1), (3, 2, 2)], "1:1 2?:2 -3:1"),
-        ("orphans alone, by start", &[(2, 9, 7), (3, 8, 1)], "3?:1 2?:1"),
-        ("its own parent", &[(1, 1, 0), (2, 1, 1)], "1?:2 -2:1"),
-        ("a circle of two, cut at the earlier", &[(1, 2, 5), (2, 1, 3)], "2?:2 -1:1"),
-        (
-            "a circle with a tail beside a root",
-            &[(1, 0, 9), (2, 4, 3), (3, 2, 4), (4, 3, 5), (5, 4, 6)],
-            "1:1 2?:4 -3:3 --4:2 ---5:1",
-        ),
-        (
-            "one id twice: children go to the first",
-            &[(1, 0, 0), (2, 1, 1), (2, 1, 2), (3, 2, 3)],
-            "1:4 -2:2 --3:1 -2:1",
-        ),
-    ] {
-        assert_eq!(drawn(spans), expected, "{what}");
-    }
+fn a_circle_of_a_hundred_thousand_is_cut_once() {
+    let length = 100_000;
+    let tree = TraceTree::new(&batch((1..=length).map(|id| (id, id % length + 1, id))));
+    assert_eq!(tree.nodes[0].subtree as u64, length);
+    let cut = tree.nodes.iter().filter(|node| node.hold == Hold::Circle);
+    assert_eq!(cut.map(|node| node.span).collect::<Vec<_>>(), [0]);
 }
 
 #[test]
@@ -82,5 +84,5 @@ fn a_chain_of_a_hundred_thousand() {
     assert_eq!(tree.nodes.len() as u64, length);
     assert_eq!(tree.nodes[0].subtree as u64, length);
     assert_eq!(tree.nodes[tree.nodes.len() - 1].depth as u64, length - 1);
-    assert!(tree.nodes.iter().all(|node| !node.orphan));
+    assert!(tree.nodes.iter().all(|node| node.hold != Hold::Orphan));
 }

@@ -18,6 +18,41 @@ const REQUEST_PRIVATE_NETWORK: HeaderName =
 const ALLOW_PRIVATE_NETWORK: HeaderName =
     HeaderName::from_static("access-control-allow-private-network");
 
+/// A pattern that no origin can match.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is no origin; write scheme and host, and the port where there is one, without a path: \
+     https://shop.example, https://*.shop.example, http://localhost:*, or * for any"
+)]
+pub struct OriginError(String);
+
+/// Refuses a pattern that is no origin (RFC 6454 section 6.2), but for its `*`.
+pub fn check_origin(pattern: &str) -> Result<(), OriginError> {
+    let is_origin = || {
+        if pattern == "*" || pattern == "null" {
+            return true;
+        }
+        let Some((scheme, rest)) = pattern.split_once("://") else { return false };
+        let (host, port) = match rest.rsplit_once(':') {
+            // The last colon of a bare IPv6 address is not that of a port.
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+            _ => (rest, None),
+        };
+        let is_name = |text: &str, more: &str| {
+            !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || more.contains(c))
+        };
+        let is_port = |port: &str| port == "*" || port.parse::<u16>().is_ok();
+        let is_host = match host.strip_prefix('[') {
+            Some(address) => address
+                .strip_suffix(']')
+                .is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok()),
+            None => is_name(host, "*-._"),
+        };
+        is_name(scheme, "*+-.") && is_host && port.is_none_or(is_port)
+    };
+    if is_origin() { Ok(()) } else { Err(OriginError(pattern.to_owned())) }
+}
+
 /// Decides about origins and writes the headers.
 #[derive(Debug)]
 pub(crate) struct Cors {
@@ -108,7 +143,42 @@ fn glob(pattern: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use super::{check_origin, matches};
+
+    #[test]
+    fn what_is_no_origin_is_refused() {
+        for (pattern, good) in [
+            ("https://shop.example", true),
+            ("https://shop.example:8443", true),
+            ("https://*.shop.example:*", true),
+            ("http://localhost:*", true),
+            ("http://[::1]:5173", true),
+            ("http://[::1]", true),
+            ("chrome-extension://abcdef", true),
+            ("*", true),
+            ("null", true),
+            ("", false),
+            ("shop.example", false),
+            ("shop.example:8080", false),
+            ("https://", false),
+            ("https://shop.example/", false),
+            ("https://shop.example/path", false),
+            ("https://shop.example:port", false),
+            ("https://shop.example:99999", false),
+            ("https://shop.example:", false),
+            ("https://a b", false),
+            ("https://user@shop.example", false),
+            ("http://::1", false),
+            ("http://[::g]", false),
+            ("://shop.example", false),
+            ("https://a.example, https://b.example", false),
+        ] {
+            assert_eq!(check_origin(pattern).is_ok(), good, "{pattern}");
+        }
+        for pattern in super::CorsSettings::default().allowed_origins {
+            assert_eq!(check_origin(&pattern), Ok(()));
+        }
+    }
 
     #[test]
     fn origins_against_patterns() {

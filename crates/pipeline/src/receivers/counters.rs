@@ -11,7 +11,16 @@ pub struct ReceiverCounters {
     pub grpc: TransportCounters,
 }
 
-/// Counters of one transport; all but `connections` only grow.
+/// Connections to one port.
+#[derive(Debug, Default)]
+pub struct ConnectionCounters {
+    /// Now open.
+    pub open: AtomicU64,
+    /// Turned away because as many were open as may be; only grows.
+    pub refused: AtomicU64,
+}
+
+/// Counters of one transport; they only grow.
 #[derive(Debug, Default)]
 pub struct TransportCounters {
     /// Spans that the consumer took: `otelcol_receiver_accepted_spans`.
@@ -30,8 +39,8 @@ pub struct TransportCounters {
     pub undecodable_requests: AtomicU64,
     /// Requests during which the consumer panicked.
     pub panicked_requests: AtomicU64,
-    /// Connections now open.
-    pub connections: AtomicU64,
+    /// Its port's.
+    pub connections: ConnectionCounters,
 }
 
 impl TransportCounters {

@@ -10,6 +10,7 @@ mod server;
 mod settings;
 
 pub use budget::{ByteBudget, IN_FLIGHT_BYTES_MAX_DEFAULT};
-pub use counters::{ReceiverCounters, TransportCounters};
-pub use server::Drained;
+pub use cors::{OriginError, check_origin};
+pub use counters::{ConnectionCounters, ReceiverCounters, TransportCounters};
+pub use server::{Drained, Handler, serve};
 pub use settings::{CorsSettings, ServerSettings};

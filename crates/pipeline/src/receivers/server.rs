@@ -3,9 +3,10 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
+use std::io::Write;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::counters::ConnectionCounters;
 use super::settings::ServerSettings;
 
 /// How long accepting rests after a failure of the kernel's, such as too many open files.
@@ -32,6 +34,15 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 /// Fewer, larger frames cost less for each byte.
 const FRAME_BYTES_MAX: u32 = 128 << 10;
 
+/// What a connection too many is told. A client of HTTP/2 knows no more than that it broke.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    connection: close\r\n\
+    retry-after: 1\r\n\
+    content-type: text/plain\r\n\
+    content-length: 45\r\n\
+    \r\n\
+    too many connections are open; come back soon";
+
 /// How a receiver ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drained {
@@ -40,23 +51,25 @@ pub struct Drained {
 }
 
 /// Answers requests.
-pub(crate) trait Handler: Send + Sync + 'static {
+pub trait Handler: Send + Sync + 'static {
+    /// The body of an answer.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
 
+    /// Answers one.
     fn handle(
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 
-    /// The gauge of open connections.
-    fn connections(&self) -> &AtomicU64;
+    /// What is counted of its connections.
+    fn connections(&self) -> &ConnectionCounters;
 
     /// Work that outlives a connection.
     fn tasks(&self) -> &TaskTracker;
 }
 
-/// Serves until shutdown, then drains.
-pub(crate) async fn serve<H: Handler>(
+/// Serves HTTP/1.1, and HTTP/2 by prior knowledge, until shutdown, then drains.
+pub async fn serve<H: Handler>(
     listener: TcpListener,
     settings: &ServerSettings,
     handler: Arc<H>,
@@ -72,16 +85,17 @@ pub(crate) async fn serve<H: Handler>(
     let permits = Arc::new(Semaphore::new(settings.connections_max));
     let accepting = async {
         loop {
-            // Closed never: the semaphore lives as long as this loop.
-            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
-                return;
-            };
             let stream = accept(&listener).await;
+            let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+                handler.connections().refused.fetch_add(1, Ordering::Relaxed);
+                turn_away(stream);
+                continue;
+            };
             let (handler, connection) = (Arc::clone(&handler), Arc::clone(&connection));
             connections.spawn(async move {
-                handler.connections().fetch_add(1, Ordering::Relaxed);
+                handler.connections().open.fetch_add(1, Ordering::Relaxed);
                 let _closed = OnDrop(|| {
-                    handler.connections().fetch_sub(1, Ordering::Relaxed);
+                    handler.connections().open.fetch_sub(1, Ordering::Relaxed);
                 });
                 connection.run(stream, Arc::clone(&handler)).await;
                 drop(permit);
@@ -135,9 +149,22 @@ async fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
+/// Says why, if that can be done without waiting, and closes.
+fn turn_away(stream: TcpStream) {
+    if let Ok(mut stream) = stream.into_std() {
+        // An error means that the client has gone already.
+        let _ = stream.write_all(FULL);
+    }
+}
+
 fn builder(settings: &ServerSettings) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(settings.head_timeout);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.head_timeout)
+        // Who has sent all that he wants to send still waits for the answer.
+        .half_close(true);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -16,7 +16,8 @@ pub struct ServerSettings {
     pub head_timeout: Duration,
     /// How long the whole body of a request may take. Default 30 s.
     pub body_timeout: Duration,
-    /// Open connections; further ones wait in the listener's backlog. Default 4,096.
+    /// Open connections; further ones are turned away at once, with 503, and counted. Default
+    /// 4,096.
     pub connections_max: usize,
     /// Concurrent requests on an HTTP/2 connection. Default 256.
     pub concurrent_streams_max: u32,

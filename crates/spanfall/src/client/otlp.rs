@@ -17,6 +17,9 @@ const ENDPOINT_DEFAULT: &str = "http://127.0.0.1:4318/v1/traces";
 const TRACES_PATH: &str = "/v1/traces";
 const GRPC_PORT: u16 = 4317;
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// What is on its way when time is up may take so long yet: a busy server answers within two
+/// seconds.
+const GRACE: Duration = Duration::from_secs(3);
 /// Answers are a few bytes; an error page may be longer and is not needed whole.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 const MESSAGE_COLUMNS_MAX: usize = 200;
@@ -95,12 +98,19 @@ pub struct Sender {
     endpoint: String,
     /// Whether the server ever answered.
     met: bool,
+    /// When to give up on whatever is not answered.
+    ends: Option<Instant>,
 }
 
 impl Sender {
     /// A sender; connects when first used.
     pub fn new(endpoint: String) -> Self {
-        Self { agent: agent(&endpoint, TIMEOUT), endpoint, met: false }
+        Self { agent: agent(&endpoint, TIMEOUT), endpoint, met: false, ends: None }
+    }
+
+    /// The same with an end: no pause goes beyond it, and no attempt for long.
+    pub fn ending(self, ends: Option<Instant>) -> Self {
+        Self { ends, ..self }
     }
 
     /// Sends an `ExportTraceServiceRequest`; again, after calling `pause`, while the server is
@@ -132,7 +142,12 @@ impl Sender {
                 }
             };
             retries += 1;
-            if !patience.pause(retry_after).is_some_and(&mut pause) {
+            let left = self.ends.map(|ends| ends.saturating_duration_since(Instant::now()));
+            let again = patience.pause(retry_after).is_some_and(|wanted| {
+                let left = left.unwrap_or(Duration::MAX);
+                pause(wanted.min(left)) && wanted < left
+            });
+            if !again {
                 return Err(Refusal::Gone(error));
             }
         }
@@ -143,6 +158,9 @@ impl Sender {
             .agent
             .post(&self.endpoint)
             .header("content-type", "application/x-protobuf")
+            .config()
+            .timeout_global(Some(self.attempt_timeout()))
+            .build()
             .send(request);
         let mut answer = match answer {
             Ok(answer) => answer,
@@ -165,6 +183,11 @@ impl Sender {
             },
             _ => Answer::Refused(message(&answer, &body)),
         }
+    }
+
+    fn attempt_timeout(&self) -> Duration {
+        let left = self.ends.map(|ends| ends.saturating_duration_since(Instant::now()) + GRACE);
+        left.map_or(TIMEOUT, |left| left.min(TIMEOUT))
     }
 
     fn unreachable(&self, error: &ureq::Error) -> anyhow::Error {

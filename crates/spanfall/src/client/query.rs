@@ -7,6 +7,9 @@ use clap::{Args, ValueEnum};
 
 use crate::values::{parse_duration, parse_key_value};
 
+/// "Within the last hour" takes in clocks that are a little ahead of this one, and no year 2554.
+const AHEAD_MAX: Duration = Duration::from_secs(300);
+
 /// Which traces; one of a trace's spans has to meet all of it.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Conditions (one span of the trace has to meet all)")]
@@ -30,7 +33,7 @@ pub struct FilterArgs {
     /// The span took at most this long
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub max_duration: Option<Duration>,
-    /// The span started within this time before now, such as 1h
+    /// The span started within this time before now, such as 1h; clocks may be 5 minutes ahead
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with = "start")]
     pub since: Option<Duration>,
     /// The span started at or after this: RFC 3339, nanoseconds since 1970, or -2h
@@ -64,13 +67,15 @@ impl FilterArgs {
         let before = |back: Duration| now.saturating_sub(back).as_nanos().to_string();
         if let Some(since) = self.since.take() {
             self.start = Some(before(since));
+            let ahead = now.saturating_add(AHEAD_MAX).as_nanos().to_string();
+            self.end.get_or_insert(ahead);
         }
         for (name, time) in [("--start", &mut self.start), ("--end", &mut self.end)] {
-            if let Some(back) = time.as_deref().and_then(|text| text.strip_prefix('-')) {
-                let back = parse_duration(back)
-                    .map_err(anyhow::Error::msg)
+            if let Some(text) = time.as_deref().filter(|text| text.starts_with(['-', '+'])) {
+                let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+                let fixed = query::parse_time_unix_nano(text, now)
                     .with_context(|| format!("reading {name}"))?;
-                *time = Some(before(back));
+                *time = Some(fixed.to_string());
             }
         }
         Ok(self)
@@ -127,6 +132,26 @@ mod tests {
                 "end=1699999400000000000",
             ]
         );
+    }
+
+    #[test]
+    fn since_has_an_end() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let since = FilterArgs { since: Some(Duration::from_secs(60)), ..FilterArgs::default() };
+        let until = FilterArgs { end: Some("-10s".to_owned()), ..since.clone() };
+        for (filter, start, end) in [
+            (since, "1699999940000000000", "1700000300000000000"),
+            (until, "1699999940000000000", "1699999990000000000"),
+        ] {
+            let fixed = filter.fixed_at(now).unwrap();
+            assert_eq!(fixed.query(), [("start", start.to_owned()), ("end", end.to_owned())]);
+        }
+    }
+
+    #[test]
+    fn an_empty_service_is_asked_for() {
+        let unnamed = FilterArgs { service: Some(String::new()), ..FilterArgs::default() };
+        assert_eq!(unnamed.query(), [("service", String::new())]);
     }
 
     #[test]

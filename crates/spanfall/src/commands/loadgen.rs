@@ -34,10 +34,10 @@ pub struct LoadgenArgs {
     /// Send so many spans per second; as fast as possible without it
     #[arg(short, long, value_name = "SPANS_PER_SECOND", value_parser = parse_rate)]
     rate: Option<f64>,
-    /// Send so many spans
+    /// Send so many spans, rounded up to whole traces by each connection
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     spans: Option<u64>,
-    /// Send for so long, such as 30s or 5m
+    /// Send for so long, such as 30s or 5m; what is not delivered by then counts as refused
     #[arg(
         short,
         long,
@@ -128,6 +128,9 @@ pub fn run(args: LoadgenArgs, printer: &Printer) -> anyhow::Result<ExitCode> {
     }
     let lost = read(&counts.rejected) + read(&counts.refused);
     match failure {
+        Some(failure) if lost > 0 => {
+            Err(failure.context(format!("{} were not delivered", counted(lost, "span"))))
+        }
         Some(failure) => Err(failure),
         None if lost > 0 => Ok(ExitCode::FAILURE),
         None => Ok(ExitCode::SUCCESS),
@@ -175,7 +178,7 @@ fn progress(
         }
     }
     if let Some(all) = load.spans {
-        let _ = write!(out, ", {} %", spans.saturating_mul(100) / all.max(1));
+        let _ = write!(out, ", {} %", (spans.saturating_mul(100) / all.max(1)).min(100));
     }
     if let Some(all) = load.duration {
         let left = all.saturating_sub(time).as_secs();

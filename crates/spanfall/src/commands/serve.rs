@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use indicatif::ProgressBar;
+use pipeline::receivers::check_origin;
 use tracing_subscriber::EnvFilter;
 
 use crate::printer::Printer;
@@ -16,6 +17,8 @@ use crate::serve::{self, Notices, Ports, Settings};
 use crate::values::{
     DiskLimit, SyncPolicy, parse_address, parse_positive_duration, parse_positive_size,
 };
+
+const LOG_DEFAULT: &str = "info";
 
 /// Arguments of `spanfall serve`.
 #[derive(Debug, Args)]
@@ -96,15 +99,15 @@ pub struct ServeArgs {
     /// Pages of this origin may send spans, such as https://shop.example; repeatable
     #[arg(long, value_name = "ORIGIN")]
     pub cors_allowed_origin: Vec<String>,
-    /// How much is logged: error, warn, info, debug, trace, or a filter of tracing-subscriber
-    #[arg(long, value_name = "LEVEL", env = "SPANFALL_LOG", default_value = "info")]
+    /// How much is logged: off, error, warn, info, debug, trace, or a filter such as
+    /// info,store=debug
+    #[arg(long, value_name = "LEVEL", env = "SPANFALL_LOG", default_value = LOG_DEFAULT)]
     pub log: String,
 }
 
 /// Serves until told to stop.
 pub fn run(args: ServeArgs, printer: &Printer) -> anyhow::Result<ExitCode> {
-    let filter = EnvFilter::try_new(&args.log)
-        .with_context(|| format!("--log {:?} is no level and no filter", args.log))?;
+    let filter = log_filter(&args.log)?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
@@ -122,6 +125,22 @@ pub fn run(args: ServeArgs, printer: &Printer) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// A word that is no level would be taken for the name of a module that never logs.
+fn log_filter(text: &str) -> anyhow::Result<EnvFilter> {
+    let text = if text.is_empty() { LOG_DEFAULT } else { text };
+    let is_known = |directive: &str| {
+        let is_level = directive.parse::<tracing::level_filters::LevelFilter>().is_ok();
+        is_level || directive.contains('=')
+    };
+    let filter = EnvFilter::try_new(text).ok();
+    filter.filter(|_| text.split(',').all(is_known)).ok_or_else(|| {
+        anyhow::anyhow!(
+            "--log {text:?} is no level; write off, error, warn, info, debug or trace, or a \
+             filter such as info,store=debug"
+        )
+    })
+}
+
 fn settings(args: ServeArgs) -> anyhow::Result<Settings> {
     let token = match &args.token_file {
         None => args.token.filter(|token| !token.is_empty()),
@@ -133,6 +152,9 @@ fn settings(args: ServeArgs) -> anyhow::Result<Settings> {
             Some(line.to_owned())
         }
     };
+    for origin in &args.cors_allowed_origin {
+        check_origin(origin).map_err(|error| anyhow::anyhow!("--cors-allowed-origin {error}"))?;
+    }
     Ok(Settings {
         data_dir: args.data_dir,
         listen: args.listen,
@@ -194,5 +216,28 @@ impl Notices for Terminal<'_> {
 
     fn stopping(&self) {
         self.printer.note("Stopping: open requests are finished, then the store is closed.");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_and_filters() {
+        for (text, good) in [
+            ("", true),
+            ("info", true),
+            ("WARN", true),
+            ("off", true),
+            ("info,store=debug", true),
+            ("warn,store::engine=trace", true),
+            ("bogus", false),
+            ("info,bogus", false),
+            ("store=bogus", false),
+            ("7", false),
+        ] {
+            assert_eq!(log_filter(text).is_ok(), good, "{text:?}");
+        }
     }
 }

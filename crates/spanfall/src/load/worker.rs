@@ -21,7 +21,7 @@ pub struct Load {
     pub options: Options,
     /// Spans per second, of all connections together.
     pub rate: Option<f64>,
-    /// Spans in all.
+    /// Spans in all, rounded up to whole traces by each connection.
     pub spans: Option<u64>,
     /// Time in all.
     pub duration: Option<Duration>,
@@ -89,7 +89,6 @@ struct Worker<'a> {
     sender: Sender,
     pace: Option<Pace>,
     batch: usize,
-    left: u64,
     started: Instant,
     ends: Option<Instant>,
     counts: &'a Counts,
@@ -106,14 +105,15 @@ impl<'a> Worker<'a> {
     ) -> Self {
         let options = Options { seed: seed(load.options.seed, index), ..load.options };
         let batch = batch_for(load.batch, load.rate, load.connections);
+        let spans = load.spans.map_or(u64::MAX, |spans| share(spans, index, load.connections));
+        let ends = load.duration.and_then(|duration| started.checked_add(duration));
         Self {
-            generator: Generator::new(options),
-            sender: Sender::new(load.endpoint.clone()),
+            generator: Generator::with_spans(options, spans),
+            sender: Sender::new(load.endpoint.clone()).ending(ends),
             pace: Pace::new(load.rate, batch, index, load.connections),
             batch,
-            left: load.spans.map_or(u64::MAX, |spans| share(spans, index, load.connections)),
             started,
-            ends: load.duration.and_then(|duration| started.checked_add(duration)),
+            ends,
             counts,
             stop,
         }
@@ -123,11 +123,15 @@ impl<'a> Worker<'a> {
         let mut latencies = Latencies::default();
         let mut request = Vec::new();
         let mut sent = 0;
-        while self.left > 0 && self.wait(sent) {
-            let spans = self.left.min(self.batch as u64);
-            self.generator.request(spans as usize, now_unix_nano(), &mut request);
+        let mut ended = false;
+        while !ended && self.wait(sent) {
+            let spans = self.generator.request(self.batch, now_unix_nano(), &mut request);
+            ended = spans < self.batch;
+            if spans == 0 {
+                break;
+            }
+            let spans = spans as u64;
             sent += spans;
-            self.left -= spans;
             let add = |counter: &AtomicU64, number| counter.fetch_add(number, Ordering::Relaxed);
             let stop = self.stop;
             let pause = |pause| {
@@ -187,6 +191,8 @@ fn now_unix_nano() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
     use crate::client::stub::{Stub, reply};
 
@@ -207,20 +213,33 @@ mod tests {
     }
 
     #[test]
-    fn sends_exactly_what_was_asked_for() {
+    fn sends_whole_traces() {
         let partial = model::export_response(&model::Rejection { spans: 7, reason: String::new() });
         let stub = Stub::new([reply(200, &[], &partial), reply(200, &[], b"")]);
         let counts = Counts::default();
         let (latencies, failure) = run(&load(&stub), &counts, &Stop::default());
         assert!(failure.is_none());
-        let spans: Vec<usize> = stub
+        let batches: Vec<model::SpanBatch> = stub
             .requests()
             .into_iter()
-            .map(|request| model::SpanBatch::decode(request.body.into()).unwrap().len())
+            .map(|request| model::SpanBatch::decode(request.body.into()).unwrap())
             .collect();
-        assert_eq!(spans, [300, 300, 300, 100]);
-        assert_eq!((read(&counts.accepted), read(&counts.rejected)), (993, 7));
-        assert_eq!(read(&counts.requests), 4);
+        let sizes: Vec<usize> = batches.iter().map(model::SpanBatch::len).collect();
+        assert_eq!(sizes[..3], [300, 300, 300]);
+        let sent: usize = sizes.iter().sum();
+        assert!((1000..1080).contains(&sent), "{sizes:?}");
+        let ids: HashSet<_> = batches
+            .iter()
+            .flat_map(|batch| batch.spans())
+            .map(|span| (span.trace_id, span.span_id))
+            .collect();
+        for span in batches.iter().flat_map(|batch| batch.spans()) {
+            let parent = (span.trace_id, span.parent_span_id);
+            assert!(span.parent_span_id.is_none() || ids.contains(&parent), "{span:?}");
+        }
+        assert_eq!(read(&counts.accepted), sent as u64 - 7);
+        assert_eq!(read(&counts.rejected), 7);
+        assert_eq!(read(&counts.requests), sizes.len() as u64);
         assert!(latencies.quantile(0.99).is_some());
     }
 
@@ -231,6 +250,29 @@ mod tests {
         let (_, failure) = run(&load(&stub), &counts, &Stop::default());
         assert!(failure.unwrap().to_string().contains("HTTP status 404: no such path"));
         assert_eq!((read(&counts.accepted), read(&counts.refused)), (300, 300));
+    }
+
+    /// Far shorter than the patience with a busy server and the timeout of a silent one.
+    #[test]
+    fn the_duration_ends_it_whatever_the_server_does() {
+        let busy = Stub::new([reply(200, &[], b""), reply(503, &[("retry-after", "25")], b"")]);
+        // Connections stay in its backlog.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let silent = format!("http://{}", silent.local_addr().unwrap());
+        for (endpoint, accepted) in [(busy.url().to_owned(), 300), (silent, 0)] {
+            let load = Load {
+                endpoint: endpoint.clone(),
+                spans: None,
+                duration: Some(Duration::from_millis(50)),
+                ..load(&busy)
+            };
+            let counts = Counts::default();
+            let started = Instant::now();
+            let (_, failure) = run(&load, &counts, &Stop::default());
+            assert!(started.elapsed() < Duration::from_secs(10), "{endpoint}");
+            assert!(failure.is_some(), "{endpoint}");
+            assert_eq!((read(&counts.accepted), read(&counts.refused)), (accepted, 300));
+        }
     }
 
     #[test]

@@ -1,12 +1,20 @@
 //! Sockets: binding them all before anything starts, serving on them, telling where they are.
 
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use anyhow::Context;
 use api::Listener;
 use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use hyper::body::Incoming;
+use pipeline::receivers::{ConnectionCounters, Handler, ServerSettings};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
 
 use super::{Ports, Settings, Task};
 
@@ -64,15 +72,51 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// What is counted of connections to the ports that are no receiver's.
+#[derive(Default)]
+pub(super) struct PortCounters {
+    pub(super) ui: Arc<ConnectionCounters>,
+    pub(super) health: Arc<ConnectionCounters>,
+    pub(super) metrics: Arc<ConnectionCounters>,
+}
+
+/// A router behind the connections of receivers, with their limits.
+struct Routed {
+    router: Router,
+    connections: Arc<ConnectionCounters>,
+    tasks: TaskTracker,
+}
+
+impl Handler for Routed {
+    type Body = Body;
+
+    async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
+        let answer: Result<_, Infallible> =
+            self.router.clone().oneshot(request.map(Body::new)).await;
+        let Ok(answer) = answer;
+        answer
+    }
+
+    fn connections(&self) -> &ConnectionCounters {
+        &self.connections
+    }
+
+    fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+}
+
 /// Serves a router until told to stop, then lets open requests finish.
-pub(super) fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> Task {
+pub(super) fn serve(
+    listener: TcpListener,
+    router: Router,
+    settings: ServerSettings,
+    connections: Arc<ConnectionCounters>,
+    stop: CancellationToken,
+) -> Task {
+    let routed = Arc::new(Routed { router, connections, tasks: TaskTracker::new() });
     Box::pin(async move {
-        let served = axum::serve(listener, router)
-            .with_graceful_shutdown(async move { stop.cancelled().await })
-            .await;
-        if let Err(error) = served {
-            tracing::error!(%error, "a server ended");
-        }
+        pipeline::receivers::serve(listener, &settings, routed, stop).await;
     })
 }
 

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::http::{StatusCode, header::CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use pipeline::receivers::{ReceiverCounters, TransportCounters};
+use pipeline::receivers::{ConnectionCounters, ReceiverCounters, TransportCounters};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
 use prometheus_client::metrics::MetricType;
@@ -18,14 +18,17 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use store::Store;
 
+use super::listen::PortCounters;
+
 /// `/metrics`.
 pub(super) fn router(
     store: Arc<dyn Store>,
     receivers: Arc<ReceiverCounters>,
+    ports: Arc<PortCounters>,
     started: Instant,
 ) -> Router {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Own { store, receivers, started }));
+    registry.register_collector(Box::new(Own { store, receivers, ports, started }));
     let registry = Arc::new(registry);
     Router::new().route("/metrics", get(move || async move { answer(&registry) }))
 }
@@ -44,7 +47,21 @@ fn answer(registry: &Registry) -> Response {
 struct Own {
     store: Arc<dyn Store>,
     receivers: Arc<ReceiverCounters>,
+    ports: Arc<PortCounters>,
     started: Instant,
+}
+
+impl Own {
+    /// Every port's connections, by the names that the API's status gives the listeners.
+    fn connections(&self) -> [(&'static str, &ConnectionCounters); 5] {
+        [
+            ("otlp_grpc", &self.receivers.grpc.connections),
+            ("otlp_http", &self.receivers.http.connections),
+            ("ui", &self.ports.ui),
+            ("health", &self.ports.health),
+            ("metrics", &self.ports.metrics),
+        ]
+    }
 }
 
 impl fmt::Debug for Own {
@@ -80,6 +97,19 @@ impl Collector for Own {
                 let labels = [("receiver", "otlp"), ("transport", transport)];
                 value.encode(family.encode_family(&labels)?)?;
             }
+        }
+        let (name, help) = ("spanfall_refused_connections", "Connections turned away as too many");
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (listener, connections) in self.connections() {
+            let value = ConstCounter::new(connections.refused.load(Ordering::Relaxed));
+            value.encode(family.encode_family(&[("listener", listener)])?)?;
+        }
+        let (name, help) = ("spanfall_open_connections", "Connections now open");
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (listener, connections) in self.connections() {
+            let value = i64::try_from(connections.open.load(Ordering::Relaxed));
+            let value = ConstGauge::new(value.unwrap_or(i64::MAX));
+            value.encode(family.encode_family(&[("listener", listener)])?)?;
         }
         let mut gauge = |name, help, value: i64| -> Result<(), fmt::Error> {
             let value = ConstGauge::new(value);

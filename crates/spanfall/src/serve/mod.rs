@@ -2,6 +2,7 @@
 
 mod consumer;
 mod health;
+mod limits;
 mod listen;
 mod metrics;
 
@@ -21,10 +22,13 @@ use tokio_util::sync::CancellationToken;
 
 use consumer::StoreConsumer;
 use health::Health;
-use listen::Listeners;
+use listen::{Listeners, PortCounters};
 
 /// How long open requests may take after a signal to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Who asks for health or metrics is near and quick; who is not makes room for who is.
+const OWN_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What `spanfall serve` was asked to do.
 #[derive(Debug, Clone)]
@@ -94,14 +98,21 @@ pub async fn run(settings: Settings, notices: &dyn Notices) -> anyhow::Result<()
     let server = ServerSettings {
         request_bytes_max: settings.request_bytes_max,
         drain_timeout: DRAIN_TIMEOUT,
+        connections_max: limits::connections_max(limits::raise_open_files()),
         ..ServerSettings::default()
     };
+    let own_server = ServerSettings {
+        connections_max: limits::OWN_CONNECTIONS_MAX,
+        head_timeout: OWN_HEAD_TIMEOUT,
+        ..server.clone()
+    };
+    let ports = Arc::new(PortCounters::default());
     let mut http = HttpSettings { server: server.clone(), ..HttpSettings::default() };
     http.cors.allowed_origins.extend(settings.cors_allowed_origins.iter().cloned());
 
     let grpc = GrpcReceiver::new(
         listeners.otlp_grpc,
-        GrpcSettings { server },
+        GrpcSettings { server: server.clone() },
         budget.clone(),
         consumer.clone(),
         counters.clone(),
@@ -136,13 +147,19 @@ pub async fn run(settings: Settings, notices: &dyn Notices) -> anyhow::Result<()
             "OTLP/HTTP receiver",
             Box::pin(async move { note_abandoned("HTTP", http.run(http_stop).await) }),
         );
-        run("API", listen::serve(listeners.ui, api, stop.clone()));
+        run("API", listen::serve(listeners.ui, api, server, ports.ui.clone(), stop.clone()));
+        let router = health::router(health.clone());
+        let connections = ports.health.clone();
         run(
             "health server",
-            listen::serve(listeners.health, health::router(health.clone()), stop.clone()),
+            listen::serve(listeners.health, router, own_server.clone(), connections, stop.clone()),
         );
-        let metrics = metrics::router(store, counters, started);
-        run("metrics server", listen::serve(listeners.metrics, metrics, stop.clone()));
+        let connections = ports.metrics.clone();
+        let router = metrics::router(store, counters, ports, started);
+        run(
+            "metrics server",
+            listen::serve(listeners.metrics, router, own_server, connections, stop.clone()),
+        );
     }
     notices.ready(&listen::banner(&names, &settings));
 
@@ -187,13 +204,21 @@ fn refuse_open_data(settings: &Settings) -> anyhow::Result<()> {
 }
 
 fn open_store(settings: &Settings, notices: &dyn Notices) -> anyhow::Result<Arc<Engine>> {
+    let defaults = Options::new(settings.data_dir.clone());
     let options = Options {
+        head_age_max: head_age_max(settings.retention, defaults.head_age_max),
         sync: settings.sync,
         retention: settings.retention,
         disk_limit: settings.disk_limit,
-        ..Options::new(settings.data_dir.clone())
+        ..defaults
     };
     Ok(Arc::new(Engine::open(options, |read, total| notices.recovering(read, total))?))
+}
+
+/// Spans leave by age once they are in a block, the last of a head with the first: where they are
+/// kept for a short time only, a head may not take long beside it.
+fn head_age_max(retention: Duration, longest: Duration) -> Duration {
+    (retention / 20).max(Duration::from_secs(60)).min(longest)
 }
 
 /// SIGINT and SIGTERM, caught from the moment that this is made.
@@ -214,6 +239,19 @@ impl StopSignals {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_young_beside_the_retention() {
+        let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+        for (retention, age) in [(0, 1), (1, 1), (20, 1), (100, 5), (300, 15), (14 * 24 * 60, 15)] {
+            assert_eq!(head_age_max(minutes(retention), minutes(15)), minutes(age), "{retention}");
         }
     }
 }

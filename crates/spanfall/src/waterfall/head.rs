@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use model::tree::TraceTree;
+use model::tree::{Hold, TraceTree};
 
 use super::Picture;
 use super::rows::color_of;
@@ -12,15 +12,13 @@ use crate::text::{clean, counted, duration, time};
 /// Writes root, id, time and counts.
 pub fn draw(picture: &Picture<'_>, tree: &TraceTree, out: &mut impl Write) -> io::Result<()> {
     let paint = picture.paint;
-    let mut roots = tree.nodes.iter().filter(|node| node.depth == 0 && !node.orphan);
-    let title = match (roots.next(), tree.nodes.first()) {
-        (Some(root), _) => paint.bold(&title(picture, root.span)),
-        (None, Some(earliest)) => {
-            paint.yellow("root missing; earliest: ") + &paint.bold(&title(picture, earliest.span))
-        }
-        (None, None) => "no spans".to_owned(),
+    let roots = tree.nodes.iter().filter(|node| node.hold == Hold::Root).count();
+    let title = match tree.named.map(|node| paint.bold(&title(picture, tree.nodes[node].span))) {
+        Some(root) if roots > 0 => root,
+        Some(earliest) => paint.yellow("root missing; earliest: ") + &earliest,
+        None => "no spans".to_owned(),
     };
-    let more = match roots.count() {
+    let more = match roots.saturating_sub(1) {
         0 => String::new(),
         more => paint.yellow(&format!(" and {}", counted(more as u64, "more root"))),
     };

@@ -13,7 +13,7 @@ mod tests;
 use std::io::{self, Write};
 
 use model::SpanBatch;
-use model::tree::TraceTree;
+use model::tree::{Hold, TraceTree};
 
 use crate::printer::Paint;
 use crate::text::{columns, padding};
@@ -144,11 +144,18 @@ impl Picture<'_> {
     /// What the picture does not show by itself.
     fn remarks(&self, tree: &TraceTree, rows: &[Row<'_>], out: &mut impl Write) -> io::Result<()> {
         let mut remarks = Vec::new();
-        let orphans = tree.nodes.iter().filter(|node| node.orphan).count() as u64;
+        let count = |hold: Hold| tree.nodes.iter().filter(|node| node.hold == hold).count() as u64;
+        let orphans = count(Hold::Orphan);
         if orphans > 0 {
             let have = if orphans == 1 { "has a parent that is" } else { "have parents that are" };
             let orphans = crate::text::counted(orphans, "span");
             remarks.push(format!("? {orphans} {have} not stored"));
+        }
+        let circles = count(Hold::Circle);
+        if circles > 0 {
+            let was = if circles == 1 { "was" } else { "were" };
+            let circles = crate::text::counted(circles, "circle");
+            remarks.push(format!("@ {circles} of parents {was} cut at the earliest span"));
         }
         let hidden = (tree.nodes.len() - rows.len()) as u64;
         if hidden > 0 {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use model::tree::TraceTree;
+use model::tree::{Hold, TraceTree};
 use model::{Span, SpanBatch};
 
 use super::Options;
@@ -14,6 +14,8 @@ const GUIDE_COLUMNS: usize = 3;
 
 /// In front of a span whose parent is not stored.
 const ORPHAN: &str = "? ";
+/// In front of a span at which a circle of parents is cut.
+const CIRCLE: &str = "@ ";
 
 /// ANSI colours that read on dark and light.
 const PALETTE: [&str; 12] = [
@@ -71,8 +73,11 @@ pub fn rows<'a>(
         let span = &batch.spans()[node.span];
         let cut_off = node.depth + 1 >= depth_max;
         let has_rows_below = node.subtree > 1 && !cut_off;
-        let guides =
-            if node.orphan { ORPHAN.to_owned() } else { guides(&more, levels_max, glyphs) };
+        let guides = match node.hold {
+            Hold::Orphan => ORPHAN.to_owned(),
+            Hold::Circle => CIRCLE.to_owned(),
+            Hold::Root | Hold::Child => guides(&more, levels_max, glyphs),
+        };
         rows.push(Row {
             span: node.span,
             below: below(&more, has_rows_below, levels_max, glyphs),

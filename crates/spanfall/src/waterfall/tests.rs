@@ -134,6 +134,27 @@ fn orphans_without_a_root() {
 }
 
 #[test]
+fn a_circle_of_parents() {
+    let spans = [
+        (2, 3, "cart", "add", 5, 90, ""),
+        (3, 2, "db", "INSERT", 20, 60, ""),
+        (4, 3, "email", "send", 1, 62, ""),
+    ];
+    assert_snapshot!(picture(&spans, PLAIN), @r#"
+    root missing; earliest: email: send
+    trace 00000000000000000000000000000abc  2023-11-14T22:13:20.001Z for 89.0ms
+    3 spans, 0 errors, 3 services: cart 1, db 1, email 1
+
+                     0                                               89.0ms
+    @ cart add         ▐███████████████████████████████████████████████████ 85.0ms
+    └─ db INSERT                ▐███████████████████████▉                   40.0ms
+       └─ email send █████████████████████████████████████▏                 61.0ms
+
+    @ 1 circle of parents was cut at the earliest span
+    "#);
+}
+
+#[test]
 fn absurd_times() {
     let far = exactly(u64::MAX / 2 - 1);
     let spans = [
@@ -153,13 +174,13 @@ fn absurd_times() {
 
                                0                                  100ms
     a fine                     ████████████████████████████████████████      100ms
-    ├─ a no times              no start time                                     ?
     ├─ a 1970                  started 1970-01-01T00:00:00.000Z                5ns
     ├─ a ends before it starts                     ▏                       -10.0ms
     ├─ a no end                                        ▏                    no end
     ├─ a a moment                                          ▏                   0ns
     ├─ a ends far away                                         ████████ 87076d 01h
-    └─ a far away              started 2262-04-11T23:47:16.854Z                0ns
+    ├─ a far away              started 2262-04-11T23:47:16.854Z                0ns
+    └─ a no times              no start time                                     ?
     "#);
     let spans = [(1, 0, "a", "no times", exactly(0), exactly(0), "")];
     assert_snapshot!(picture(&spans, PLAIN), @r#"

@@ -6,6 +6,7 @@ import { RefreshIcon } from '../../components/icons';
 import { Service } from '../../components/Service';
 import { useColors } from '../../components/useColors';
 import type { Search } from '../../model/search';
+import { namedService, shownService } from '../../model/service';
 import { AttributeFilter } from './AttributeFilter';
 import { DurationInput } from './DurationInput';
 import { RangePicker } from './RangePicker';
@@ -22,7 +23,7 @@ export function Filters({ search, change, refresh, busy }: FilterProps & { refre
 
   const serviceOptions = useMemo<Option[]>(
     () => (services.data ?? []).map((s) => ({
-      value: s.name,
+      value: shownService(s.name),
       label: <Service name={s.name} color={colorOf(s.name)} />,
       detail: s.span_count.toLocaleString('en'),
     })),
@@ -44,8 +45,8 @@ export function Filters({ search, change, refresh, busy }: FilterProps & { refre
       <div className="field field-service">
         <span>Service</span>
         <Combobox
-          label="Service" placeholder="Any service" value={search.service ?? ''} options={serviceOptions} loading={services.isPending}
-          onChoose={(service) => change({ service, operation: undefined })}
+          label="Service" placeholder="Any service" value={search.service === undefined ? '' : shownService(search.service)} options={serviceOptions} loading={services.isPending}
+          onChoose={(shown) => change({ service: shown === '' ? undefined : namedService(shown), operation: undefined })}
         />
       </div>
       <div className="field field-operation">

@@ -2,6 +2,7 @@ import type { UseQueryResult } from '@tanstack/react-query';
 import { useRef, useState, type PointerEvent } from 'react';
 import type { SeriesList } from '../../api/types';
 import { ErrorNote } from '../../components/ErrorNote';
+import { counted, plural } from '../../model/count';
 import type { Search } from '../../model/search';
 import { formatAxis, formatStart } from '../../model/time';
 
@@ -54,8 +55,8 @@ function Chart({ list, change }: { list: SeriesList | undefined; change: Props['
   return (
     <section className="histogram" aria-label="Spans over time">
       <div className="histogram-head">
-        <span><b>{total.toLocaleString('en')}</b> matching spans</span>
-        <span className={failed ? 'text-error' : undefined}><b>{failed.toLocaleString('en')}</b> errors</span>
+        <span><b>{total.toLocaleString('en')}</b> matching {plural(total, 'span')}</span>
+        <span className={failed ? 'text-error' : undefined}><b>{failed.toLocaleString('en')}</b> {plural(failed, 'error')}</span>
         {list?.partial && <span className="text-warn">partial: a damaged block was left out</span>}
         <span className="histogram-hint">{at === null || !list ? 'drag to set the time range' : describe(low, high)}</span>
       </div>
@@ -63,7 +64,7 @@ function Chart({ list, change }: { list: SeriesList | undefined; change: Props['
         ref={plot}
         className="histogram-plot"
         role="img"
-        aria-label={`${total} spans, ${failed} errors`}
+        aria-label={`${counted(total, 'span')}, ${counted(failed, 'error')}`}
         onPointerDown={(e) => {
           if (e.button !== 0 || !list) return;
           e.currentTarget.setPointerCapture(e.pointerId);
@@ -98,8 +99,8 @@ function Chart({ list, change }: { list: SeriesList | undefined; change: Props['
   }
 
   function describe(a: number, b: number) {
-    const sum = (list: number[]) => list.slice(a, b + 1).reduce((x, y) => x + y, 0).toLocaleString('en');
+    const sum = (list: number[]) => list.slice(a, b + 1).reduce((x, y) => x + y, 0);
     const time = (step: number) => formatStart(BigInt(Math.round(startMs + step * stepMs)) * 1_000_000n, Date.now()).replace(/\.\d+$/, '');
-    return `${time(a)} – ${time(b + 1)}: ${sum(spans)} spans, ${sum(errors)} errors`;
+    return `${time(a)} – ${time(b + 1)}: ${counted(sum(spans), 'span')}, ${counted(sum(errors), 'error')}`;
   }
 }

@@ -3,7 +3,9 @@ import { memo } from 'react';
 import type { TraceSummary } from '../../api/types';
 import { ErrorIcon } from '../../components/icons';
 import { Service } from '../../components/Service';
+import { counted } from '../../model/count';
 import { formatDuration, formatDurationExact } from '../../model/duration';
+import { shownService } from '../../model/service';
 import { formatAgo, formatInstant, formatStart, msOf } from '../../model/time';
 
 interface Props {
@@ -25,7 +27,7 @@ export const ResultRow = memo(function ResultRow({ trace, longest, now, colorOf 
     <li>
       <Link to="/trace/$traceId" params={{ traceId: trace.trace_id }} className="result" data-testid="trace-result" data-trace-id={trace.trace_id}>
         <span className="result-name">
-          <b>{trace.root_service ?? '(unknown)'}</b> <span>{trace.root_name || '(no name)'}</span>
+          <b>{shownService(trace.root_service ?? '')}</b> <span>{trace.root_name || '(no name)'}</span>
         </span>
         <span className="result-duration" title={formatDurationExact(duration)}>
           <span className="result-bar"><i className={trace.error_count ? 'result-bar-error' : ''} style={{ width: `${share}%` }} /></span>
@@ -35,16 +37,18 @@ export const ResultRow = memo(function ResultRow({ trace, longest, now, colorOf 
         <span className="results-num">
           {trace.error_count > 0 ? <span className="text-error"><ErrorIcon /> {trace.error_count.toLocaleString('en')}</span> : <span className="text-muted">0</span>}
         </span>
-        <time className="results-time" title={formatInstant(start, 'utc')} dateTime={start === 0n ? undefined : new Date(msOf(start)).toISOString()}>
-          <span>{formatStart(start, now)}</span> <span className="text-muted result-ago">{formatAgo(msOf(start), now)}</span>
-        </time>
+        {start === 0n ? <span className="results-time text-warn" title="No span of the trace has a start time">no start time</span> : (
+          <time className="results-time" title={formatInstant(start, 'utc')} dateTime={new Date(msOf(start)).toISOString()}>
+            <span>{formatStart(start, now)}</span> <span className="text-muted result-ago">{formatAgo(msOf(start), now)}</span>
+          </time>
+        )}
         <span className="result-services">
           {trace.services.slice(0, SERVICES_SHOWN).map((s) => (
             <Service key={s.name} name={s.name} color={colorOf(s.name)} count={s.span_count} errors={s.error_count} />
           ))}
-          {hidden > 0 && <span className="text-muted" title={trace.services.slice(SERVICES_SHOWN).map((s) => s.name).join(', ')}>+{hidden} more</span>}
+          {hidden > 0 && <span className="text-muted" title={trace.services.slice(SERVICES_SHOWN).map((s) => shownService(s.name)).join(', ')}>+{hidden} more</span>}
           {trace.missing_root && <span className="mark" title="No span without a parent is stored">no root</span>}
-          {trace.orphan_count > 0 && <span className="mark" title="Spans whose parent is not stored">{trace.orphan_count.toLocaleString('en')} orphan{trace.orphan_count === 1 ? '' : 's'}</span>}
+          {trace.orphan_count > 0 && <span className="mark" title="Spans whose parent is not stored">{counted(trace.orphan_count, 'orphan')}</span>}
           <code className="result-id">{trace.trace_id.slice(0, 8)}</code>
         </span>
       </Link>

@@ -4,6 +4,7 @@ import { ErrorNote } from '../../components/ErrorNote';
 import { useNow } from '../../components/hooks';
 import { useColors } from '../../components/useColors';
 import { WarnIcon } from '../../components/icons';
+import { plural } from '../../model/count';
 import { isUnfiltered, LIMIT_DEFAULT, LIMITS, RANGE_DEFAULT, RANGES } from '../../model/search';
 import type { FilterProps } from './Filters';
 import { ResultRow } from './ResultRow';
@@ -29,7 +30,7 @@ export function Results({ query, search, change }: Props) {
       )}
       <div className="results-head">
         <span className="results-count">
-          {query.isPending ? 'Searching…' : query.isError && traces.length === 0 ? 'No answer' : `${traces.length.toLocaleString('en')}${more} trace${traces.length === 1 ? '' : 's'}, newest first`}
+          {query.isPending ? 'Searching…' : query.isError && traces.length === 0 ? 'No answer' : `${traces.length.toLocaleString('en')}${more} ${plural(more ? 2 : traces.length, 'trace')}, newest first`}
           <select className="input" aria-label="Traces a page" value={limit} onChange={(e) => change({ limit: Number(e.target.value) })}>
             {[...new Set([...LIMITS, limit])].sort((a, b) => a - b).map((n) => <option key={n} value={n}>{n} a page</option>)}
           </select>

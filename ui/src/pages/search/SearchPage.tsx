@@ -5,6 +5,7 @@ import { seriesQuery, servicesQuery, tracesQuery } from '../../api/queries';
 import { ErrorNote } from '../../components/ErrorNote';
 import { useTitle } from '../../components/hooks';
 import { readSearch, type Search } from '../../model/search';
+import { shownService } from '../../model/service';
 import { Filters } from './Filters';
 import { FirstSpan } from './FirstSpan';
 import { Histogram } from './Histogram';
@@ -27,7 +28,8 @@ function SearchView() {
   const client = useQueryClient();
   const traces = useInfiniteQuery(tracesQuery(search));
   const series = useQuery(seriesQuery(search));
-  useTitle([search.service, search.operation].filter(Boolean).join(' · ') || 'Search');
+  const service = search.service === undefined ? undefined : shownService(search.service);
+  useTitle([service, search.operation].filter(Boolean).join(' · ') || 'Search');
 
   const change = useCallback(
     (patch: Partial<Search>) => void navigate({ search: (old: Search) => readSearch({ ...old, ...patch }) }),

@@ -1,4 +1,5 @@
 import { useMemo } from 'react';
+import { counted } from '../../model/count';
 import { formatDuration, formatDurationExact } from '../../model/duration';
 import * as flag from '../../model/flags';
 import { kindOf, nanosOf, statusOf } from '../../model/otlp';
@@ -23,7 +24,8 @@ export function Facts({ trace, span, onSpan }: { trace: Trace; span: number; onS
       <div>
         <dt>duration</dt>
         <dd>
-          {flags & flag.NO_END ? <span className="text-warn">no end time</span> : <Exact nanos={end - start} />}
+          {flags & flag.NO_END ? <span className="text-warn">no end time</span>
+            : flags & flag.NO_START ? <span className="text-warn">no start time</span> : <Exact nanos={end - start} />}
           {(flags & flag.NEGATIVE) !== 0 && <span className="mark">ends before it starts</span>}
         </dd>
       </div>
@@ -51,7 +53,7 @@ export function Facts({ trace, span, onSpan }: { trace: Trace; span: number; onS
       </div>
       <div>
         <dt>children</dt>
-        <dd>{children} <span className="text-muted">{children > 0 && `of ${(trace.size[span] - 1).toLocaleString('en')} below`}</span>{below > 0 && <span className="text-error"> {below.toLocaleString('en')} error{below === 1 ? '' : 's'} below</span>}</dd>
+        <dd>{children} <span className="text-muted">{children > 0 && `of ${(trace.size[span] - 1).toLocaleString('en')} below`}</span>{below > 0 && <span className="text-error"> {counted(below, 'error')} below</span>}</dd>
       </div>
     </dl>
   );

@@ -32,9 +32,9 @@ export function TimelineCell({ trace, span, color, timelinePx, from, to }: RowPr
 /** The duration, and why a span without a place on the scale has none. */
 function labelOf(trace: Trace, span: number): string {
   const flags = trace.flags[span];
-  if (flags & flag.NO_END) return 'no end';
+  if (flags & flag.NO_END) return flags & flag.NO_START ? 'no times' : 'no end';
+  if (flags & flag.NO_START) return 'no start time';
   const duration = formatDuration(trace.duration[span]);
-  if (flags & flag.NO_START) return 'no start';
   if (flags & flag.OFF_SCALE) {
     const start = trace.start[span];
     return `${duration} · ${formatDuration(Math.abs(start))} ${start < 0 ? 'before' : 'after'}`;

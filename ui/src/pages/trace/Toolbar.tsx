@@ -1,5 +1,6 @@
 import type { RefObject } from 'react';
 import { CollapseIcon, DownIcon, ExpandIcon, HelpIcon, UpIcon } from '../../components/icons';
+import { counted } from '../../model/count';
 import { formatDuration } from '../../model/duration';
 import { neighbour } from '../../model/find';
 import type { Trace } from '../../model/trace';
@@ -47,7 +48,7 @@ export function Toolbar({ trace, state, find, errors, filterBox, onHelp }: Props
         <Step label="Next match (n)" disabled={find.matches.length === 0} onClick={() => state.moveTo(find.next(1))} />
       </div>
       <div className="group">
-        <span className={errors.length ? 'text-error' : 'text-muted'}>{atError >= 0 && `${(atError + 1).toLocaleString('en')}/`}{errors.length.toLocaleString('en')} error{errors.length === 1 ? '' : 's'}</span>
+        <span className={errors.length ? 'text-error' : 'text-muted'}>{atError >= 0 && `${(atError + 1).toLocaleString('en')}/`}{counted(errors.length, 'error')}</span>
         <Step label="Previous error (E)" up disabled={errors.length === 0} onClick={() => state.moveTo(neighbour(errors, state.cursor, -1))} />
         <Step label="Next error (e)" disabled={errors.length === 0} onClick={() => state.moveTo(neighbour(errors, state.cursor, 1))} />
       </div>

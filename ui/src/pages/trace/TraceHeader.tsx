@@ -8,7 +8,7 @@ import { BackIcon, DownloadIcon, RefreshIcon } from '../../components/icons';
 import { Service } from '../../components/Service';
 import { formatDuration, formatDurationExact } from '../../model/duration';
 import { formatAgo, formatInstant, msOf } from '../../model/time';
-import { countsOf, rootOf, type Trace } from '../../model/trace';
+import { countsOf, type Trace } from '../../model/trace';
 
 interface Props {
   trace: Trace;
@@ -20,7 +20,7 @@ interface Props {
 
 export function TraceHeader({ trace, colors, refreshing, refresh, onService }: Props) {
   const now = useNow();
-  const root = rootOf(trace);
+  const root = trace.named;
   const { errors } = useMemo(() => countsOf(trace), [trace]);
   const perService = useMemo(() => {
     const counts = trace.services.map(() => ({ spans: 0, errors: 0 }));
@@ -49,7 +49,9 @@ export function TraceHeader({ trace, colors, refreshing, refresh, onService }: P
         </span>
       </div>
       <dl className="facts">
-        <div><dt>Start</dt><dd title={formatInstant(trace.origin, 'utc')}>{trace.origin === 0n ? 'not set' : formatInstant(trace.origin).slice(0, -6)} <span className="text-muted">{trace.origin === 0n ? '' : formatAgo(msOf(trace.origin), now)}</span></dd></div>
+        <div><dt>Start</dt>{trace.origin === 0n
+          ? <dd className="text-warn" title="No span of the trace has a start time">no start time</dd>
+          : <dd title={formatInstant(trace.origin, 'utc')}>{formatInstant(trace.origin).slice(0, -6)} <span className="text-muted">{formatAgo(msOf(trace.origin), now)}</span></dd>}</div>
         <div><dt>Duration</dt><dd title={formatDurationExact(BigInt(trace.range))}>{formatDuration(trace.range)}</dd></div>
         <div><dt>Spans</dt><dd>{trace.count.toLocaleString('en')}</dd></div>
         <div><dt>Services</dt><dd>{trace.services.length}</dd></div>

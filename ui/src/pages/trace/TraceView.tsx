@@ -6,7 +6,7 @@ import { assignColors } from '../../model/color';
 import { errorSpans } from '../../model/find';
 import { rangeReaching } from '../../model/search';
 import { msOf } from '../../model/time';
-import { rootOf, type Trace } from '../../model/trace';
+import type { Trace } from '../../model/trace';
 import { SearchRange } from './AttributeTable';
 import { Help } from './Help';
 import { Minimap } from './Minimap';
@@ -29,7 +29,7 @@ const PANEL_PX = 420;
 const PANEL_PX_MIN = 280;
 
 export function TraceView({ trace, refreshing, refresh }: Props) {
-  const root = rootOf(trace);
+  const root = trace.named;
   useTitle(`${trace.services[trace.service[root]]}: ${trace.raw[root].name ?? ''}`);
   const colorOf = useColors();
   const colors = useMemo(() => assignColors(trace.services, colorOf), [trace, colorOf]);

@@ -1,7 +1,8 @@
 import { useVirtualizer } from '@tanstack/react-virtual';
-import { useEffect, useEffectEvent, useRef, type MouseEvent } from 'react';
+import { useEffect, useEffectEvent, useMemo, useRef, type MouseEvent } from 'react';
 import { useMedia, useStoredNumber, useWidth } from '../../components/hooks';
 import { Splitter } from '../../components/Splitter';
+import { indentFor } from '../../model/indent';
 import { rowPosition } from '../../model/rows';
 import type { Trace } from '../../model/trace';
 import { panned, zoomed } from '../../model/window';
@@ -28,8 +29,7 @@ const TREE_PX_MIN = 110;
 const TIMELINE_PX_MIN = 120;
 /** Room right of the timeline, so that a bar at its end does not touch the frame. */
 const EDGE_PX = 10;
-const INDENT_PX = 14;
-const INDENT_SHARE = 0.45;
+const INDENT_SHARE = 0.35;
 const INDENT_SHARE_NARROW = 0.2;
 
 export function Waterfall({ trace, colors, state, matching }: Props) {
@@ -42,8 +42,9 @@ export function Waterfall({ trace, colors, state, matching }: Props) {
   const treeMax = Math.max(TREE_PX_MIN, width - TIMELINE_PX_MIN);
   const treePx = Math.round(Math.min(treeMax, Math.max(TREE_PX_MIN, wanted)));
   const timelinePx = Math.max(1, width - treePx - EDGE_PX);
-  // Deep traces get narrower steps, so that names keep half of the column.
-  const indentPx = Math.min(INDENT_PX, (treePx * (narrow ? INDENT_SHARE_NARROW : INDENT_SHARE)) / Math.max(1, trace.depthMax));
+  // Steps of deep traces are narrower and then end, so that names keep most of the column.
+  const indentRoom = treePx * (narrow ? INDENT_SHARE_NARROW : INDENT_SHARE);
+  const indent = useMemo(() => indentFor(trace.depthMax, indentRoom), [trace, indentRoom]);
 
   const virtual = useVirtualizer({
     count: rows.length,
@@ -119,7 +120,7 @@ export function Waterfall({ trace, colors, state, matching }: Props) {
             return (
               <WaterfallRow
                 key={span} trace={trace} span={span} position={item.index} color={colors[trace.service[span]]}
-                topPx={item.index * ROW_PX} treePx={treePx} timelinePx={timelinePx} indentPx={indentPx}
+                topPx={item.index * ROW_PX} treePx={treePx} timelinePx={timelinePx} indent={indent}
                 from={view.from} to={view.to} active={span === cursor} collapsed={state.collapsed[span] === 1}
                 match={matching === null ? undefined : matching[span] === 1}
               />

@@ -1,6 +1,7 @@
 import { memo } from 'react';
 import { DownIcon, ErrorIcon, KindIcon, RightIcon } from '../../components/icons';
-import { formatCount } from '../../model/count';
+import { counted, formatCount } from '../../model/count';
+import { indentOf, type Indent } from '../../model/indent';
 import * as flag from '../../model/flags';
 import { kindOf } from '../../model/otlp';
 import { errorsBelow, type Trace } from '../../model/trace';
@@ -16,7 +17,7 @@ export interface RowProps {
   topPx: number;
   treePx: number;
   timelinePx: number;
-  indentPx: number;
+  indent: Indent;
   /** The zoomed window, as numbers so that memo() can compare them. */
   from: number;
   to: number;
@@ -27,7 +28,7 @@ export interface RowProps {
 }
 
 export const WaterfallRow = memo(function WaterfallRow(props: RowProps) {
-  const { trace, span, position, color, topPx, treePx, indentPx, active, collapsed, match } = props;
+  const { trace, span, position, color, topPx, treePx, indent, active, collapsed, match } = props;
   const raw = trace.raw[span];
   const flags = trace.flags[span];
   const depth = trace.depth[span];
@@ -45,9 +46,10 @@ export const WaterfallRow = memo(function WaterfallRow(props: RowProps) {
       style={{ height: ROW_PX, transform: `translateY(${topPx}px)` }}
     >
       <div role="gridcell" className="row-tree" style={{ width: treePx }}>
-        <span className="guides" style={{ width: depth * indentPx, backgroundSize: `${indentPx}px 100%` }} />
+        <span className="guides" style={{ width: indentOf(indent, depth), backgroundSize: `${indent.stepPx}px 100%` }} />
+        {depth > indent.levels && <span className="level" title={`${counted(depth, 'level')} deep`}>…{formatCount(depth)}</span>}
         {children > 0 ? (
-          <button type="button" className="twist" tabIndex={-1} aria-label={collapsed ? `Expand ${trace.size[span] - 1} spans` : 'Collapse'}>
+          <button type="button" className="twist" tabIndex={-1} aria-label={collapsed ? `Expand ${counted(trace.size[span] - 1, 'span')}` : 'Collapse'}>
             {collapsed ? <RightIcon /> : <DownIcon />}
             <span>{formatCount(collapsed ? trace.size[span] - 1 : children)}</span>
           </button>
@@ -60,7 +62,7 @@ export const WaterfallRow = memo(function WaterfallRow(props: RowProps) {
           <span className="row-name" data-testid="row-name">{raw.name || '(no name)'}</span>
         </span>
         <Marks flags={flags} parentId={raw.parentSpanId} />
-        {below > 0 && (collapsed || !(flags & flag.ERROR)) && <span className="below" title={`${below} error${below === 1 ? '' : 's'} below`}>{formatCount(below)}</span>}
+        {below > 0 && (collapsed || !(flags & flag.ERROR)) && <span className="below" title={`${counted(below, 'error')} below`}>{formatCount(below)}</span>}
       </div>
       <TimelineCell {...props} />
     </div>

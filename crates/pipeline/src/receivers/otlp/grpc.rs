@@ -5,7 +5,6 @@ use std::future::{Ready, ready};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -28,7 +27,7 @@ use super::status::{Code, RpcStatus};
 use crate::Consumer;
 use crate::receivers::body::{Framing, discard};
 use crate::receivers::server::{Handler, serve};
-use crate::receivers::{ByteBudget, Drained, ReceiverCounters, ServerSettings};
+use crate::receivers::{ByteBudget, ConnectionCounters, Drained, ReceiverCounters, ServerSettings};
 
 const TRACE_SERVICE: &str = "opentelemetry.proto.collector.trace.v1.TraceService";
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -110,7 +109,7 @@ impl Handler for Service {
         answer
     }
 
-    fn connections(&self) -> &AtomicU64 {
+    fn connections(&self) -> &ConnectionCounters {
         &self.intake.counters().connections
     }
 

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,7 +24,9 @@ use crate::receivers::body::{Framing, discard};
 use crate::receivers::cors::{Cors, is_preflight};
 use crate::receivers::inflate::{CODINGS, Coding};
 use crate::receivers::server::{Handler, serve};
-use crate::receivers::{ByteBudget, CorsSettings, Drained, ReceiverCounters, ServerSettings};
+use crate::receivers::{
+    ByteBudget, ConnectionCounters, CorsSettings, Drained, ReceiverCounters, ServerSettings,
+};
 
 /// Settings of OTLP/HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,7 +117,7 @@ impl Handler for Service {
         answer
     }
 
-    fn connections(&self) -> &AtomicU64 {
+    fn connections(&self) -> &ConnectionCounters {
         &self.intake.counters().connections
     }
 

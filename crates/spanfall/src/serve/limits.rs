@@ -1,0 +1,51 @@
+//! How many connections there may be: what the system lets the process open, divided.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Connections to the health check, and to the metrics. Nothing else can take these.
+pub(super) const OWN_CONNECTIONS_MAX: usize = 32;
+
+/// Connections to each of the three busy ports, at most and at least.
+const CONNECTIONS_MAX: usize = 4096;
+const CONNECTIONS_MIN: usize = 8;
+
+/// OTLP/gRPC, OTLP/HTTP, and the UI with the API.
+const BUSY_PORTS: usize = 3;
+
+/// Files that may be open when the system names no limit.
+const UNLIMITED: u64 = 1 << 20;
+
+/// Takes as many open files as the system gives, and tells how many these are.
+pub(super) fn raise_open_files() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => raised.current.unwrap_or(UNLIMITED),
+        Err(error) => {
+            tracing::debug!(%error, "the limit of open files stays as it is");
+            limit.current.unwrap_or(UNLIMITED)
+        }
+    }
+}
+
+/// The most connections to one busy port: these together take half of the files that may be open,
+/// so that log, blocks, health check and metrics always find theirs.
+pub(super) fn connections_max(open_files: u64) -> usize {
+    let files = usize::try_from(open_files).unwrap_or(usize::MAX);
+    let rest = files.saturating_sub(2 * OWN_CONNECTIONS_MAX);
+    (rest / 2 / BUSY_PORTS).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_files_to_the_rest() {
+        for (open_files, connections) in
+            [(0, 8), (128, 10), (1024, 160), (20_000, 3322), (1 << 20, 4096), (u64::MAX, 4096)]
+        {
+            assert_eq!(connections_max(open_files), connections, "{open_files}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! `with(…)`.
+
+use traceql::{ErrorKind, Exemplars, Hints, Sampling, Static};
+
+use crate::{query, refused};
+
+#[test]
+fn typed() {
+    let none = Hints::default();
+    for (text, hints) in [
+        ("", none.clone()),
+        ("with(most_recent=true)", Hints { most_recent: Some(true), ..none.clone() }),
+        (
+            "with(exemplars=false)",
+            Hints { exemplars: Some(Exemplars::Switch(false)), ..none.clone() },
+        ),
+        ("with(exemplars=50)", Hints { exemplars: Some(Exemplars::Count(50)), ..none.clone() }),
+        ("with(sample=true)", Hints { sample: Some(Sampling::Switch(true)), ..none.clone() }),
+        ("with(sample=0.1)", Hints { sample: Some(Sampling::Part(0.1)), ..none.clone() }),
+        ("with(sample=1)", Hints { sample: Some(Sampling::Part(1.0)), ..none.clone() }),
+        ("with(span_sample=.5)", Hints { span_sample: Some(0.5), ..none.clone() }),
+        ("with(trace_sample=0.01)", Hints { trace_sample: Some(0.01), ..none.clone() }),
+        ("with(extrapolate=true)", Hints { extrapolate: Some(true), ..none.clone() }),
+        (
+            "with(exemplars=3, most_recent=false)",
+            Hints {
+                exemplars: Some(Exemplars::Count(3)),
+                most_recent: Some(false),
+                ..none.clone()
+            },
+        ),
+        (
+            "with(exemplars=3, exemplars=4)",
+            Hints { exemplars: Some(Exemplars::Count(3)), ..none.clone() },
+        ),
+        (
+            "with(foo=`bar`, baz=-1)",
+            Hints {
+                ignored: vec![
+                    ("foo".to_owned(), Static::String("bar".to_owned())),
+                    ("baz".to_owned(), Static::Int(-1)),
+                ],
+                ..none.clone()
+            },
+        ),
+    ] {
+        for query_text in [format!("{{}} {text}"), format!("{{}} | rate() {text}")] {
+            let tree = query(&query_text);
+            assert_eq!(tree.hints, hints, "{text}");
+            assert_eq!(query(&tree.to_string()), tree, "{text}");
+        }
+    }
+}
+
+#[test]
+fn internal_or_of_the_wrong_type() {
+    refused(
+        ErrorKind::Validation,
+        &[
+            ("{} with(job_size=1)", 9, "the hint job_size is not available"),
+            ("{} with(time_overlap_cutoff=0.2)", 9, "not available"),
+            ("{} with(concurrent_blocks=1)", 9, "not available"),
+            ("{} with(debug=true)", 9, "not available"),
+            ("{} with(info=true)", 9, "not available"),
+            ("{} with(debug_return_in=1)", 9, "not available"),
+            ("{} with(debug_std_dev=1)", 9, "not available"),
+            ("{} with(debug_data_factor=1)", 9, "not available"),
+            ("{} with(skip_ast_transformations=true)", 9, "not available"),
+            ("{} with(exemplars=1, spanonly_fetch=true)", 22, "not available"),
+            ("{} with(most_recent=1)", 9, "the hint most_recent is true or false"),
+            ("{} with(exemplars=-1)", 9, "the hint exemplars is a number"),
+            ("{} with(exemplars=1.5)", 9, "the hint exemplars is a number"),
+            ("{} with(sample=0)", 9, "the hint sample is true, false or a part"),
+            ("{} with(sample=1.5)", 9, "the hint sample is true, false or a part"),
+            ("{} with(span_sample=true)", 9, "the hint span_sample is a part"),
+            ("{} with(extrapolate=`yes`)", 9, "the hint extrapolate is true or false"),
+        ],
+    );
+}
+
+#[test]
+fn malformed() {
+    refused(
+        ErrorKind::Parse,
+        &[
+            ("{} with", 4, "unexpected with"),
+            ("{} with()", 9, "unexpected ); expected the name of a hint"),
+            ("{} with(most_recent)", 20, "unexpected ); expected ="),
+            ("{} with(most_recent=)", 21, "unexpected ); expected a value"),
+            ("{} with(most_recent=.a)", 21, "unexpected .a; expected a value"),
+            ("{} with(most_recent=true", 25, "expected , or )"),
+            ("{} with(most_recent=true) | {}", 27, "unexpected |"),
+            ("with(most_recent=true)", 1, "unknown function with"),
+            ("({} with(most_recent=true))", 5, "unexpected with; expected )"),
+        ],
+    );
+}
