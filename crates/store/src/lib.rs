@@ -11,6 +11,7 @@ mod builder;
 mod catalog;
 mod column;
 mod columns;
+mod edges;
 mod engine;
 mod fields;
 mod files;
@@ -20,9 +21,11 @@ mod memory;
 mod merge;
 mod parquet_file;
 mod piece;
+mod query;
 mod scan;
 mod scopes;
 mod search;
+mod spm;
 mod summary;
 mod texts;
 mod trace;
@@ -31,8 +34,10 @@ mod types;
 use async_trait::async_trait;
 use model::{SpanBatch, TraceId};
 
+pub use edges::{EdgeRequest, EdgeRow, EdgeSet};
 pub use engine::{DiskLimit, Engine, OpenError, Options, SyncPolicy};
 pub use log::{LogScan, scan_segment};
+pub use spm::{Durations, RedRequest, RedSeries, RedSet};
 pub use types::*;
 
 /// What the rest of Spanfall needs of a place for spans.
@@ -48,8 +53,25 @@ pub trait Store: Send + Sync + 'static {
     /// Traces of which a span meets a filter, newest first.
     async fn search(&self, request: SearchRequest) -> Result<SearchPage, ReadError>;
 
+    /// Traces for which a TraceQL pipeline leaves spans, newest first. `progress` is told what was
+    /// found so far, as often as there is room in it. Dropping the future ends the query.
+    async fn find(
+        &self,
+        request: FindRequest,
+        progress: Option<tokio::sync::mpsc::Sender<FoundPage>>,
+    ) -> Result<FoundPage, QueryError>;
+
+    /// Spans that a TraceQL metrics query counts over time. Dropping the future ends the query.
+    async fn measure(&self, request: MeasureRequest) -> Result<Measured, QueryError>;
+
     /// Spans that meet a filter, counted over time.
     async fn series(&self, request: SeriesRequest) -> Result<SeriesSet, ReadError>;
+
+    /// Which service called which, how often.
+    async fn edges(&self, request: EdgeRequest) -> Result<EdgeSet, ReadError>;
+
+    /// Rate, errors and durations of services, over time.
+    async fn red(&self, request: RedRequest) -> Result<RedSet, ReadError>;
 
     /// The summaries of traces, for those that exist, in the order asked.
     async fn summaries(&self, ids: Vec<TraceId>) -> Result<Vec<TraceSummary>, ReadError>;

@@ -102,6 +102,11 @@ pub(crate) trait Piece: Send + Sync {
     /// Unique among the pieces of a store.
     fn id(&self) -> &str;
 
+    /// Whether it is sealed: it stays as it is until it is merged or leaves.
+    fn is_block(&self) -> bool {
+        false
+    }
+
     fn span_count(&self) -> usize {
         self.row_count(Table::Spans)
     }

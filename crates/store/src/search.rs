@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use model::{TraceId, status_code};
+use parking_lot::Mutex;
 
 use crate::columns::{Table, name};
 use crate::piece::{Damaged, Piece};
@@ -20,7 +21,12 @@ pub(crate) struct View {
     pub(crate) damaged: Vec<Damaged>,
     /// Blocks were set aside before.
     pub(crate) lacks_blocks: bool,
+    /// Traces that lie in several blocks, as long as the blocks stay the same.
+    pub(crate) shared: SharedTraces,
 }
+
+/// The blocks, and the ids of traces that lie in several of them.
+pub(crate) type SharedTraces = Arc<Mutex<(Vec<String>, Arc<Vec<u128>>)>>;
 
 impl View {
     /// Whether a damaged block is left out, whoever noticed it first.
@@ -38,6 +44,41 @@ impl View {
                 None
             }
         }
+    }
+
+    /// The ids of traces that lie in several pieces, ascending.
+    pub(crate) fn shared_traces(&mut self) -> Vec<u128> {
+        let mut tables = Vec::new();
+        for piece in self.pieces.clone() {
+            if let Some(table) = self.note(piece.traces()) {
+                tables.push((piece, table));
+            }
+        }
+        let (blocks, head): (Vec<_>, Vec<_>) =
+            tables.into_iter().partition(|(piece, _)| piece.is_block());
+        let names: Vec<String> = blocks.iter().map(|(piece, _)| piece.id().to_owned()).collect();
+        let mut known = self.shared.lock();
+        if known.0 != names {
+            let mut ids: Vec<u128> =
+                blocks.iter().flat_map(|(_, table)| table.ids.iter().copied()).collect();
+            *known = (names, Arc::new(repeated(&mut ids)));
+        }
+        let mut shared = known.1.to_vec();
+        drop(known);
+        let mut ids: Vec<u128> =
+            head.iter().flat_map(|(_, table)| table.ids.iter().copied()).collect();
+        shared.extend(repeated(&mut ids));
+        ids.dedup();
+        for (piece, table) in &blocks {
+            let there = |id: &u128| {
+                let id = TraceId::from_number(*id);
+                piece.may_hold(id) && table.find(id).is_some()
+            };
+            shared.extend(ids.iter().filter(|id| there(id)));
+        }
+        shared.sort_unstable();
+        shared.dedup();
+        shared
     }
 
     /// The parts of a trace, from every piece that has some.
@@ -77,6 +118,16 @@ impl View {
         }
         earliest
     }
+}
+
+/// Sorts ids, and gives those that occur more than once, each once.
+fn repeated(ids: &mut [u128]) -> Vec<u128> {
+    // Quick on runs that are sorted already.
+    ids.sort();
+    let mut twice: Vec<u128> =
+        ids.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+    twice.dedup();
+    twice
 }
 
 /// The order of results: newest start first, then by id.

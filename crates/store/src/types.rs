@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{SpanBatch, TraceId};
+use model::{SpanBatch, SpanId, TraceId};
 
 /// Where an attribute sits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -350,9 +350,187 @@ pub enum ReadError {
     Failed(String),
 }
 
+/// Why a TraceQL query has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// The query cannot be answered, in words for its author.
+    #[error("{0}")]
+    Refused(String),
+    /// It ended without an answer.
+    #[error("the query ended without an answer: {0}")]
+    Failed(String),
+}
+
 /// Whether a store can do its work.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Health {
     /// What keeps it from working, in words; empty when ready.
     pub problems: Vec<String>,
+}
+
+/// A TraceQL search.
+#[derive(Debug, Clone)]
+pub struct FindRequest {
+    /// What to find.
+    pub pipeline: traceql::Pipeline,
+    /// Traces that end at or after this time, nanoseconds since the epoch.
+    pub start_unix_nano: Option<u64>,
+    /// Traces that start before this time.
+    pub end_unix_nano: Option<u64>,
+    /// Traces that take at least this long.
+    pub duration_min_nano: Option<u64>,
+    /// Traces that take at most this long.
+    pub duration_max_nano: Option<u64>,
+    /// The most traces to return.
+    pub limit: usize,
+    /// The most spans to return of a spanset.
+    pub spans_per_spanset: usize,
+    /// Only what ranks behind this.
+    pub after: Option<Position>,
+}
+
+impl FindRequest {
+    /// The first and the last instant that a trace may touch.
+    pub(crate) fn bounds(&self) -> (u64, u64) {
+        let last = self.end_unix_nano.map_or(u64::MAX, |end| end.saturating_sub(1));
+        (self.start_unix_nano.unwrap_or(0), last)
+    }
+
+    /// Whether a trace touches the range of time and takes as long as it should.
+    pub(crate) fn trace_fits(&self, start: u64, end: u64) -> bool {
+        let (first, last) = self.bounds();
+        let duration = end.saturating_sub(start);
+        start <= last
+            && end >= first
+            && duration >= self.duration_min_nano.unwrap_or(0)
+            && duration <= self.duration_max_nano.unwrap_or(u64::MAX)
+    }
+}
+
+/// Traces that a TraceQL search found, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct FoundPage {
+    /// The traces.
+    pub traces: Vec<FoundTrace>,
+    /// There are more behind the last.
+    pub more: bool,
+    /// A damaged block is left out.
+    pub partial: bool,
+    /// What it took.
+    pub stats: QueryStats,
+}
+
+/// A trace and the spans of it that a search found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FoundTrace {
+    /// Its row.
+    pub summary: TraceSummary,
+    /// At least one.
+    pub spansets: Vec<FoundSpanset>,
+}
+
+/// Some spans of a trace.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FoundSpanset {
+    /// How many spans it has.
+    pub matched: u64,
+    /// What the stages of the pipeline said of it, such as `count()` and `by(.x)`.
+    pub attributes: Vec<(String, traceql::Static)>,
+    /// The earliest of its spans.
+    pub spans: Vec<FoundSpan>,
+}
+
+/// A span as results show it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FoundSpan {
+    /// Its id.
+    pub span_id: SpanId,
+    /// Its name.
+    pub name: String,
+    /// When it starts, nanoseconds since the epoch.
+    pub start_unix_nano: u64,
+    /// How long it takes, in nanoseconds; 0 for an end before the start.
+    pub duration_nano: u64,
+    /// The fields that the query names and the span has; several values of a list, or of several
+    /// events or links.
+    pub fields: Vec<(traceql::Field, Vec<traceql::Static>)>,
+}
+
+/// What a query took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueryStats {
+    /// Pieces (blocks, and chunks of the head) of the store.
+    pub pieces: u64,
+    /// Pieces that were not read, by their times.
+    pub pieces_skipped: u64,
+    /// Row groups that were looked at.
+    pub slabs: u64,
+    /// Spans in them.
+    pub spans: u64,
+    /// Traces in them.
+    pub traces: u64,
+    /// Traces that the filters left to be judged.
+    pub candidates: u64,
+}
+
+impl QueryStats {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.pieces += other.pieces;
+        self.pieces_skipped += other.pieces_skipped;
+        self.slabs += other.slabs;
+        self.spans += other.spans;
+        self.traces += other.traces;
+        self.candidates += other.candidates;
+    }
+}
+
+/// A TraceQL metrics query without what follows its first stage.
+#[derive(Debug, Clone)]
+pub struct MeasureRequest {
+    /// What to count.
+    pub leaf: traceql::MetricsLeaf,
+    /// Spans that start after this time, nanoseconds since the epoch.
+    pub start_unix_nano: u64,
+    /// The length of an interval in nanoseconds; at least 1. Intervals are open at their start and
+    /// closed at their end.
+    pub step_nano: u64,
+    /// How many intervals follow each other; at least 1.
+    pub steps: usize,
+    /// The most exemplars to return with all series together.
+    pub exemplars_max: usize,
+}
+
+/// Series over time.
+#[derive(Debug, Clone, Default)]
+pub struct Measured {
+    /// The series, by their labels.
+    pub series: Vec<MeasuredSeries>,
+    /// A damaged block is left out.
+    pub partial: bool,
+    /// What it took.
+    pub stats: QueryStats,
+}
+
+/// A value for every interval.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MeasuredSeries {
+    /// What tells it from the others; never empty.
+    pub labels: Vec<(String, traceql::Static)>,
+    /// NaN where there is none.
+    pub values: Vec<f64>,
+    /// Spans that stand for the others.
+    pub exemplars: Vec<MeasuredSpan>,
+}
+
+/// A span that a series counted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MeasuredSpan {
+    /// Its trace.
+    pub trace_id: TraceId,
+    /// Its id.
+    pub span_id: SpanId,
+    /// When it starts, nanoseconds since the epoch.
+    pub start_unix_nano: u64,
+    /// What it added to the series; NaN where spans are only counted.
+    pub value: f64,
 }

@@ -181,6 +181,10 @@ impl Piece for Block {
         &self.meta.id
     }
 
+    fn is_block(&self) -> bool {
+        true
+    }
+
     fn start_ranges(&self) -> StartRanges {
         self.meta.start_ranges
     }

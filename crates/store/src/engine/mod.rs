@@ -23,13 +23,17 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::Store;
 use crate::block::Cache;
 use crate::catalog::Catalog;
+use crate::edges::{self, EdgeRequest, EdgeSet};
 use crate::files::folder_bytes;
 use crate::piece::{Damaged, Piece};
-use crate::search::{self, View};
+use crate::query::{self, Cancel, Stop};
+use crate::search::{self, SharedTraces, View};
+use crate::spm::{self, RedRequest, RedSet};
 use crate::trace;
 use crate::types::{
-    AppendError, AttributeRow, Health, Level, OperationRow, ReadError, SearchPage, SearchRequest,
-    SeriesRequest, SeriesSet, ServiceRow, StoreStatus, TraceRead, TraceSummary, ValueList,
+    AppendError, AttributeRow, FindRequest, FoundPage, Health, Level, MeasureRequest, Measured,
+    OperationRow, QueryError, ReadError, SearchPage, SearchRequest, SeriesRequest, SeriesSet,
+    ServiceRow, StoreStatus, TraceRead, TraceSummary, ValueList,
 };
 
 pub use open::OpenError;
@@ -134,6 +138,7 @@ pub(crate) struct Shared {
     changed: parking_lot::Condvar,
     workers: Workers,
     cache: Arc<Cache>,
+    shared_traces: SharedTraces,
     stopping: AtomicBool,
     disk_limit_bytes: u64,
 }
@@ -165,7 +170,12 @@ impl Shared {
     fn view(&self) -> View {
         let mut state = self.state.lock();
         let lacks_blocks = state.damaged_blocks > 0;
-        View { pieces: state.pieces(), damaged: Vec::new(), lacks_blocks }
+        View {
+            pieces: state.pieces(),
+            damaged: Vec::new(),
+            lacks_blocks,
+            shared: self.shared_traces.clone(),
+        }
     }
 
     /// Sets aside the blocks that a query found damaged, if they are.
@@ -271,6 +281,30 @@ impl Engine {
         task.await.map_err(|error| ReadError::Failed(error.to_string()))
     }
 
+    /// Runs a query that ends when nobody waits for it any more.
+    async fn query<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut View, &Cancel) -> Result<T, Stop> + Send + 'static,
+    ) -> Result<T, QueryError> {
+        struct OnDrop(Cancel);
+        impl Drop for OnDrop {
+            fn drop(&mut self) {
+                self.0.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let cancel = Cancel::default();
+        let waiting = OnDrop(cancel.clone());
+        let answer = self.blocking(move |view| work(view, &cancel)).await;
+        drop(waiting);
+        match answer {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(Stop::Refused(reason))) => Err(QueryError::Refused(reason)),
+            Ok(Err(Stop::Damaged(damaged))) => Err(QueryError::Failed(damaged.to_string())),
+            Ok(Err(Stop::Cancelled)) => Err(QueryError::Failed("it was cancelled".to_owned())),
+            Err(error) => Err(QueryError::Failed(error.to_string())),
+        }
+    }
+
     async fn catalog<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Catalog) -> T + Send + 'static,
@@ -321,8 +355,43 @@ impl Store for Engine {
         self.blocking(move |view| search::search(view, &request)).await
     }
 
+    async fn find(
+        &self,
+        request: FindRequest,
+        progress: Option<tokio::sync::mpsc::Sender<FoundPage>>,
+    ) -> Result<FoundPage, QueryError> {
+        self.query(move |view, cancel| {
+            query::find(view, &request, cancel, &mut |traces, stats| {
+                if let Some(progress) = progress.as_ref().filter(|progress| progress.capacity() > 0)
+                {
+                    let page = FoundPage {
+                        traces: traces.to_vec(),
+                        more: true,
+                        partial: false,
+                        stats: *stats,
+                    };
+                    // Who does not listen any more misses nothing.
+                    let _ = progress.try_send(page);
+                }
+            })
+        })
+        .await
+    }
+
+    async fn measure(&self, request: MeasureRequest) -> Result<Measured, QueryError> {
+        self.query(move |view, cancel| query::measure(view, &request, cancel)).await
+    }
+
     async fn series(&self, request: SeriesRequest) -> Result<SeriesSet, ReadError> {
         self.blocking(move |view| search::series(view, &request)).await
+    }
+
+    async fn edges(&self, request: EdgeRequest) -> Result<EdgeSet, ReadError> {
+        self.blocking(move |view| edges::edges(view, &request)).await
+    }
+
+    async fn red(&self, request: RedRequest) -> Result<RedSet, ReadError> {
+        self.blocking(move |view| spm::red(view, &request)).await
     }
 
     async fn summaries(&self, ids: Vec<TraceId>) -> Result<Vec<TraceSummary>, ReadError> {

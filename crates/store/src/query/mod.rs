@@ -1,0 +1,138 @@
+//! TraceQL on the embedded engine: columns decide which traces are candidates, and candidates are
+//! judged whole.
+//!
+//! Filters run over a slab of rows, column by column and of texts each distinct one once
+//! (`filter`); spansets and pipelines run trace by trace on what the filters left (`spansets`);
+//! `find` brings the newest results together, `measure` counts spans over time. A trace whose
+//! spans lie in several pieces is first put together in memory, so that late spans never make a
+//! result wrong.
+
+mod compare;
+mod filter;
+mod find;
+mod groups;
+mod lanes;
+mod mask;
+mod measure;
+mod slab;
+mod spansets;
+mod structure;
+mod value;
+mod values;
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use traceql::{Field, Intrinsic, Pipeline, SpansetExpr, Stage};
+
+use crate::columns::Table;
+use crate::piece::{Damaged, Piece};
+
+pub(crate) use find::find;
+pub(crate) use measure::measure;
+
+/// Why a query ended without an answer.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    Damaged(Damaged),
+    /// The query asks what cannot be answered, in words for its author.
+    Refused(String),
+    /// Nobody waits for the answer any more.
+    Cancelled,
+}
+
+impl From<Damaged> for Stop {
+    fn from(damaged: Damaged) -> Self {
+        Self::Damaged(damaged)
+    }
+}
+
+/// Whether somebody still waits.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cancel(pub(crate) Arc<AtomicBool>);
+
+impl Cancel {
+    fn check(&self) -> Result<(), Stop> {
+        if self.0.load(Ordering::Relaxed) { Err(Stop::Cancelled) } else { Ok(()) }
+    }
+}
+
+/// Rows of a piece that are read together: row groups, joined where a trace goes on from one to
+/// the next.
+fn slabs(piece: &dyn Piece) -> Result<Vec<Range<usize>>, Damaged> {
+    let groups = piece.groups(Table::Spans)?;
+    if groups.len() <= 1 {
+        return Ok(groups);
+    }
+    let table = piece.traces()?;
+    let mut slabs: Vec<Range<usize>> = Vec::new();
+    for group in groups {
+        let starts_trace = table.first_row.binary_search(&(group.start as u32)).is_ok();
+        match slabs.last_mut() {
+            Some(last) if !starts_trace => last.end = group.end,
+            _ => slabs.push(group),
+        }
+    }
+    Ok(slabs)
+}
+
+/// The answers for all items, computed on as many threads as there are cores.
+fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    if threads <= 1 {
+        return items.iter().map(work).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let run = || {
+        let mut done = Vec::new();
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(at) else { return done };
+            done.push((at, work(item)));
+        }
+    };
+    let mut all: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
+        let mut all = run();
+        for other in others {
+            match other.join() {
+                Ok(more) => all.extend(more),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        all
+    });
+    all.sort_unstable_by_key(|(at, _)| *at);
+    all.into_iter().map(|(_, answer)| answer).collect()
+}
+
+/// Whether each span can be judged by what it carries itself, wherever the rest of its trace is.
+fn is_local(pipeline: &Pipeline) -> bool {
+    let mut local = true;
+    pipeline.visit(&mut |field| local &= !needs_trace(field));
+    local
+        && pipeline.stages.iter().enumerate().all(|(at, stage)| match stage {
+            Stage::Spansets(SpansetExpr::Filter(_)) => true,
+            Stage::Select(_) | Stage::Coalesce => at > 0,
+            Stage::Spansets(_) | Stage::Filter(_) | Stage::By(_) => false,
+        })
+}
+
+/// Whether a field depends on other spans of the trace.
+fn needs_trace(field: &Field) -> bool {
+    match field {
+        Field::Attribute(attribute) => attribute.parent,
+        Field::Intrinsic(intrinsic) => matches!(
+            intrinsic,
+            Intrinsic::TraceDuration
+                | Intrinsic::RootName
+                | Intrinsic::RootServiceName
+                | Intrinsic::ChildCount
+                | Intrinsic::NestedSetLeft
+                | Intrinsic::NestedSetRight
+                | Intrinsic::NestedSetParent
+                | Intrinsic::Parent
+        ),
+    }
+}

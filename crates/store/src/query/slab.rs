@@ -1,0 +1,273 @@
+//! Rows of a piece that a query looks at together: whole traces, a row group or a few.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::mask::Mask;
+use super::value::{Val, attribute_at};
+use crate::column::Column;
+use crate::columns::{Table, attribute_column, name};
+use crate::piece::{Damaged, Piece};
+use crate::scopes::ScopeRow;
+use crate::summary::TraceTable;
+use crate::types::ValueType;
+
+/// No row.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// Values without a column: row and value, by row.
+type Extra = Vec<(u32, Val)>;
+
+/// Rows of one table, and its columns as far as they were asked for.
+pub(super) struct Rows<'a> {
+    piece: &'a dyn Piece,
+    table: Table,
+    rows: Range<usize>,
+    /// Of events and links: the row of the span in the slab that each belongs to.
+    pub(super) owners: Vec<u32>,
+    columns: RefCell<HashMap<String, Option<Column>>>,
+    extras: RefCell<HashMap<String, Rc<Extra>>>,
+}
+
+impl<'a> Rows<'a> {
+    /// All rows of the table that belong to these spans.
+    fn owned(piece: &'a dyn Piece, table: Table, spans: &Range<usize>) -> Result<Self, Damaged> {
+        let (rows, owners) = if piece.row_count(table) == 0 {
+            (0..0, Vec::new())
+        } else {
+            let all = piece.owners(table)?;
+            let start = all.partition_point(|&owner| (owner as usize) < spans.start);
+            let end = all.partition_point(|&owner| (owner as usize) < spans.end);
+            let owners = all[start..end].iter().map(|&owner| owner - spans.start as u32).collect();
+            (start..end, owners)
+        };
+        Ok(Self { owners, ..Self::plain(piece, table, rows) })
+    }
+
+    fn plain(piece: &'a dyn Piece, table: Table, rows: Range<usize>) -> Self {
+        let (columns, extras) = Default::default();
+        Self { piece, table, rows, owners: Vec::new(), columns, extras }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// A column; `None` when the piece does not have it.
+    pub(super) fn column(&self, name: &str) -> Result<Option<Column>, Damaged> {
+        if let Some(column) = self.columns.borrow().get(name) {
+            return Ok(column.clone());
+        }
+        let column = if self.rows.is_empty() || !self.piece.has_column(self.table, name)? {
+            None
+        } else {
+            self.piece.read(self.table, self.rows.clone(), &[name])?.pop().flatten()
+        };
+        self.columns.borrow_mut().insert(name.to_owned(), column.clone());
+        Ok(column)
+    }
+
+    /// The columns of an attribute, by type, that can satisfy an equality with this text if there
+    /// is one.
+    pub(super) fn attribute(
+        &self,
+        key: &str,
+        equal_text: Option<&str>,
+    ) -> Result<Vec<(ValueType, Column)>, Damaged> {
+        let mut columns = Vec::new();
+        for value_type in ValueType::ALL {
+            let name = attribute_column(value_type, key);
+            let skip = match (value_type, equal_text) {
+                (_, None) | (ValueType::Any, _) => false,
+                (ValueType::String, Some(text)) => !self.may_contain(&name, text)?,
+                _ => true,
+            };
+            if !skip && let Some(column) = self.column(&name)? {
+                columns.push((value_type, column));
+            }
+        }
+        Ok(columns)
+    }
+
+    /// False only when no row has that text in that column.
+    pub(super) fn may_contain(&self, column: &str, text: &str) -> Result<bool, Damaged> {
+        if self.columns.borrow().contains_key(column) {
+            return Ok(true);
+        }
+        let groups = self.piece.groups(self.table)?;
+        Ok(groups.into_iter().enumerate().any(|(group, rows)| {
+            rows.start < self.rows.end
+                && rows.end > self.rows.start
+                && self.piece.may_contain(self.table, group, column, text)
+        }))
+    }
+
+    /// Values of an attribute that have no column: row and value, by row.
+    pub(super) fn extra(&self, key: &str) -> Result<Rc<Extra>, Damaged> {
+        if let Some(extra) = self.extras.borrow().get(key) {
+            return Ok(extra.clone());
+        }
+        let mut found = Vec::new();
+        let table = self.table.rest();
+        if self.piece.row_count(table) > 0 && !self.rows.is_empty() {
+            let may = self
+                .piece
+                .groups(table)?
+                .into_iter()
+                .enumerate()
+                .any(|(group, _)| self.piece.may_contain(table, group, name::KEY, key));
+            let owners = if may { self.piece.owners(table)? } else { Arc::default() };
+            let start = owners.partition_point(|&owner| (owner as usize) < self.rows.start);
+            let end = owners.partition_point(|&owner| (owner as usize) < self.rows.end);
+            let mut names = vec![name::KEY];
+            names.extend(ValueType::ALL.iter().map(|value_type| value_type.name()));
+            let mut columns =
+                if start < end { self.piece.read(table, start..end, &names)? } else { Vec::new() };
+            if let Some(Some(keys)) = columns.first().cloned() {
+                for row in 0..keys.len() {
+                    if keys.text_at(row) != key {
+                        continue;
+                    }
+                    for (value_type, column) in ValueType::ALL.iter().zip(&mut columns[1..]) {
+                        let Some(column) = column else { continue };
+                        if let Some(at) = column.place(row) {
+                            let owner = owners[start + row] - self.rows.start as u32;
+                            found.push((owner, attribute_at(*value_type, column.values(), at)));
+                        }
+                    }
+                }
+            }
+        }
+        let found = Rc::new(found);
+        self.extras.borrow_mut().insert(key.to_owned(), found.clone());
+        Ok(found)
+    }
+}
+
+/// Whole traces of a piece.
+pub(super) struct Slab<'a> {
+    pub(super) piece: &'a dyn Piece,
+    /// Rows of the piece.
+    pub(super) rows: Range<usize>,
+    pub(super) table: Arc<TraceTable>,
+    /// The traces, by their place in the table.
+    pub(super) traces: Range<usize>,
+    pub(super) scopes: Arc<Vec<Arc<ScopeRow>>>,
+    pub(super) spans: Rows<'a>,
+    events: OnceCell<Rows<'a>>,
+    links: OnceCell<Rows<'a>>,
+    parents: OnceCell<Vec<u32>>,
+    trace_of: OnceCell<Vec<u32>>,
+}
+
+impl<'a> Slab<'a> {
+    pub(super) fn new(piece: &'a dyn Piece, rows: Range<usize>) -> Result<Self, Damaged> {
+        let table = piece.traces()?;
+        let traces = if rows.is_empty() {
+            0..0
+        } else {
+            table.trace_of_row(rows.start as u32)..table.trace_of_row(rows.end as u32 - 1) + 1
+        };
+        Ok(Self {
+            piece,
+            spans: Rows::plain(piece, Table::Spans, rows.clone()),
+            rows,
+            table,
+            traces,
+            scopes: piece.scopes()?,
+            events: OnceCell::new(),
+            links: OnceCell::new(),
+            parents: OnceCell::new(),
+            trace_of: OnceCell::new(),
+        })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(super) fn events(&self) -> Result<&Rows<'a>, Damaged> {
+        once(&self.events, || Rows::owned(self.piece, Table::Events, &self.rows))
+    }
+
+    pub(super) fn links(&self) -> Result<&Rows<'a>, Damaged> {
+        once(&self.links, || Rows::owned(self.piece, Table::Links, &self.rows))
+    }
+
+    /// The rows of a trace in the slab.
+    pub(super) fn trace_rows(&self, trace: usize) -> Range<usize> {
+        let rows = self.table.rows(trace);
+        rows.start - self.rows.start..rows.end - self.rows.start
+    }
+
+    /// The trace of each row, by its place in the table.
+    pub(super) fn trace_of(&self) -> &[u32] {
+        self.trace_of.get_or_init(|| {
+            let mut of = Vec::with_capacity(self.len());
+            for trace in self.traces.clone() {
+                of.resize(of.len() + self.table.rows(trace).len(), trace as u32);
+            }
+            of
+        })
+    }
+
+    /// A column that every span has.
+    pub(super) fn required(&self, name: &str) -> Result<Column, Damaged> {
+        let column = self.spans.column(name)?.filter(|column| column.present().is_none());
+        column.ok_or_else(|| Damaged {
+            block: self.piece.id().to_owned(),
+            reason: format!("its spans lack the column {name}"),
+        })
+    }
+
+    /// The row of each span's parent in the slab, [`NONE`] where it has none here.
+    pub(super) fn parents(&self) -> Result<&Vec<u32>, Damaged> {
+        once(&self.parents, || {
+            let distances = self.required(name::PARENT_DISTANCE)?;
+            let row = |(row, &distance): (usize, &i32)| match distance {
+                0 => NONE,
+                _ => u32::try_from(row as i64 - i64::from(distance)).unwrap_or(NONE),
+            };
+            let parents: Vec<u32> = distances.int32s().iter().enumerate().map(row).collect();
+            let len = self.len() as u32;
+            Ok(parents.into_iter().map(|row| if row < len { row } else { NONE }).collect())
+        })
+    }
+
+    /// The id of a span's parent, 0 where it names none.
+    pub(super) fn parent_id(&self, row: usize) -> Result<u64, Damaged> {
+        match self.parents()?[row] {
+            NONE => Ok(self.spans.column(name::PARENT_SPAN_ID)?.map_or(0, |ids| ids.id8_at(row))),
+            parent => Ok(self.required(name::SPAN_ID)?.id8_at(parent as usize)),
+        }
+    }
+
+    /// When a span starts.
+    pub(super) fn start(&self, row: usize) -> Result<u64, Damaged> {
+        let trace = self.trace_of()[row] as usize;
+        let offset = self.required(name::START)?.int64_at(row);
+        Ok(self.table.start[trace].wrapping_add(offset as u64))
+    }
+
+    /// The rows of traces for which this holds.
+    pub(super) fn rows_of_traces(&self, holds: impl Fn(usize) -> bool) -> Mask {
+        let mut mask = Mask::none(self.len());
+        for trace in self.traces.clone() {
+            if holds(trace) {
+                self.trace_rows(trace).for_each(|row| mask.set(row));
+            }
+        }
+        mask
+    }
+}
+
+fn once<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T, Damaged>) -> Result<&T, Damaged> {
+    if cell.get().is_none() {
+        // Empty as it was just found.
+        let _ = cell.set(make()?);
+    }
+    cell.get().ok_or_else(|| Damaged { block: String::new(), reason: "not read".to_owned() })
+}
