@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the whole-binary tests need and is not there yet: Python packages, Node packages,
-# Chromium. Safe to run again; takes no time when everything is there.
+# Installs what the whole-binary tests need and is not there yet: Python packages, Jaeger's published
+# interfaces, Node packages, Chromium. Safe to run again; takes no time when everything is there.
 set -eu
 tests=$(cd "$(dirname "$0")" && pwd)
 tools=${CARGO_TARGET_DIR:-$tests/../target}/test-tools
@@ -45,6 +45,19 @@ if ! is_current python "$python" || [ ! -x "$tools/python/bin/python" ]; then
     "$tools/python/bin/python" -m pip install --quiet --disable-pip-version-check \
         --requirement "$tests/apps/requirements.txt"
     echo "$python" >"$tools/python.stamp"
+fi
+
+# The interfaces that Jaeger publishes, for a client made from them.
+jaeger=github.com/jaegertracing/jaeger-idl@v0.14.0
+if ! is_current jaeger-idl "$jaeger" || [ ! -d "$tools/jaeger-idl" ]; then
+    command -v go >/dev/null || apt_install golang-go
+    echo "tests/setup.sh: downloading $jaeger into $tools/jaeger-idl"
+    folder=$(cd "$tools" && go mod download -json "$jaeger" | sed -n 's/^.*"Dir": "\(.*\)".*$/\1/p')
+    [ -n "$folder" ] || fail "$jaeger was not downloaded"
+    rm -rf "$tools/jaeger-idl"
+    cp -R "$folder/proto" "$tools/jaeger-idl"
+    chmod -R u+w "$tools/jaeger-idl"
+    echo "$jaeger" >"$tools/jaeger-idl.stamp"
 fi
 
 node=$(cksum <"$tests/package-lock.json")-$(node -v)

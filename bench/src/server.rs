@@ -33,7 +33,20 @@ impl Server {
             .arg("--data-dir")
             .arg(&data)
             .args(["--otlp-grpc-port", "0", "--otlp-http-port", "0", "--http-port", "0"])
-            .args(["--health-port", "0", "--metrics-port", "0", "--log", "warn"])
+            .args([
+                "--health-port",
+                "0",
+                "--metrics-port",
+                "0",
+                "--jaeger-grpc-port",
+                "0",
+                "--zipkin-port",
+                "0",
+                "--tempo-port",
+                "0",
+                "--log",
+                "warn",
+            ])
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()

@@ -19,10 +19,10 @@ const MAY_KNOW: [(&str, &[&str]); 16] = [
     ("traceql", &[]),
     ("analysis", &["model"]),
     ("loadgen", &["model"]),
-    ("store", &["model"]),
+    ("store", &["model", "traceql"]),
     ("query", &["model", "store", "traceql", "analysis"]),
     ("pipeline", &["model", "formats", "ottl", "config"]),
-    ("api", &["model", "query", "store", "formats", "loadgen"]),
+    ("api", &["model", "query", "store", "traceql", "formats", "analysis", "loadgen"]),
     ("demo", &["instrument"]),
     (
         "spanfall",
@@ -41,7 +41,7 @@ const ONLY_IN: [(&str, &[&str]); 6] = [
     ("arrow*", &["store"]),
     ("parquet", &["store"]),
     // The tests' Rust SDK brings its own.
-    ("tonic", &["pipeline"]),
+    ("tonic*", &["pipeline", "api"]),
     ("hyper*", &["pipeline", "api", "spanfall"]),
     ("axum", &["pipeline", "api", "spanfall"]),
     ("clap", &["spanfall", "bench"]),

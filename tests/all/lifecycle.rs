@@ -20,6 +20,9 @@ fn status_and_banner_agree() {
         ("otlp_grpc", &server.at.otlp_grpc),
         ("otlp_http", &server.at.otlp_http),
         ("ui", &server.at.ui),
+        ("jaeger_grpc", &server.at.jaeger_grpc),
+        ("zipkin", &server.at.zipkin),
+        ("tempo", &server.at.tempo),
         ("health", &server.at.health),
         ("metrics", &server.at.metrics),
     ] {

@@ -10,6 +10,7 @@ mod damage;
 #[cfg(target_os = "linux")]
 mod disk_full;
 mod http;
+mod jaeger;
 mod late;
 mod lifecycle;
 mod openapi;
@@ -20,3 +21,4 @@ mod sdk;
 mod server;
 mod start;
 mod tools;
+mod zipkin;

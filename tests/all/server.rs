@@ -9,8 +9,17 @@ use tempfile::TempDir;
 use crate::http::{self, Answer};
 use crate::process::{Process, wait_until};
 
-const PORT_FLAGS: [&str; 5] =
-    ["--otlp-grpc-port", "--otlp-http-port", "--http-port", "--health-port", "--metrics-port"];
+/// The flags that say where to listen.
+pub const PORT_FLAGS: [&str; 8] = [
+    "--otlp-grpc-port",
+    "--otlp-http-port",
+    "--http-port",
+    "--jaeger-grpc-port",
+    "--zipkin-port",
+    "--tempo-port",
+    "--health-port",
+    "--metrics-port",
+];
 
 /// The binary, beside this test's own executable or where `SPANFALL_BIN` says.
 pub fn binary() -> PathBuf {
@@ -44,6 +53,8 @@ pub fn spanfall() -> Command {
 pub fn serve(data_dir: &Path) -> Command {
     let mut command = spanfall();
     command.arg("serve").arg("--data-dir").arg(data_dir);
+    // Blocks are made of few spans, so that a test need not send many.
+    command.args(["--head-max-spans", "50000"]);
     for flag in PORT_FLAGS {
         command.args([flag, "0"]);
     }
@@ -59,6 +70,12 @@ pub struct Addresses {
     pub otlp_http: String,
     /// API and UI.
     pub ui: String,
+    /// Jaeger's gRPC API.
+    pub jaeger_grpc: String,
+    /// Zipkin's API.
+    pub zipkin: String,
+    /// Tempo's query API.
+    pub tempo: String,
     /// Health.
     pub health: String,
     /// Metrics.
@@ -78,6 +95,9 @@ impl Addresses {
             otlp_grpc: address("OTLP/gRPC")?,
             otlp_http: address("OTLP/HTTP")?,
             ui: address("web UI and API")?,
+            jaeger_grpc: address("Jaeger gRPC")?,
+            zipkin: address("Zipkin API")?,
+            tempo: address("Tempo API")?,
             health: address("health")?,
             metrics: address("own metrics")?,
         })

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::otlp::one_span;
 use crate::process::{Finished, run};
-use crate::server::{Server, serve, spanfall};
+use crate::server::{PORT_FLAGS, Server, serve, spanfall};
 
 /// Asserts that a start failed with one line of an error, and gives it.
 fn failed(command: &mut Command) -> String {
@@ -60,19 +60,11 @@ fn a_taken_port_is_named_with_its_flag() {
     let folder = TempDir::new().expect("a temporary folder");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("its address").port().to_string();
-    for flag in
-        ["--otlp-grpc-port", "--otlp-http-port", "--http-port", "--health-port", "--metrics-port"]
-    {
+    for flag in PORT_FLAGS {
         // The one named later holds.
         let mut command = spanfall();
         command.arg("serve").arg("--data-dir").arg(folder.path().join("data"));
-        for other in [
-            "--otlp-grpc-port",
-            "--otlp-http-port",
-            "--http-port",
-            "--health-port",
-            "--metrics-port",
-        ] {
+        for other in PORT_FLAGS {
             command.args([other, if other == flag { &port } else { "0" }]);
         }
         let line = failed(&mut command);

@@ -15,9 +15,18 @@ pub fn repository() -> &'static Path {
 
 /// Where the Python programs are.
 pub fn python() -> PathBuf {
+    must_exist(downloads().join("python/bin"))
+}
+
+fn downloads() -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");
     let target = test.ancestors().nth(3).expect("target/<profile>/deps/all");
-    must_exist(target.join("test-tools/python/bin"))
+    target.join("test-tools")
+}
+
+/// The `.proto` files that Jaeger publishes.
+pub fn jaeger_interfaces() -> PathBuf {
+    must_exist(downloads().join("jaeger-idl"))
 }
 
 /// Node.js in this package's folder, whose packages are there.

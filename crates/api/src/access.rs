@@ -25,26 +25,43 @@ pub struct Access {
 
 /// Refuses what may not ask. The UI's own files hold no data and need no token.
 pub(crate) async fn guard(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    if api.access.local_only && !host_is_local(&request) {
+    let holds_data = request.uri().path().starts_with("/api/");
+    match refusal(&api.access, &request, holds_data) {
+        Some((status, text)) => ask_for_token(ApiError::new(status, text).into_response()),
+        None => next.run(request).await,
+    }
+}
+
+/// Why a request is refused; `None` when it may go on.
+pub(crate) fn refusal(
+    access: &Access,
+    request: &Request,
+    holds_data: bool,
+) -> Option<(StatusCode, &'static str)> {
+    if access.local_only && !host_is_local(request) {
         let text = "this server answers to localhost only; start it with --listen to open it";
-        return ApiError::new(StatusCode::FORBIDDEN, text).into_response();
+        return Some((StatusCode::FORBIDDEN, text));
     }
-    if !request.uri().path().starts_with("/api/") {
-        return next.run(request).await;
+    if !holds_data {
+        return None;
     }
-    if request.method() != Method::GET && request.method() != Method::HEAD && foreign(&request) {
+    if request.method() != Method::GET && request.method() != Method::HEAD && foreign(request) {
         let text = "requests that change something are taken from this server's own pages only";
-        return ApiError::new(StatusCode::FORBIDDEN, text).into_response();
+        return Some((StatusCode::FORBIDDEN, text));
     }
-    match &api.access.token {
-        Some(token) if !carries(&request, token) => {
-            let text = "this server asks for its token as Authorization: Bearer TOKEN";
-            let mut answer = ApiError::new(StatusCode::UNAUTHORIZED, text).into_response();
-            answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            answer
-        }
-        _ => next.run(request).await,
+    access.token.as_ref().filter(|token| !carries(request, token))?;
+    Some((
+        StatusCode::UNAUTHORIZED,
+        "this server asks for its token as Authorization: Bearer TOKEN",
+    ))
+}
+
+/// Adds to a refusal how to present a token, where that is what lacks.
+pub(crate) fn ask_for_token(mut answer: Response) -> Response {
+    if answer.status() == StatusCode::UNAUTHORIZED {
+        answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
+    answer
 }
 
 fn carries(request: &Request, token: &str) -> bool {

@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 
 use crate::Listener;
 
-fn text<S: Serializer>(nanos: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn text<S: Serializer>(nanos: &u64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(nanos)
 }
 

@@ -4,32 +4,32 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use query::SearchError;
-use serde::Serialize;
 use store::{AppendError, ReadError};
+
+use crate::tempo::fault::{Fault, FaultBody};
 
 /// A status and the body `Error` of the API's document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ApiError {
     status: StatusCode,
-    body: Body,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Body {
-    error: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parameter: Option<String>,
+    body: FaultBody,
 }
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, error: impl Into<String>) -> Self {
-        Self { status, body: Body { error: error.into(), parameter: None } }
+        Fault::new(status, error).into()
     }
 
     /// 400 that names the parameter at fault.
     pub(crate) fn parameter(parameter: impl Into<String>, error: impl Into<String>) -> Self {
-        let body = Body { error: error.into(), parameter: Some(parameter.into()) };
-        Self { status: StatusCode::BAD_REQUEST, body }
+        Fault::parameter(parameter, error).into()
+    }
+}
+
+impl From<Fault> for ApiError {
+    fn from(fault: Fault) -> Self {
+        let (status, body) = fault.into_parts();
+        Self { status, body }
     }
 }
 

@@ -7,8 +7,12 @@
 mod access;
 mod answers;
 mod error;
+mod jaeger;
+pub mod tempo;
 mod ui;
 mod v1;
+mod v1_query;
+pub mod zipkin;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,17 +21,19 @@ use axum::Router;
 use store::Store;
 
 pub use access::Access;
+pub use jaeger::grpc_router;
 
 /// Where something listens.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Listener {
-    /// `otlp_grpc`, `otlp_http`, `ui`, `health` or `metrics`.
+    /// `otlp_grpc`, `otlp_http`, `ui`, `jaeger_grpc`, `zipkin`, `tempo`, `health` or `metrics`.
     pub name: &'static str,
     /// Host and port.
     pub address: String,
 }
 
 /// What the API answers from.
+#[derive(Clone)]
 pub struct Api {
     /// Where the spans are.
     pub store: Arc<dyn Store>,
@@ -39,6 +45,9 @@ pub struct Api {
     pub started: Instant,
     /// Nanoseconds since the Unix epoch.
     pub clock: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// By how much Jaeger's APIs set a span's clock right at the most; with 0 they only say by how
+    /// much it is wrong.
+    pub clock_skew_max_nano: u64,
 }
 
 /// The API under `/api/v1` and the UI everywhere else.
@@ -46,6 +55,7 @@ pub fn router(api: Api) -> Router {
     let api = Arc::new(api);
     Router::new()
         .nest("/api/v1", v1::router(api.clone()))
+        .nest("/api", jaeger::router(&api))
         .fallback(ui::serve)
         .layer(axum::middleware::from_fn_with_state(api, access::guard))
         .layer(axum::middleware::map_response(ui::harden))

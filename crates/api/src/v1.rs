@@ -19,6 +19,7 @@ use crate::answers::{
     SearchPage, Series, SeriesList, Services, Share, Status,
 };
 use crate::error::ApiError;
+use crate::v1_query;
 
 const PROTOBUF: &str = "application/x-protobuf";
 
@@ -36,6 +37,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/traces", get(search))
         .route("/traces/{trace_id}", get(trace))
         .route("/series", get(series))
+        .route("/query", get(v1_query::get).post(v1_query::post))
         .route("/sample", post(sample))
         .route("/status", get(status))
         .route("/openapi.json", get(|| async { ([(CONTENT_TYPE, "application/json")], OPENAPI) }))
@@ -53,10 +55,10 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
 const REPEATABLE: [&str; 1] = ["attribute"];
 
 /// The parameters of a request, each checked to be known and given as often as it may be.
-struct Parameters(Vec<(String, String)>);
+pub(crate) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    fn of(uri: &Uri, known: &[&str]) -> Result<Self, ApiError> {
+    pub(crate) fn of(uri: &Uri, known: &[&str]) -> Result<Self, ApiError> {
         let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri)
             .map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, error.to_string()))?;
         for (at, (name, _)) in pairs.0.iter().enumerate() {
@@ -72,7 +74,7 @@ impl Parameters {
         Ok(Self(pairs.0))
     }
 
-    fn one(&self, name: &str) -> Option<String> {
+    pub(crate) fn one(&self, name: &str) -> Option<String> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
     }
 

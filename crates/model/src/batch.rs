@@ -268,6 +268,17 @@ impl SpanBatch {
         &self.rejection
     }
 
+    /// Bytes of memory that the index takes, on top of [`Self::bytes`].
+    pub fn index_bytes(&self) -> usize {
+        size_of_val(&self.arena[..])
+            + size_of_val(&self.resources[..])
+            + size_of_val(&self.scopes[..])
+            + size_of_val(&self.spans[..])
+            + size_of_val(&self.attributes[..])
+            + size_of_val(&self.events[..])
+            + size_of_val(&self.links[..])
+    }
+
     /// The bytes of a range.
     #[inline]
     pub fn bytes_of(&self, text: Text) -> &[u8] {

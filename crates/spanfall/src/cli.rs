@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     completions::CompletionsArgs, export::ExportArgs, import::ImportArgs, loadgen::LoadgenArgs,
-    search::SearchArgs, serve::ServeArgs, trace::TraceArgs,
+    query::QueryArgs, search::SearchArgs, serve::ServeArgs, trace::TraceArgs,
 };
 
 /// The whole command line.
@@ -55,6 +55,8 @@ pub enum Command {
     Trace(TraceArgs),
     #[command(about = "Find traces")]
     Search(SearchArgs),
+    #[command(about = "Ask a TraceQL query")]
+    Query(Box<QueryArgs>),
     #[command(about = "Send spans from files to a server")]
     Import(ImportArgs),
     #[command(about = "Write stored traces to a file")]

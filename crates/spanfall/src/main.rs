@@ -4,6 +4,7 @@
 //! stdout or stderr goes through the [`printer::Printer`]. Knows nothing of how spans are stored:
 //! but for `serve`, commands are clients of a running server.
 
+mod chart;
 mod cli;
 mod client;
 mod commands;
@@ -44,6 +45,7 @@ fn run(command: Command, printer: &Printer) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => commands::serve::run(*args, printer),
         Command::Trace(args) => commands::trace::run(args, printer),
         Command::Search(args) => commands::search::run(args, printer),
+        Command::Query(args) => commands::query::run(*args, printer),
         Command::Import(args) => commands::import::run(args, printer),
         Command::Export(args) => commands::export::run(args, printer),
         Command::Loadgen(args) => commands::loadgen::run(args, printer),

@@ -1,5 +1,6 @@
 //! How long TraceQL queries take on generated spans, without a network:
-//! `cargo run --release -p store --example ask -- SPANS [FOLDER]`. A folder is kept and used again.
+//! `cargo run --release -p store --example ask -- SPANS [FOLDER [PART]]`. A folder is kept and used
+//! again; PART chooses the queries that have it.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -38,6 +39,7 @@ async fn main() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = args.next().map_or_else(|| temporary.path().join("data"), PathBuf::from);
     let mut options = Options::new(folder);
+    let part = args.next().unwrap_or_default();
     // The generated times must not be too old.
     options.retention = Duration::from_secs(1 << 40);
     let engine = Engine::open(options, |_, _| {}).unwrap();
@@ -54,7 +56,7 @@ async fn main() {
     }
     println!("{:?}", engine.status());
     let end = BASE + requests as u64 * REQUEST_NANO;
-    for text in QUERIES {
+    for text in QUERIES.iter().filter(|text| text.contains(&part)) {
         let query = traceql::parse(text).unwrap();
         let mut times = Vec::new();
         let mut told = String::new();

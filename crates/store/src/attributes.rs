@@ -115,6 +115,7 @@ pub(crate) struct Attributes {
     next: Vec<u32>,
     /// A key twice in one row, against the specification; kept all the same.
     repeated: Vec<GrowingColumn>,
+    repeated_index: hashbrown::HashMap<(Box<[u8]>, ValueType), usize>,
     hasher: foldhash::fast::FixedState,
 }
 
@@ -135,9 +136,12 @@ impl Attributes {
             before = column;
             let column = &mut self.columns[column as usize];
             if column.rows.last() == Some(&row) {
-                let mut again = GrowingColumn::new(key, value_type);
-                again.push(row, batch, attribute.value);
-                self.repeated.push(again);
+                let Self { repeated, repeated_index, .. } = self;
+                let place = *repeated_index.entry((key.into(), value_type)).or_insert_with(|| {
+                    repeated.push(GrowingColumn::new(key, value_type));
+                    repeated.len() - 1
+                });
+                repeated[place].push(row, batch, attribute.value);
             } else {
                 column.push(row, batch, attribute.value);
             }

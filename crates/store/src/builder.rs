@@ -18,6 +18,11 @@ use crate::scopes::{ScopeList, ScopePool};
 use crate::summary::{SpanFacts, TraceTableBuilder};
 use crate::texts::Interner;
 
+/// What a span, an event or link, and an attribute take beside their texts.
+const SPAN_BYTES: usize = 96;
+const EVENT_BYTES: usize = 32;
+const ATTRIBUTE_BYTES: usize = 16;
+
 #[derive(Debug, Default)]
 struct Events {
     owner: Vec<u32>,
@@ -68,7 +73,7 @@ pub(crate) struct ChunkBuilder {
     links: Links,
     scopes: ScopeList,
     start_ranges: StartRanges,
-    /// Bytes of the requests that the rows came in.
+    /// What the rows take, about.
     bytes: usize,
 }
 
@@ -77,7 +82,7 @@ impl ChunkBuilder {
         self.identity.len()
     }
 
-    /// Bytes of the requests that the rows came in.
+    /// What the rows take in memory, about.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -120,6 +125,7 @@ impl ChunkBuilder {
             self.dropped_events.push_unless_zero(row, span.dropped_events_count);
             self.dropped_links.push_unless_zero(row, span.dropped_links_count);
             self.attributes.append(row, batch, batch.span_attributes(span));
+            self.bytes += SPAN_BYTES + batch.span_attributes(span).len() * ATTRIBUTE_BYTES;
             for event in batch.span_events(span) {
                 let at = self.events.owner.len() as u32;
                 self.events.owner.push(row);
@@ -127,6 +133,8 @@ impl ChunkBuilder {
                 self.events.name.push(batch.bytes_of(event.name));
                 self.events.dropped.push_unless_zero(at, event.dropped_attributes_count);
                 self.events.attributes.append(at, batch, batch.event_attributes(event));
+                let attributes = batch.event_attributes(event).len();
+                self.bytes += EVENT_BYTES + attributes * ATTRIBUTE_BYTES;
             }
             for link in batch.span_links(span) {
                 let at = self.links.owner.len() as u32;
@@ -137,6 +145,8 @@ impl ChunkBuilder {
                 self.links.flags.push_unless_zero(at, link.flags);
                 self.links.dropped.push_unless_zero(at, link.dropped_attributes_count);
                 self.links.attributes.append(at, batch, batch.link_attributes(link));
+                let attributes = batch.link_attributes(link).len();
+                self.bytes += EVENT_BYTES + attributes * ATTRIBUTE_BYTES;
             }
         }
     }
@@ -191,6 +201,7 @@ impl ChunkBuilder {
             parent_id: self.parent[row],
             start: identity.start,
             end: identity.end,
+            kind: identity.kind,
             status: self.status[row],
             scope: identity.scope,
         }

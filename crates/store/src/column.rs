@@ -118,6 +118,20 @@ impl Column {
         })
     }
 
+    /// What it takes in memory, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let values = match &*self.values {
+            Values::Codes(codes, texts) => codes.len() * 4 + texts.byte_len() + texts.len() * 4,
+            Values::Int32(values) => values.len() * 4,
+            Values::Bool(values) => values.len(),
+            Values::Int64(values) => values.len() * 8,
+            Values::Double(values) => values.len() * 8,
+            Values::Id8(values) => values.len() * 8,
+            Values::Id16(values) => values.len() * 16,
+        };
+        values + self.present.as_ref().map_or(0, |bits| bits.len() / 7) + 128
+    }
+
     /// Rows, with a value or without.
     pub(crate) fn len(&self) -> usize {
         self.rows

@@ -14,6 +14,9 @@ use crate::piece::{Damaged, Piece};
 use crate::search::View;
 use crate::summary::TraceTable;
 
+/// Spans whose parents are looked for together: 50 megabytes.
+const ORPHANS_MAX: usize = 1_000_000;
+
 /// Traces of other pieces that a query reads at the most in search of parents: some seconds' work.
 const TRACE_READS_MAX: usize = 200_000;
 
@@ -53,18 +56,13 @@ pub struct EdgeSet {
 pub(crate) fn edges(view: &mut View, request: &EdgeRequest) -> EdgeSet {
     let mut counter = Counter::default();
     for piece in view.pieces.clone() {
-        let orphans = counter.count_piece(piece.as_ref(), request);
-        let Some(mut orphans) = view.note(orphans) else { continue };
-        for other in view.pieces.clone() {
-            if orphans.is_empty() {
-                break;
-            }
-            if other.id() != piece.id() {
-                let found = counter.find_parents(other.as_ref(), &mut orphans);
-                view.note(found);
-            }
+        let counted = counter.count_piece(piece.as_ref(), request);
+        view.note(counted);
+        if counter.orphans.len() >= ORPHANS_MAX {
+            counter.find_parents(view);
         }
     }
+    counter.find_parents(view);
     counter.finish(view.is_partial())
 }
 
@@ -74,6 +72,7 @@ struct Counter {
     numbers: HashMap<String, u32>,
     /// Calls and errors by the numbers of two services.
     counts: HashMap<(u32, u32), (u64, u64)>,
+    orphans: Vec<Orphan>,
     trace_reads: usize,
     gave_up: bool,
 }
@@ -118,17 +117,12 @@ impl Counter {
         }
     }
 
-    /// Counts a piece's calls; gives the spans whose parent may be in another.
-    fn count_piece(
-        &mut self,
-        piece: &dyn Piece,
-        request: &EdgeRequest,
-    ) -> Result<Vec<Orphan>, Damaged> {
-        let mut orphans = Vec::new();
+    /// Counts a piece's calls, and notes the spans whose parent may be in another.
+    fn count_piece(&mut self, piece: &dyn Piece, request: &EdgeRequest) -> Result<(), Damaged> {
         let (first, last) = (request.start_unix_nano, request.end_unix_nano.saturating_sub(1));
         let ranges = piece.start_ranges();
         if request.end_unix_nano <= first || !ranges.overlap(first, last) {
-            return Ok(orphans);
+            return Ok(());
         }
         let services = self.services(piece)?;
         let traces = piece.traces()?;
@@ -164,60 +158,78 @@ impl Counter {
             for (at, &parent) in parents.rows_present().zip(parents.id8s()) {
                 if parent != 0 && distances.int32s()[at] == 0 && fits(at) {
                     let trace = traces.ids[traces.trace_of_row((rows.start + at) as u32)];
-                    orphans.push(Orphan { trace, id: ids.id8_at(at), parent, call: call(at) });
+                    let (id, call) = (ids.id8_at(at), call(at));
+                    self.orphans.push(Orphan { trace, id, parent, call });
                 }
             }
         }
-        Ok(orphans)
+        Ok(())
+    }
+
+    /// Counts the orphans whose parent is in any piece, and forgets the others.
+    fn find_parents(&mut self, view: &mut View) {
+        let mut orphans = std::mem::take(&mut self.orphans);
+        orphans.sort_unstable_by_key(|orphan| orphan.trace);
+        for piece in view.pieces.clone() {
+            let found = self.find_in(piece.as_ref(), &mut orphans);
+            view.note(found);
+        }
     }
 
     /// Counts and takes out those whose parent is in this piece. They are sorted by trace.
-    fn find_parents(
-        &mut self,
-        piece: &dyn Piece,
-        orphans: &mut Vec<Orphan>,
-    ) -> Result<(), Damaged> {
+    fn find_in(&mut self, piece: &dyn Piece, orphans: &mut Vec<Orphan>) -> Result<(), Damaged> {
+        let traces = piece.traces()?;
+        // Which orphans, and the rows of their trace.
+        let mut shared: Vec<(Range<usize>, Range<usize>)> = Vec::new();
+        let mut at = 0;
+        for same in orphans.chunk_by(|a, b| a.trace == b.trace) {
+            let id = TraceId::from_number(same[0].trace);
+            let place = if piece.may_hold(id) { traces.find(id) } else { None };
+            shared.extend(place.map(|place| (at..at + same.len(), traces.rows(place))));
+            at += same.len();
+        }
+        let rows: usize = shared.iter().map(|(_, rows)| rows.len()).sum();
+        if rows == 0 {
+            return Ok(());
+        }
         let services = self.services(piece)?;
-        let mut left = Vec::with_capacity(orphans.len());
-        let mut open = std::mem::take(orphans).into_iter().peekable();
-        while let Some(trace) = open.peek().map(|orphan| orphan.trace) {
-            let mut same = Vec::new();
-            while let Some(orphan) = open.next_if(|orphan| orphan.trace == trace) {
-                same.push(orphan);
-            }
-            let id = TraceId::from_number(trace);
-            let table = if piece.may_hold(id) { Some(piece.traces()?) } else { None };
-            let place = table.as_ref().and_then(|table| Some(table.rows(table.find(id)?)));
-            let Some(rows) = place else {
-                left.append(&mut same);
-                continue;
+        // Where much of a piece is asked for, reading all of it costs less.
+        let all = if rows >= piece.span_count() / 8 {
+            Parents::read(piece, 0..piece.span_count())?
+        } else {
+            None
+        };
+        let mut is_found = vec![false; orphans.len()];
+        for (some, rows) in shared {
+            let own = match &all {
+                Some(_) => None,
+                None if self.trace_reads >= TRACE_READS_MAX => {
+                    self.gave_up = true;
+                    break;
+                }
+                None => {
+                    self.trace_reads += 1;
+                    Parents::read(piece, rows.clone())?
+                }
             };
-            if self.trace_reads >= TRACE_READS_MAX {
-                self.gave_up = true;
-                left.append(&mut same);
-                continue;
-            }
-            self.trace_reads += 1;
-            let columns = [name::SPAN_ID, name::SCOPE, name::KIND];
-            let read = piece.read(Table::Spans, rows, &columns)?;
-            let [Some(ids), Some(scopes), Some(kinds)] = &read[..] else { continue };
-            let mut by_id: HashMap<u64, usize> = HashMap::with_capacity(ids.len());
-            for (at, &id) in ids.id8s().iter().enumerate() {
-                by_id.entry(id).or_insert(at);
-            }
-            for orphan in same {
-                let parent = by_id.get(&orphan.parent).copied().filter(|&at| {
+            let Some(parents) = all.as_ref().or(own.as_ref()) else { continue };
+            let by_id = parents.by_id(rows);
+            for at in some {
+                let orphan = &orphans[at];
+                let parent = by_id.get(&orphan.parent).copied().filter(|&row| {
                     // A span that names itself, sent twice, is no parent of its own.
-                    orphan.id != orphan.parent || kinds.int32_at(at) != orphan.call.kind
+                    orphan.id != orphan.parent || parents.kind(row) != orphan.call.kind
                 });
-                let service = parent.and_then(|at| services.get(scopes.int32_at(at) as usize));
-                match service {
-                    Some(&service) => self.add(service, orphan.call),
-                    None => left.push(orphan),
+                let service = parent.and_then(|row| services.get(parents.scope(row) as usize));
+                if let Some(&service) = service {
+                    let call = orphan.call;
+                    self.add(service, call);
+                    is_found[at] = true;
                 }
             }
         }
-        *orphans = left;
+        let mut is_found = is_found.into_iter();
+        orphans.retain(|_| !is_found.next().unwrap_or(false));
         Ok(())
     }
 
@@ -235,6 +247,44 @@ impl Counter {
             .collect();
         edges.sort_by(|a, b| (&a.parent, &a.child).cmp(&(&b.parent, &b.child)));
         EdgeSet { edges, partial: partial || self.gave_up }
+    }
+}
+
+/// Rows of a piece among which parents are looked for.
+struct Parents {
+    first: usize,
+    ids: Column,
+    scopes: Column,
+    kinds: Column,
+}
+
+impl Parents {
+    fn read(piece: &dyn Piece, rows: Range<usize>) -> Result<Option<Self>, Damaged> {
+        let first = rows.start;
+        let columns = [name::SPAN_ID, name::SCOPE, name::KIND];
+        let mut read = piece.read(Table::Spans, rows, &columns)?.into_iter();
+        let mut next = || read.next().flatten();
+        let (Some(ids), Some(scopes), Some(kinds)) = (next(), next(), next()) else {
+            return Ok(None);
+        };
+        Ok(Some(Self { first, ids, scopes, kinds }))
+    }
+
+    /// The first row of each span id.
+    fn by_id(&self, rows: Range<usize>) -> HashMap<u64, usize> {
+        let mut by_id = HashMap::with_capacity(rows.len());
+        for row in rows {
+            by_id.entry(self.ids.id8_at(row - self.first)).or_insert(row);
+        }
+        by_id
+    }
+
+    fn scope(&self, row: usize) -> i32 {
+        self.scopes.int32_at(row - self.first)
+    }
+
+    fn kind(&self, row: usize) -> i32 {
+        self.kinds.int32_at(row - self.first)
     }
 }
 

@@ -44,6 +44,14 @@ impl MemoryPiece {
         }
     }
 
+    /// What it takes in memory, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let columns = self.tables.iter().flat_map(|table| &table.columns);
+        let columns: usize = columns.map(|(name, column)| name.len() + column.bytes()).sum();
+        let texts: usize = self.traces.texts.iter().map(|text| text.len() + 24).sum();
+        columns + self.traces.len() * 64 + self.traces.services.len() * 12 + texts
+    }
+
     fn table(&self, table: Table) -> &TableBatch {
         &self.tables[table as usize]
     }

@@ -1,6 +1,6 @@
 //! Searches over all pieces: traces newest first, and spans over time.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use model::{TraceId, status_code};
@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use crate::columns::{Table, name};
 use crate::piece::{Damaged, Piece};
+use crate::query::KeptSeam;
 use crate::scan::{Scan, duration, start_bounds};
 use crate::trace;
 use crate::types::{
@@ -21,12 +22,9 @@ pub(crate) struct View {
     pub(crate) damaged: Vec<Damaged>,
     /// Blocks were set aside before.
     pub(crate) lacks_blocks: bool,
-    /// Traces that lie in several blocks, as long as the blocks stay the same.
-    pub(crate) shared: SharedTraces,
+    /// Traces that lie in several blocks, put together for the queries to come.
+    pub(crate) seam: Arc<Mutex<KeptSeam>>,
 }
-
-/// The blocks, and the ids of traces that lie in several of them.
-pub(crate) type SharedTraces = Arc<Mutex<(Vec<String>, Arc<Vec<u128>>)>>;
 
 impl View {
     /// Whether a damaged block is left out, whoever noticed it first.
@@ -46,8 +44,9 @@ impl View {
         }
     }
 
-    /// The ids of traces that lie in several pieces, ascending.
-    pub(crate) fn shared_traces(&mut self) -> Vec<u128> {
+    /// The names of the blocks, and the ids of traces that lie in several pieces, ascending: those
+    /// in blocks alone, and those of which a part is still in the head.
+    pub(crate) fn shared_traces(&mut self) -> (Vec<String>, Vec<u128>, Vec<u128>) {
         let mut tables = Vec::new();
         for piece in self.pieces.clone() {
             if let Some(table) = self.note(piece.traces()) {
@@ -57,28 +56,28 @@ impl View {
         let (blocks, head): (Vec<_>, Vec<_>) =
             tables.into_iter().partition(|(piece, _)| piece.is_block());
         let names: Vec<String> = blocks.iter().map(|(piece, _)| piece.id().to_owned()).collect();
-        let mut known = self.shared.lock();
-        if known.0 != names {
-            let mut ids: Vec<u128> =
-                blocks.iter().flat_map(|(_, table)| table.ids.iter().copied()).collect();
-            *known = (names, Arc::new(repeated(&mut ids)));
-        }
-        let mut shared = known.1.to_vec();
-        drop(known);
-        let mut ids: Vec<u128> =
-            head.iter().flat_map(|(_, table)| table.ids.iter().copied()).collect();
-        shared.extend(repeated(&mut ids));
+        let kept = self.seam.lock().clone();
+        let mut in_blocks = if kept.0 == names {
+            kept.1.ids.to_vec()
+        } else {
+            let ids = blocks.iter().flat_map(|(_, table)| table.ids.iter().copied());
+            repeated(&mut ids.collect::<Vec<u128>>())
+        };
+        let ids = head.iter().flat_map(|(_, table)| table.ids.iter().copied());
+        let mut ids: Vec<u128> = ids.collect();
+        let mut others = repeated(&mut ids);
         ids.dedup();
         for (piece, table) in &blocks {
             let there = |id: &u128| {
                 let id = TraceId::from_number(*id);
                 piece.may_hold(id) && table.find(id).is_some()
             };
-            shared.extend(ids.iter().filter(|id| there(id)));
+            others.extend(ids.iter().filter(|id| there(id)));
         }
-        shared.sort_unstable();
-        shared.dedup();
-        shared
+        others.sort_unstable();
+        others.dedup();
+        in_blocks.retain(|id| others.binary_search(id).is_err());
+        (names, in_blocks, others)
     }
 
     /// The parts of a trace, from every piece that has some.
@@ -261,22 +260,97 @@ pub(crate) fn series(view: &mut View, request: &SeriesRequest) -> SeriesSet {
         start_max_unix_nano: end,
         ..request.filter.clone()
     };
-    let mut all: BTreeMap<Option<String>, Series> = BTreeMap::new();
-    for piece in view.pieces.clone() {
-        let counted = count_piece(piece.as_ref(), &filter, request, &mut all);
-        view.note(counted);
-    }
-    let mut series: Vec<Series> = all.into_values().collect();
-    series.sort_by_key(|series| std::cmp::Reverse(series.spans.iter().sum::<u64>()));
-    series.truncate(request.series_max);
-    SeriesSet { series, partial: view.is_partial() }
+    let most = request.series_max.max(1).saturating_mul(4);
+    let mut all = match count_series(view, request, &filter, &|_| true, most) {
+        Some(all) => all,
+        // So many names that only those with the most spans may take room.
+        None => {
+            let mut totals: HashMap<String, u64> = HashMap::new();
+            for piece in view.pieces.clone() {
+                let counted = each_span(piece.as_ref(), &filter, request.by, |name, _| {
+                    match totals.get_mut(name) {
+                        Some(total) => *total += 1,
+                        None => drop(totals.insert(name.to_owned(), 1)),
+                    }
+                    true
+                });
+                view.note(counted);
+            }
+            let mut names: Vec<(String, u64)> = totals.into_iter().collect();
+            names.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+            names.truncate(request.series_max);
+            let kept: HashSet<String> = names.into_iter().map(|(name, _)| name).collect();
+            count_series(view, request, &filter, &|name| kept.contains(name), usize::MAX)
+                .unwrap_or_default()
+        }
+    };
+    all.sort_by(|a, b| {
+        let total = |series: &Series| series.spans.iter().sum::<u64>();
+        total(b).cmp(&total(a)).then_with(|| a.name.cmp(&b.name))
+    });
+    all.truncate(request.series_max);
+    SeriesSet { series: all, partial: view.is_partial() }
 }
 
-fn count_piece(
+/// Counts spans into one series per name that is wanted; `None` when there are more than `most`.
+fn count_series(
+    view: &mut View,
+    request: &SeriesRequest,
+    filter: &SpanFilter,
+    wanted: &dyn Fn(&str) -> bool,
+    most: usize,
+) -> Option<Vec<Series>> {
+    let mut all: Vec<Series> = Vec::new();
+    let mut places: HashMap<String, Option<usize>> = HashMap::new();
+    for piece in view.pieces.clone() {
+        let counted = each_span(piece.as_ref(), filter, request.by, |name, span| {
+            let place = match places.get(name) {
+                Some(place) => *place,
+                None => {
+                    let place = wanted(name).then(|| {
+                        all.push(Series {
+                            name: request.by.map(|_| name.to_owned()),
+                            spans: vec![0; request.steps],
+                            errors: vec![0; request.steps],
+                            duration_sum_nano: vec![0; request.steps],
+                        });
+                        all.len() - 1
+                    });
+                    places.insert(name.to_owned(), place);
+                    place
+                }
+            };
+            let Some(place) = place else { return true };
+            let step = ((span.start - request.start_unix_nano) / request.step_nano) as usize;
+            let series = &mut all[place];
+            series.spans[step] += 1;
+            series.errors[step] += u64::from(span.error);
+            let sum = &mut series.duration_sum_nano[step];
+            *sum = sum.saturating_add(span.duration);
+            all.len() <= most
+        });
+        view.note(counted);
+        if all.len() > most {
+            return None;
+        }
+    }
+    Some(all)
+}
+
+/// What a series counts of a span.
+struct CountedSpan {
+    start: u64,
+    duration: u64,
+    error: bool,
+}
+
+/// Calls `count` with every span that meets the filter and the name of its series, until it says
+/// that it is enough.
+fn each_span(
     piece: &dyn Piece,
     filter: &SpanFilter,
-    request: &SeriesRequest,
-    all: &mut BTreeMap<Option<String>, Series>,
+    by: Option<SeriesBy>,
+    mut count: impl FnMut(&str, CountedSpan) -> bool,
 ) -> Result<(), Damaged> {
     let Some(scan) = Scan::new(piece, filter)? else { return Ok(()) };
     for (group, rows) in scan.groups()? {
@@ -293,23 +367,19 @@ fn count_piece(
         let (status, scope) = (status.int32s(), scope.int32s());
         for row in matched {
             let at = row as usize - rows.start;
-            let span_start = scan.start(row, start[at]);
-            let step = (span_start - request.start_unix_nano) / request.step_nano;
-            let name = request.by.map(|by| match by {
-                SeriesBy::Service => scan.scopes()[scope[at] as usize].service().to_owned(),
-                SeriesBy::Operation => names.text_at(at).to_owned(),
-            });
-            let series = all.entry(name.clone()).or_insert_with(|| Series {
-                name,
-                spans: vec![0; request.steps],
-                errors: vec![0; request.steps],
-                duration_sum_nano: vec![0; request.steps],
-            });
-            let step = step as usize;
-            series.spans[step] += 1;
-            series.errors[step] += u64::from(status[at] == status_code::ERROR);
-            let sum = &mut series.duration_sum_nano[step];
-            *sum = sum.saturating_add(duration(length[at]));
+            let name = match by {
+                None => "",
+                Some(SeriesBy::Service) => scan.scopes()[scope[at] as usize].service(),
+                Some(SeriesBy::Operation) => names.text_at(at),
+            };
+            let span = CountedSpan {
+                start: scan.start(row, start[at]),
+                duration: duration(length[at]),
+                error: status[at] == status_code::ERROR,
+            };
+            if !count(name, span) {
+                return Ok(());
+            }
         }
     }
     Ok(())

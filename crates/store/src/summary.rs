@@ -1,7 +1,7 @@
 //! One row per trace: computed when a piece is written, kept beside its spans, added up when a
 //! trace lies in several pieces.
 
-use model::{TraceId, status_code};
+use model::{TraceId, kind, status_code};
 
 use crate::types::{ServiceShare, TraceSummary};
 
@@ -12,6 +12,7 @@ pub(crate) struct SpanFacts {
     pub(crate) parent_id: u64,
     pub(crate) start: u64,
     pub(crate) end: u64,
+    pub(crate) kind: i32,
     pub(crate) status: i32,
     /// Number of the scope in the piece's list.
     pub(crate) scope: i32,
@@ -147,11 +148,8 @@ impl TraceTableBuilder {
             if span.parent_id == 0 {
                 root = root.or(Some(at));
             } else {
-                // Ids may be shared: the parent is another span, whatever its place.
-                let from = self.ids.partition_point(|&(id, _)| id < span.parent_id);
-                let mut same = self.ids[from..].iter().take_while(|(id, _)| *id == span.parent_id);
-                match same.find(|&&(_, other)| other as usize != at) {
-                    Some(&(_, parent)) => distance = at as i32 - parent as i32,
+                match parent(&self.ids, spans, at) {
+                    Some(parent) => distance = at as i32 - parent as i32,
                     None => orphans += 1,
                 }
             }
@@ -203,12 +201,33 @@ impl TraceTableBuilder {
     }
 }
 
+/// The place of a span's parent: another span of the id that it names. Where client and server
+/// share an id (Zipkin), what a server does is below the server, and a server is below the client.
+/// `ids` are those of the spans and their places, ascending.
+fn parent(ids: &[(u64, u32)], spans: &[SpanFacts], at: usize) -> Option<usize> {
+    let span = &spans[at];
+    let from = ids.partition_point(|&(id, _)| id < span.parent_id);
+    let mut same = ids[from..]
+        .iter()
+        .take_while(|(id, _)| *id == span.parent_id)
+        .map(|&(_, other)| other as usize)
+        .filter(|&other| other != at);
+    let first = same.next()?;
+    let wanted = match span.kind {
+        kind::SERVER | kind::CONSUMER => [kind::CLIENT, kind::PRODUCER],
+        _ => [kind::SERVER, kind::CONSUMER],
+    };
+    let fits = |other: &usize| wanted.contains(&spans[*other].kind);
+    if fits(&first) { Some(first) } else { same.find(fits).or(Some(first)) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn span(span_id: u64, parent_id: u64, start: u64, end: u64, status: i32) -> SpanFacts {
-        SpanFacts { span_id, parent_id, start, end, status, scope: (span_id % 2) as i32 }
+        let scope = (span_id % 2) as i32;
+        SpanFacts { span_id, parent_id, start, end, kind: kind::INTERNAL, status, scope }
     }
 
     fn table(spans: &[SpanFacts]) -> (TraceTable, Vec<i32>) {
@@ -253,5 +272,18 @@ mod tests {
         assert_eq!((summary.start_unix_nano, summary.duration_nano), (100, 20));
         assert_eq!((summary.missing_root, summary.orphan_count), (true, 2));
         assert_eq!(summary.root_name, "zero");
+    }
+
+    #[test]
+    fn a_parent_of_a_shared_id_is_told_by_kind() {
+        let of = |kind, span| SpanFacts { kind, ..span };
+        let (table, distances) = table(&[
+            of(kind::CLIENT, span(5, 0, 100, 200, 0)),
+            of(kind::SERVER, span(5, 5, 110, 190, 0)),
+            of(kind::INTERNAL, span(6, 5, 120, 130, 0)),
+            of(kind::SERVER, span(7, 5, 130, 140, 0)),
+        ]);
+        assert_eq!(distances, [0, 1, 1, 3]);
+        assert_eq!(table.summary(0).orphan_count, 0);
     }
 }

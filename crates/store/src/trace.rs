@@ -122,6 +122,7 @@ fn summed_part(
                 parent_id: rows.parent(at),
                 start: key.0,
                 end: key.2,
+                kind: key.3,
                 status: rows.int(name::STATUS, at),
                 scope: *scope.ok_or_else(|| no_scope(piece))?,
             };

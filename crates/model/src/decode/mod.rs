@@ -29,6 +29,9 @@ pub const ELEMENTS_MAX: usize = 2 * 1024 * 1024;
 /// The most attributes, events and links of one span together; a span with more is left out.
 pub const SPAN_ELEMENTS_MAX: usize = 128 * 1024;
 
+/// How far the index of a request grows before it asks for room again.
+const CHARGE_STEP_BYTES: usize = 64 * 1024;
+
 /// Why bytes are no request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -53,17 +56,33 @@ pub enum DecodeError {
         "more than {ELEMENTS_MAX} spans, attributes, events and links in one request; send smaller batches"
     )]
     TooMany,
+    /// The caller of [`SpanBatch::decode_within`] had no room.
+    #[error("there is no room for the {index_bytes} bytes that the spans of a request take")]
+    NoRoom {
+        /// Bytes of index up to there.
+        index_bytes: usize,
+    },
 }
 
 impl SpanBatch {
     /// Decodes a request. Keeps `bytes`; allocates for the whole batch, not per attribute.
     pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
+        Self::decode_within(bytes, |_| true)
+    }
+
+    /// Decodes a request whose index needs room: `room` is told its bytes every now and then as it
+    /// grows, and at the end what [`Self::index_bytes`] tells. A `false` ends it.
+    pub fn decode_within(
+        bytes: Bytes,
+        mut room: impl FnMut(usize) -> bool,
+    ) -> Result<Self, DecodeError> {
         // Half, so that the arena has room under the same 32-bit offsets.
         if bytes.len() > u32::MAX as usize / 2 {
             return Err(DecodeError::TooLarge(bytes.len()));
         }
-        let mut decoder = Decoder::new(&bytes);
+        let mut decoder = Decoder::new(&bytes, &mut room);
         decoder.request()?;
+        decoder.charge(decoder.batch.index_bytes())?;
         let Decoder { mut batch, .. } = decoder;
         batch.bytes = bytes;
         Ok(batch)
@@ -77,10 +96,16 @@ struct Decoder<'a> {
     fault: Option<Fault>,
     events: Vec<&'a [u8]>,
     links: Vec<&'a [u8]>,
+    /// The messages of the scope and resource at hand, which may come in parts. The parts of the
+    /// scope lie behind those of its resource.
+    parts: Vec<&'a [u8]>,
+    room: &'a mut dyn FnMut(usize) -> bool,
+    /// The bytes that `room` was told of.
+    charged_bytes: usize,
 }
 
 impl<'a> Decoder<'a> {
-    fn new(all: &'a [u8]) -> Self {
+    fn new(all: &'a [u8], room: &'a mut dyn FnMut(usize) -> bool) -> Self {
         // A span with its attributes is rarely under 200 bytes; the guess saves regrowth.
         let spans = all.len() / 256 + 1;
         let batch = SpanBatch {
@@ -88,7 +113,16 @@ impl<'a> Decoder<'a> {
             attributes: Vec::with_capacity(spans * 12),
             ..SpanBatch::default()
         };
-        Self { all, batch, fault: None, events: Vec::new(), links: Vec::new() }
+        Self {
+            all,
+            batch,
+            fault: None,
+            events: Vec::new(),
+            links: Vec::new(),
+            parts: Vec::new(),
+            room,
+            charged_bytes: 0,
+        }
     }
 
     /// The range of a slice of the request. Every slice that the readers give is one.
@@ -118,23 +152,24 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    /// Where the attributes of a message start that goes on after other content; what it had so
-    /// far is copied behind the rest, to stay one range.
-    fn continue_attributes(&mut self, so_far: (u32, u32)) -> usize {
-        let start = self.batch.attributes.len();
-        self.batch.attributes.extend_from_within(so_far.0 as usize..so_far.1 as usize);
-        start
-    }
-
     /// Counts a span, or a resource or scope, whose messages may be empty and so without bound.
-    fn bound(&self) -> Result<(), DecodeError> {
+    fn bound(&mut self) -> Result<(), DecodeError> {
         let SpanBatch { resources, scopes, spans, attributes, events, links, .. } = &self.batch;
-        let waiting = self.events.len() + self.links.len();
+        let waiting = self.events.len() + self.links.len() + self.parts.len();
         let owners = resources.len() + scopes.len() + spans.len();
         if owners + attributes.len() + events.len() + links.len() + waiting > ELEMENTS_MAX {
             return Err(DecodeError::TooMany);
         }
+        let bytes = self.batch.index_bytes() + waiting * size_of::<&[u8]>();
+        if bytes > self.charged_bytes + CHARGE_STEP_BYTES {
+            self.charge(bytes)?;
+        }
         Ok(())
+    }
+
+    fn charge(&mut self, index_bytes: usize) -> Result<(), DecodeError> {
+        self.charged_bytes = index_bytes;
+        if (self.room)(index_bytes) { Ok(()) } else { Err(DecodeError::NoRoom { index_bytes }) }
     }
 
     fn attributes_since(&self, start: usize) -> (u32, u32) {

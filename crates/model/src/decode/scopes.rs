@@ -8,6 +8,7 @@ impl<'a> Decoder<'a> {
     pub(super) fn resource_spans(&mut self, bytes: &'a [u8]) -> Result<(), DecodeError> {
         let index = self.batch.resources.len() as u32;
         let first_span = self.batch.spans.len();
+        let first_part = self.parts.len();
         self.batch.resources.push(Resource::default());
         self.bound()?;
         let mut resource = Resource::default();
@@ -18,9 +19,8 @@ impl<'a> Decoder<'a> {
             match number {
                 1 => {
                     let bytes = content!(message, number, field, Bytes);
-                    resource.message = self.joined(resource.message, bytes);
-                    self.resource(bytes, &mut resource)?;
-                    fault = fault.or(self.fault.take());
+                    self.parts.push(bytes);
+                    self.bound()?;
                 }
                 2 => {
                     let bytes = content!(message, number, field, Bytes);
@@ -34,31 +34,40 @@ impl<'a> Decoder<'a> {
                 _ => {}
             }
         }
+        self.fault = None;
+        let parts = self.parts.split_off(first_part);
+        let start = self.batch.attributes.len();
+        for bytes in &parts {
+            self.resource(bytes, &mut resource)?;
+        }
+        resource.attributes = self.attributes_since(start);
+        resource.message = self.joined(&parts)?;
+        fault = fault.or(self.fault.take());
         self.batch.resources[index as usize] = resource;
         self.leave_out_from(first_span, fault);
         Ok(())
     }
 
     /// A message that came in several fields is their concatenation (protobuf, "Last One Wins").
-    fn joined(&mut self, before: Text, bytes: &[u8]) -> Text {
-        if before.is_empty() {
-            return self.range(bytes);
+    /// Joined once, at the end, so that many parts cost no more than their bytes.
+    fn joined(&mut self, parts: &[&'a [u8]]) -> Result<Text, DecodeError> {
+        let [first, more @ ..] = parts else { return Ok(Text::EMPTY) };
+        if more.is_empty() {
+            return Ok(self.range(first));
         }
-        let base = self.all.len() as u32;
         let start = self.batch.arena.len();
-        if before.offset >= base {
-            let from = (before.offset - base) as usize;
-            self.batch.arena.extend_from_within(from..from + before.len());
-        } else {
-            let from = before.offset as usize;
-            self.batch.arena.extend_from_slice(&self.all[from..from + before.len()]);
+        parts.iter().for_each(|part| self.batch.arena.extend_from_slice(part));
+        let end = self.all.len() + self.batch.arena.len();
+        match u32::try_from(end) {
+            Ok(end) => {
+                let offset = (self.all.len() + start) as u32;
+                Ok(Text { offset, length: end - offset })
+            }
+            Err(_) => Err(DecodeError::TooLarge(end)),
         }
-        self.batch.arena.extend_from_slice(bytes);
-        Text { offset: base + start as u32, length: (self.batch.arena.len() - start) as u32 }
     }
 
     fn resource(&mut self, bytes: &'a [u8], resource: &mut Resource) -> Result<(), DecodeError> {
-        let start = self.continue_attributes(resource.attributes);
         let mut message = Message::new("Resource", bytes);
         while let Some((number, field)) = message.next()? {
             match number {
@@ -77,7 +86,6 @@ impl<'a> Decoder<'a> {
                 _ => {}
             }
         }
-        resource.attributes = self.attributes_since(start);
         Ok(())
     }
 
@@ -96,6 +104,7 @@ impl<'a> Decoder<'a> {
     fn scope_spans(&mut self, bytes: &'a [u8], resource: u32) -> Result<(), DecodeError> {
         let index = self.batch.scopes.len() as u32;
         let first_span = self.batch.spans.len();
+        let first_part = self.parts.len();
         self.batch.scopes.push(Scope::default());
         self.bound()?;
         let mut scope = Scope { resource, ..Scope::default() };
@@ -105,9 +114,8 @@ impl<'a> Decoder<'a> {
             match number {
                 1 => {
                     let bytes = content!(message, number, field, Bytes);
-                    scope.message = self.joined(scope.message, bytes);
-                    self.scope(bytes, &mut scope)?;
-                    fault = fault.or(self.fault.take());
+                    self.parts.push(bytes);
+                    self.bound()?;
                 }
                 2 => {
                     let bytes = content!(message, number, field, Bytes);
@@ -121,13 +129,21 @@ impl<'a> Decoder<'a> {
                 _ => {}
             }
         }
+        self.fault = None;
+        let parts = self.parts.split_off(first_part);
+        let start = self.batch.attributes.len();
+        for bytes in &parts {
+            self.scope(bytes, &mut scope)?;
+        }
+        scope.attributes = self.attributes_since(start);
+        scope.message = self.joined(&parts)?;
+        fault = fault.or(self.fault.take());
         self.batch.scopes[index as usize] = scope;
         self.leave_out_from(first_span, fault);
         Ok(())
     }
 
     fn scope(&mut self, bytes: &'a [u8], scope: &mut Scope) -> Result<(), DecodeError> {
-        let start = self.continue_attributes(scope.attributes);
         let mut message = Message::new("InstrumentationScope", bytes);
         while let Some((number, field)) = message.next()? {
             match number {
@@ -150,7 +166,6 @@ impl<'a> Decoder<'a> {
                 _ => {}
             }
         }
-        scope.attributes = self.attributes_since(start);
         Ok(())
     }
 }

@@ -14,8 +14,9 @@ impl<'a> Decoder<'a> {
     ) -> Result<(), DecodeError> {
         match self.plain_attribute(bytes) {
             Some(attribute) => {
+                let full = self.batch.attributes.len() == self.batch.attributes.capacity();
                 self.batch.attributes.push(attribute);
-                Ok(())
+                if full { self.bound() } else { Ok(()) }
             }
             None => self.any_attribute(bytes, what),
         }
@@ -66,7 +67,7 @@ impl<'a> Decoder<'a> {
             }
         }
         self.batch.attributes.push(attribute);
-        // What takes few bytes comes this way; the plain ones are bounded by theirs.
+        // What takes few bytes comes this way; the plain ones are looked at as they take memory.
         self.bound()
     }
 

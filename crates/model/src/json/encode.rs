@@ -14,17 +14,28 @@ use crate::{DecodeError, VALUE_DEPTH_MAX};
 /// Bytes that break the protobuf format, and attribute values that are nested deeper than
 /// [`VALUE_DEPTH_MAX`]. A malformed id is no error.
 pub fn encode(bytes: &[u8]) -> Result<String, DecodeError> {
-    // Swiftly first, in the order of the wire; all over again if that will not do. Deciding for
-    // each message would double the work with every level that they nest.
-    let swift = Encoder::run(bytes, false)?;
-    if swift.scattered {
-        return Encoder::run(bytes, true).map(|sorted| sorted.out);
-    }
-    Ok(swift.out)
+    Encoder::twice(bytes, Dialect::Otlp)
+}
+
+/// The same in the JSON that protobuf defines for all messages: ids are base64 and enumerations
+/// their names, where known.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_proto(bytes: &[u8]) -> Result<String, DecodeError> {
+    Encoder::twice(bytes, Dialect::Protobuf)
+}
+
+/// Whose JSON.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    Otlp,
+    Protobuf,
 }
 
 struct Encoder {
     out: String,
+    dialect: Dialect,
     /// Arrays and maps around this place.
     depth: usize,
     /// Whether fields are sorted before they are written.
@@ -49,8 +60,19 @@ struct Written {
 }
 
 impl Encoder {
-    fn run(bytes: &[u8], sorted: bool) -> Result<Self, DecodeError> {
+    /// Swiftly first, in the order of the wire; all over again if that will not do. Deciding for
+    /// each message would double the work with every level that they nest.
+    fn twice(bytes: &[u8], dialect: Dialect) -> Result<String, DecodeError> {
+        let swift = Self::run(bytes, dialect, false)?;
+        if swift.scattered {
+            return Self::run(bytes, dialect, true).map(|sorted| sorted.out);
+        }
+        Ok(swift.out)
+    }
+
+    fn run(bytes: &[u8], dialect: Dialect, sorted: bool) -> Result<Self, DecodeError> {
         let mut encoder = Self {
+            dialect,
             // Names, quotes and digits make JSON two to three times as long as its protobuf.
             out: String::with_capacity(bytes.len() * 5 / 2 + 32),
             depth: 0,
@@ -170,7 +192,17 @@ impl Encoder {
 
     fn value(&mut self, field: &Field, content: wire::Field<'_>) -> Result<(), DecodeError> {
         let out = &mut self.out;
+        let protobuf = self.dialect == Dialect::Protobuf;
         match (&field.kind, content) {
+            (Kind::Id, wire::Field::Bytes(id)) if protobuf => {
+                quoted(out, |out| put_base64(out, id));
+            }
+            (Kind::Enum(values), wire::Field::Varint(value)) if protobuf => {
+                match usize::try_from(value).ok().and_then(|at| values.names.get(at)) {
+                    Some(name) => quoted(out, |out| out.push_str(name)),
+                    None => put_display(out, value as i32),
+                }
+            }
             (Kind::Message(schema), wire::Field::Bytes(bytes)) => self.message(schema, bytes)?,
             (Kind::Text, wire::Field::Bytes(text)) => put_json_text(out, text),
             (Kind::Id, wire::Field::Bytes(id)) => quoted(out, |out| put_hex(out, id)),

@@ -15,7 +15,7 @@ mod status;
 mod write;
 
 pub use decode::{JsonError, decode};
-pub use encode::encode;
+pub use encode::{encode, encode_proto};
 pub use plain::value_text;
 pub use status::{export_response_json, rpc_status_json};
 pub use write::put_json_string;

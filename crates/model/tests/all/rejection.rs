@@ -168,6 +168,74 @@ fn a_message_in_two_fields_is_one() {
     );
 }
 
+/// Parts of a message cost their own bytes, however many there are and whatever lies between.
+#[test]
+fn a_message_in_many_fields_is_joined_once() {
+    const PARTS: usize = 20_000;
+    // Resource and scope: the field of the attribute, and of the message in its parent.
+    for (attribute, inside_scope) in [(1, false), (3, true)] {
+        let write = |out: &mut Vec<u8>| {
+            for _ in 0..PARTS {
+                put_message(out, 1, |out| put_bytes_field(out, attribute, b"\x0a\x01a"));
+            }
+        };
+        let spans = |out: &mut Vec<u8>| put_bytes_field(out, 2, &good("n"));
+        let bytes = request(|out| {
+            if inside_scope {
+                put_message(out, 2, |out| {
+                    write(out);
+                    spans(out);
+                });
+            } else {
+                write(out);
+                put_message(out, 2, spans);
+            }
+        });
+        let body_bytes = bytes.len();
+        let mut most = 0;
+        let batch = SpanBatch::decode_within(bytes, |index_bytes| {
+            most = most.max(index_bytes);
+            true
+        });
+        let batch = batch.unwrap();
+        let (scope, resource) = batch.origin(&batch.spans()[0]);
+        let (attributes, message) = if inside_scope {
+            (batch.scope_attributes(scope), scope.message)
+        } else {
+            (batch.resource_attributes(resource), resource.message)
+        };
+        assert_eq!((attributes.len(), message.len()), (PARTS, PARTS * 5));
+        let part = [attribute as u8 * 8 + 2, 3, 0x0a, 1, b'a'];
+        assert_eq!(batch.bytes_of(message), part.repeat(PARTS));
+        assert!(most < 10 * body_bytes, "{most} bytes of index for {body_bytes} of body");
+        assert!(batch.index_bytes() <= most);
+    }
+}
+
+/// The index asks for room as it grows, and not after it has grown.
+#[test]
+fn an_index_without_room_is_refused() {
+    let mut span = good("crowded");
+    span.extend([0x4a, 0].repeat(SPAN_ELEMENTS_MAX));
+    let crowded = with_spans(&[&span, &span]);
+    let mut plain = good("plain");
+    plain.extend(b"\x4a\x06\x0a\x00\x12\x02\x10\x01".repeat(SPAN_ELEMENTS_MAX));
+    for bytes in [crowded, with_spans(&[&plain]), Bytes::from([0x0a, 0].repeat(100_000))] {
+        let whole = SpanBatch::decode(bytes.clone()).unwrap().index_bytes();
+        let room = |bytes_max: usize| move |index_bytes: usize| index_bytes <= bytes_max;
+        assert!(SpanBatch::decode_within(bytes.clone(), room(whole)).is_ok());
+        for bytes_max in [0, 1_000_000, whole - 1] {
+            match SpanBatch::decode_within(bytes.clone(), room(bytes_max)) {
+                Err(DecodeError::NoRoom { index_bytes }) => {
+                    assert!(index_bytes <= whole && index_bytes > bytes_max, "{bytes_max}");
+                    assert!(index_bytes < 2 * bytes_max.max(65_536), "{index_bytes}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
 #[test]
 fn values_nest_to_the_limit_and_no_deeper() {
     for field in [5, 6] {
@@ -239,6 +307,9 @@ fn elements_without_content_are_bounded() {
     // Resources alone, and the attributes of one span alone.
     let resources = Bytes::from([0x0a, 0].repeat(ELEMENTS_MAX + 1));
     assert_eq!(SpanBatch::decode(resources).unwrap_err(), DecodeError::TooMany);
+    // And parts of one resource.
+    let parts = request(|out| out.extend([0x0a, 0].repeat(ELEMENTS_MAX + 1)));
+    assert_eq!(SpanBatch::decode(parts).unwrap_err(), DecodeError::TooMany);
     let mut span = good("vast");
     span.extend([0x4a, 0].repeat(ELEMENTS_MAX + 1));
     let vast = SpanBatch::decode(with_spans(&[&span]));

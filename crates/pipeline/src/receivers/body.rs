@@ -18,6 +18,10 @@ const PRESIZE_BYTES_MAX: usize = 1 << 20;
 pub(crate) enum BodyError {
     #[error("the request is larger than the limit of {bytes_max} bytes; send smaller batches")]
     TooLarge { bytes_max: usize },
+    #[error(
+        "the request's spans take more than the {bytes_max} bytes of memory that there are for all requests; send smaller batches"
+    )]
+    TooManySpans { bytes_max: usize },
     #[error("too many bytes of requests are in flight")]
     Busy,
     #[error("the request's body did not arrive within {} s", .timeout.as_secs_f64())]

@@ -1,17 +1,17 @@
-//! A bound on the bytes of all request bodies in memory.
+//! A bound on the bytes of all requests in memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Default of [`ByteBudget`]: 256 MiB, four requests of the largest size or 1,300 of the usual one.
+/// Default of [`ByteBudget`]: 256 MiB, two requests of the largest size or 700 of the usual one.
 pub const IN_FLIGHT_BYTES_MAX_DEFAULT: usize = 256 << 20;
 
-/// The bytes that request bodies may take together, from the first byte read until the consumer has
-/// answered. Counts what is allocated, not what clients announce, so that a client that announces
+/// The bytes that request bodies and the batches decoded from them may take together, from the
+/// first byte read until the consumer has answered. Counts what is allocated, not what clients announce, so that a client that announces
 /// much and sends little blocks nobody. Clones share the same budget: give one to every receiver.
 ///
-/// The index of a decoded batch comes on top, about as large as the body, as does the tree that
-/// OTLP JSON is read through.
+/// The index of a batch is about as large as its body, or twenty times that when a client sends
+/// elements without content.
 #[derive(Debug, Clone)]
 pub struct ByteBudget {
     shared: Arc<Shared>,

@@ -144,7 +144,7 @@ impl Client {
         }
     }
 
-    fn get(
+    pub(super) fn get(
         &self,
         path: &str,
         query: &[(&str, String)],
@@ -164,7 +164,7 @@ impl Client {
         Ok((status, body.map_err(|error| self.unreachable(&error))?))
     }
 
-    fn json<T: DeserializeOwned>(&self, body: &[u8]) -> anyhow::Result<T> {
+    pub(super) fn json<T: DeserializeOwned>(&self, body: &[u8]) -> anyhow::Result<T> {
         serde_json::from_slice(body).map_err(|error| {
             Hinted::new(
                 format!("what answers at {} is not the Spanfall API: {error}", self.server),
@@ -185,7 +185,7 @@ impl Client {
         Hinted::plain(format!("asking {} failed: {}", self.server, describe(error))).into()
     }
 
-    fn failure(&self, status: u16, body: &[u8]) -> anyhow::Error {
+    pub(super) fn failure(&self, status: u16, body: &[u8]) -> anyhow::Error {
         let said = match serde_json::from_slice::<ErrorBody>(body) {
             // Options are named as parameters are.
             Ok(ErrorBody { error, parameter: Some(name) }) => {

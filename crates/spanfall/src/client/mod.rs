@@ -7,8 +7,10 @@ mod query;
 mod retry;
 #[cfg(test)]
 pub mod stub;
+mod traceql;
 
 pub use api::{Client, ServerArgs, TraceSummary};
 pub use otlp::{OtlpArgs, Refusal, Sender};
 pub use query::FilterArgs;
 pub use retry::Patience;
+pub use traceql::{Answer, FoundTrace, Label, Misspelt, Series, SeriesList, Stats};

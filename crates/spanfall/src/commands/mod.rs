@@ -4,6 +4,7 @@ pub mod completions;
 pub mod export;
 pub mod import;
 pub mod loadgen;
+pub mod query;
 pub mod search;
 pub mod serve;
 pub mod trace;

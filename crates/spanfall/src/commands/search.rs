@@ -93,14 +93,16 @@ pub fn run(args: SearchArgs, printer: &Printer) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn head(paint: Paint) -> String {
+/// The head of a table of traces.
+pub(super) fn head(paint: Paint) -> String {
     paint.dim(&format!(
         "{:24} {:>8} {:>6} {:>6}  {:32}  {}",
         "START", "DURATION", "SPANS", "ERRORS", "TRACE", "ROOT"
     ))
 }
 
-fn row(trace: &TraceSummary, printer: &Printer) -> String {
+/// A row of it.
+pub(super) fn row(trace: &TraceSummary, printer: &Printer) -> String {
     // Figures come as text; what is none is shown as it came.
     let figure = |text: &str, show: fn(u64) -> String| {
         text.parse().map_or_else(|_| clean(text).into_owned(), show)

@@ -15,7 +15,8 @@ use tracing_subscriber::EnvFilter;
 use crate::printer::Printer;
 use crate::serve::{self, Notices, Ports, Settings};
 use crate::values::{
-    DiskLimit, SyncPolicy, parse_address, parse_positive_duration, parse_positive_size,
+    DiskLimit, SyncPolicy, parse_address, parse_duration, parse_positive_duration,
+    parse_positive_size,
 };
 
 const LOG_DEFAULT: &str = "info";
@@ -68,6 +69,15 @@ pub struct ServeArgs {
     /// Port of the UI and the query API
     #[arg(long, value_name = "PORT", default_value_t = 16686)]
     pub http_port: u16,
+    /// Port of Jaeger's query API over gRPC
+    #[arg(long, value_name = "PORT", default_value_t = 16685)]
+    pub jaeger_grpc_port: u16,
+    /// Port of Zipkin's query API
+    #[arg(long, value_name = "PORT", default_value_t = 9411)]
+    pub zipkin_port: u16,
+    /// Port of Tempo's query API, over HTTP and gRPC
+    #[arg(long, value_name = "PORT", default_value_t = 3200)]
+    pub tempo_port: u16,
     /// Port of the health check
     #[arg(long, value_name = "PORT", default_value_t = 13133)]
     pub health_port: u16,
@@ -85,6 +95,14 @@ pub struct ServeArgs {
     /// How much disk spans may take, such as 500MB, 10GiB or a share of what is free at the start
     #[arg(long, value_name = "SIZE", default_value = "80%")]
     pub retention_bytes: DiskLimit,
+    /// How many spans are gathered in memory and log before they become a block
+    #[arg(
+        long,
+        value_name = "SPANS",
+        default_value_t = 500_000,
+        value_parser = clap::value_parser!(u32).range(1_000..=5_000_000)
+    )]
+    pub head_max_spans: u32,
     /// How long after an answer spans are safe on disk; "always" means before it
     #[arg(long, value_name = "DURATION|always", default_value = "200ms")]
     pub sync: SyncPolicy,
@@ -96,6 +114,10 @@ pub struct ServeArgs {
         value_parser = parse_positive_size
     )]
     pub max_request_bytes: u64,
+    /// By how much Jaeger's APIs set the clock of another host right at the most; with 0 they only
+    /// say by how much it is wrong
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
+    pub max_clock_skew_adjust: Duration,
     /// Pages of this origin may send spans, such as https://shop.example; repeatable
     #[arg(long, value_name = "ORIGIN")]
     pub cors_allowed_origin: Vec<String>,
@@ -162,12 +184,16 @@ fn settings(args: ServeArgs) -> anyhow::Result<Settings> {
             otlp_grpc: args.otlp_grpc_port,
             otlp_http: args.otlp_http_port,
             ui: args.http_port,
+            jaeger_grpc: args.jaeger_grpc_port,
+            zipkin: args.zipkin_port,
+            tempo: args.tempo_port,
             health: args.health_port,
             metrics: args.metrics_port,
         },
         token,
         insecure_public: args.insecure_public,
         retention: args.retention,
+        head_spans_max: args.head_max_spans as usize,
         disk_limit: match args.retention_bytes {
             DiskLimit::Bytes(bytes) => store::DiskLimit::Bytes(bytes),
             DiskLimit::PercentOfFree(percent) => {
@@ -179,6 +205,7 @@ fn settings(args: ServeArgs) -> anyhow::Result<Settings> {
             SyncPolicy::Every(interval) => store::SyncPolicy::Interval(interval),
         },
         request_bytes_max: usize::try_from(args.max_request_bytes).unwrap_or(usize::MAX),
+        clock_skew_max: args.max_clock_skew_adjust,
         cors_allowed_origins: args.cors_allowed_origin,
     })
 }

@@ -5,12 +5,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Connections to the health check, and to the metrics. Nothing else can take these.
 pub(super) const OWN_CONNECTIONS_MAX: usize = 32;
 
-/// Connections to each of the three busy ports, at most and at least.
+/// Connections to each of the busy ports, at most and at least.
 const CONNECTIONS_MAX: usize = 4096;
 const CONNECTIONS_MIN: usize = 8;
 
-/// OTLP/gRPC, OTLP/HTTP, and the UI with the API.
-const BUSY_PORTS: usize = 3;
+/// OTLP/gRPC, OTLP/HTTP, the UI with the API, Jaeger's gRPC, Zipkin, and Tempo.
+const BUSY_PORTS: usize = 6;
 
 /// Files that may be open when the system names no limit.
 const UNLIMITED: u64 = 1 << 20;
@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn connections_leave_files_to_the_rest() {
         for (open_files, connections) in
-            [(0, 8), (128, 10), (1024, 160), (20_000, 3322), (1 << 20, 4096), (u64::MAX, 4096)]
+            [(0, 8), (128, 8), (1024, 80), (20_000, 1661), (1 << 20, 4096), (u64::MAX, 4096)]
         {
             assert_eq!(connections_max(open_files), connections, "{open_files}");
         }

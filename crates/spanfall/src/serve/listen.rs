@@ -25,6 +25,9 @@ pub(super) struct Listeners {
     pub(super) otlp_grpc: TcpListener,
     pub(super) otlp_http: TcpListener,
     pub(super) ui: TcpListener,
+    pub(super) jaeger_grpc: TcpListener,
+    pub(super) zipkin: TcpListener,
+    pub(super) tempo: TcpListener,
     pub(super) health: TcpListener,
     pub(super) metrics: TcpListener,
 }
@@ -43,6 +46,9 @@ impl Listeners {
             otlp_grpc: bind("OTLP/gRPC", "--otlp-grpc-port", ports.otlp_grpc)?,
             otlp_http: bind("OTLP/HTTP", "--otlp-http-port", ports.otlp_http)?,
             ui: bind("the web UI and API", "--http-port", ports.ui)?,
+            jaeger_grpc: bind("Jaeger's gRPC API", "--jaeger-grpc-port", ports.jaeger_grpc)?,
+            zipkin: bind("Zipkin's API", "--zipkin-port", ports.zipkin)?,
+            tempo: bind("Tempo's API", "--tempo-port", ports.tempo)?,
             health: bind("health", "--health-port", ports.health)?,
             metrics: bind("metrics", "--metrics-port", ports.metrics)?,
         })
@@ -53,6 +59,9 @@ impl Listeners {
             ("otlp_grpc", &self.otlp_grpc),
             ("otlp_http", &self.otlp_http),
             ("ui", &self.ui),
+            ("jaeger_grpc", &self.jaeger_grpc),
+            ("zipkin", &self.zipkin),
+            ("tempo", &self.tempo),
             ("health", &self.health),
             ("metrics", &self.metrics),
         ]
@@ -76,6 +85,9 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 #[derive(Default)]
 pub(super) struct PortCounters {
     pub(super) ui: Arc<ConnectionCounters>,
+    pub(super) jaeger_grpc: Arc<ConnectionCounters>,
+    pub(super) zipkin: Arc<ConnectionCounters>,
+    pub(super) tempo: Arc<ConnectionCounters>,
     pub(super) health: Arc<ConnectionCounters>,
     pub(super) metrics: Arc<ConnectionCounters>,
 }
@@ -142,6 +154,9 @@ pub(super) fn banner(listeners: &[Listener], settings: &Settings) -> String {
          \x20 web UI and API   http://{ui}\n\
          \x20 OTLP/gRPC        {grpc}\n\
          \x20 OTLP/HTTP        http://{http}/v1/traces\n\
+         \x20 Jaeger gRPC      {jaeger}\n\
+         \x20 Zipkin API       http://{zipkin}/api/v2\n\
+         \x20 Tempo API        http://{tempo}\n\
          \x20 health           http://{health}/status\n\
          \x20 own metrics      http://{metrics}/metrics\n\
          \n\
@@ -152,6 +167,9 @@ pub(super) fn banner(listeners: &[Listener], settings: &Settings) -> String {
         ui = address("ui"),
         grpc = address("otlp_grpc"),
         http = address("otlp_http"),
+        jaeger = address("jaeger_grpc"),
+        zipkin = address("zipkin"),
+        tempo = address("tempo"),
         health = address("health"),
         metrics = address("metrics"),
     )

@@ -53,11 +53,14 @@ struct Own {
 
 impl Own {
     /// Every port's connections, by the names that the API's status gives the listeners.
-    fn connections(&self) -> [(&'static str, &ConnectionCounters); 5] {
+    fn connections(&self) -> [(&'static str, &ConnectionCounters); 8] {
         [
             ("otlp_grpc", &self.receivers.grpc.connections),
             ("otlp_http", &self.receivers.http.connections),
             ("ui", &self.ports.ui),
+            ("jaeger_grpc", &self.ports.jaeger_grpc),
+            ("zipkin", &self.ports.zipkin),
+            ("tempo", &self.ports.tempo),
             ("health", &self.ports.health),
             ("metrics", &self.ports.metrics),
         ]

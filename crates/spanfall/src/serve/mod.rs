@@ -47,10 +47,14 @@ pub struct Settings {
     pub retention: Duration,
     /// How much disk blocks and log may take.
     pub disk_limit: DiskLimit,
+    /// How many spans are gathered before they become a block.
+    pub head_spans_max: usize,
     /// When acknowledged spans are on the disk.
     pub sync: SyncPolicy,
     /// The largest request.
     pub request_bytes_max: usize,
+    /// By how much Jaeger's APIs set a clock right at the most.
+    pub clock_skew_max: Duration,
     /// Web pages that may send spans, beside those of this machine.
     pub cors_allowed_origins: Vec<String>,
 }
@@ -64,6 +68,12 @@ pub struct Ports {
     pub otlp_http: u16,
     /// API and UI.
     pub ui: u16,
+    /// Jaeger's query API over gRPC.
+    pub jaeger_grpc: u16,
+    /// Zipkin's query API.
+    pub zipkin: u16,
+    /// Tempo's API, over HTTP and gRPC.
+    pub tempo: u16,
     /// Health.
     pub health: u16,
     /// Own metrics.
@@ -118,7 +128,7 @@ pub async fn run(settings: Settings, notices: &dyn Notices) -> anyhow::Result<()
         counters.clone(),
     );
     let http = HttpReceiver::new(listeners.otlp_http, http, budget, consumer, counters.clone());
-    let api = api::router(api::Api {
+    let api = api::Api {
         store: store.clone(),
         access: api::Access {
             token: settings.token.clone(),
@@ -127,7 +137,12 @@ pub async fn run(settings: Settings, notices: &dyn Notices) -> anyhow::Result<()
         listeners: names.clone(),
         started,
         clock: Arc::new(unix_nano),
-    });
+        clock_skew_max_nano: nanos(settings.clock_skew_max),
+    };
+    let jaeger_grpc = api::grpc_router(Arc::new(api.clone())).await;
+    let zipkin = api::zipkin::router(api.clone());
+    let tempo = api::tempo::router(api.clone());
+    let api = api::router(api);
 
     // Before anyone can know that it runs. While the log is read, a signal ends the process at
     // once: there is nothing to drain.
@@ -147,7 +162,26 @@ pub async fn run(settings: Settings, notices: &dyn Notices) -> anyhow::Result<()
             "OTLP/HTTP receiver",
             Box::pin(async move { note_abandoned("HTTP", http.run(http_stop).await) }),
         );
-        run("API", listen::serve(listeners.ui, api, server, ports.ui.clone(), stop.clone()));
+        let connections = ports.ui.clone();
+        run("API", listen::serve(listeners.ui, api, server.clone(), connections, stop.clone()));
+        let connections = ports.jaeger_grpc.clone();
+        run(
+            "Jaeger gRPC API",
+            listen::serve(
+                listeners.jaeger_grpc,
+                jaeger_grpc,
+                server.clone(),
+                connections,
+                stop.clone(),
+            ),
+        );
+        let connections = ports.zipkin.clone();
+        run(
+            "Zipkin API",
+            listen::serve(listeners.zipkin, zipkin, server.clone(), connections, stop.clone()),
+        );
+        let connections = ports.tempo.clone();
+        run("Tempo API", listen::serve(listeners.tempo, tempo, server, connections, stop.clone()));
         let router = health::router(health.clone());
         let connections = ports.health.clone();
         run(
@@ -184,6 +218,10 @@ fn note_abandoned(transport: &str, Drained { abandoned }: Drained) {
     }
 }
 
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Nanoseconds since the Unix epoch.
 fn unix_nano() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -208,6 +246,7 @@ fn open_store(settings: &Settings, notices: &dyn Notices) -> anyhow::Result<Arc<
     let options = Options {
         head_age_max: head_age_max(settings.retention, defaults.head_age_max),
         sync: settings.sync,
+        head_spans_max: settings.head_spans_max,
         retention: settings.retention,
         disk_limit: settings.disk_limit,
         ..defaults

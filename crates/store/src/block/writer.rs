@@ -210,8 +210,8 @@ fn plan(table: Table, column: &str) -> ColumnPlan {
         kind: kind(column),
         optional: !required(table).contains(&column),
         coding,
-        // Random bytes neither repeat nor compress.
-        compressed: kind(column) != Kind::Id8,
+        // Random bytes neither repeat nor compress, and packed differences hardly.
+        compressed: kind(column) != Kind::Id8 && column != name::START,
         bloom: is_searched_text(column),
     }
 }

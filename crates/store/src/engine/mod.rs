@@ -26,8 +26,8 @@ use crate::catalog::Catalog;
 use crate::edges::{self, EdgeRequest, EdgeSet};
 use crate::files::folder_bytes;
 use crate::piece::{Damaged, Piece};
-use crate::query::{self, Cancel, Stop};
-use crate::search::{self, SharedTraces, View};
+use crate::query::{self, Cancel, KeptSeam, Stop};
+use crate::search::{self, View};
 use crate::spm::{self, RedRequest, RedSet};
 use crate::trace;
 use crate::types::{
@@ -72,8 +72,10 @@ pub struct Options {
     pub disk_limit: DiskLimit,
     /// Spans in the head before it is sealed.
     pub head_spans_max: usize,
-    /// Request bytes in the head before it is sealed.
+    /// Bytes of memory that the head takes before it is sealed. As much again may wait to be sealed.
     pub head_bytes_max: usize,
+    /// Bytes of the head's requests in the log before it is sealed.
+    pub head_log_bytes_max: usize,
     /// How long the head may wait to be sealed.
     pub head_age_max: Duration,
     /// Rows of the head that are sorted and frozen together.
@@ -108,7 +110,8 @@ impl Options {
             retention: Duration::from_secs(14 * 24 * 3600),
             disk_limit: DiskLimit::ShareOfFree(0.8),
             head_spans_max: 500_000,
-            head_bytes_max: 256 * 1024 * 1024,
+            head_bytes_max: 160 * 1024 * 1024,
+            head_log_bytes_max: 512 * 1024 * 1024,
             head_age_max: Duration::from_secs(15 * 60),
             chunk_rows: 8 * 1024,
             block_spans_max: 1_000_000,
@@ -138,7 +141,8 @@ pub(crate) struct Shared {
     changed: parking_lot::Condvar,
     workers: Workers,
     cache: Arc<Cache>,
-    shared_traces: SharedTraces,
+    /// Traces that lie in several blocks.
+    seam: Arc<Mutex<KeptSeam>>,
     stopping: AtomicBool,
     disk_limit_bytes: u64,
 }
@@ -170,12 +174,7 @@ impl Shared {
     fn view(&self) -> View {
         let mut state = self.state.lock();
         let lacks_blocks = state.damaged_blocks > 0;
-        View {
-            pieces: state.pieces(),
-            damaged: Vec::new(),
-            lacks_blocks,
-            shared: self.shared_traces.clone(),
-        }
+        View { pieces: state.pieces(), damaged: Vec::new(), lacks_blocks, seam: self.seam.clone() }
     }
 
     /// Sets aside the blocks that a query found damaged, if they are.
@@ -361,19 +360,10 @@ impl Store for Engine {
         progress: Option<tokio::sync::mpsc::Sender<FoundPage>>,
     ) -> Result<FoundPage, QueryError> {
         self.query(move |view, cancel| {
-            query::find(view, &request, cancel, &mut |traces, stats| {
-                if let Some(progress) = progress.as_ref().filter(|progress| progress.capacity() > 0)
-                {
-                    let page = FoundPage {
-                        traces: traces.to_vec(),
-                        more: true,
-                        partial: false,
-                        stats: *stats,
-                    };
-                    // Who does not listen any more misses nothing.
-                    let _ = progress.try_send(page);
-                }
-            })
+            let Some(sender) = progress else { return query::find(view, &request, cancel, None) };
+            // Who does not listen any more, or not quickly enough, misses nothing of the end.
+            let mut tell = |page| drop(sender.try_send(page));
+            query::find(view, &request, cancel, Some(&mut tell))
         })
         .await
     }

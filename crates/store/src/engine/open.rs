@@ -92,7 +92,7 @@ pub(crate) fn open(mut options: Options, progress: &dyn Fn(u64, u64)) -> Result<
         changed: parking_lot::Condvar::new(),
         workers: Workers::default(),
         cache,
-        shared_traces: Default::default(),
+        seam: Arc::default(),
         stopping: AtomicBool::new(false),
         disk_limit_bytes: 0,
     };

@@ -10,7 +10,7 @@ use crate::memory::MemoryPiece;
 use crate::piece::{Piece, StartRanges};
 use crate::scopes::ScopePool;
 
-/// A chunk is frozen at this many request bytes even if it has few rows.
+/// A chunk is frozen at this many bytes even if it has few rows.
 const CHUNK_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Spans that are in the log only.
@@ -18,7 +18,10 @@ const CHUNK_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub(crate) struct Head {
     pub(crate) pieces: Vec<Arc<dyn Piece>>,
     pub(crate) spans: usize,
+    /// What its chunks take in memory, about.
     pub(crate) bytes: usize,
+    /// What its requests take in the log.
+    pub(crate) log_bytes: usize,
     /// When the first and the last span came; 0 when there is none.
     pub(crate) received_min: u64,
     pub(crate) received_max: u64,
@@ -67,7 +70,7 @@ impl State {
         }
         self.head.received_max = self.head.received_max.max(received);
         self.head.spans += batch.len();
-        self.head.bytes += batch.bytes().len();
+        self.head.log_bytes += batch.bytes().len();
         if self.tail.len() >= chunk_rows || self.tail.bytes() >= CHUNK_BYTES_MAX {
             self.freeze();
         }
@@ -78,6 +81,7 @@ impl State {
             return;
         }
         let piece = self.tail_piece();
+        self.head.bytes += piece.bytes();
         self.head.pieces.push(piece);
         self.tail = ChunkBuilder::default();
         self.frozen_tail = None;

@@ -213,6 +213,7 @@ impl Writer {
         head.spans > 0
             && (head.spans >= options.head_spans_max
                 || head.bytes >= options.head_bytes_max
+                || head.log_bytes >= options.head_log_bytes_max
                 || u128::from(age) >= options.head_age_max.as_nanos())
     }
 

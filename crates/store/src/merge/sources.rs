@@ -19,13 +19,12 @@ pub(super) struct MergeRow {
     /// In the piece.
     pub(super) row: u32,
     pub(super) place: Place,
-    pub(super) kind: i32,
     pub(super) facts: SpanFacts,
 }
 
 impl MergeRow {
     pub(super) fn key(&self) -> (u64, u64, u64, i32, i32) {
-        (self.facts.start, self.facts.span_id, self.facts.end, self.kind, self.facts.scope)
+        (self.facts.start, self.facts.span_id, self.facts.end, self.facts.kind, self.facts.scope)
     }
 }
 
@@ -140,16 +139,11 @@ impl Sources {
             parent_id,
             start,
             end: start.wrapping_add(source.duration.int64s()[at] as u64),
+            kind: source.kind.int32s()[at],
             status: source.status.int32s()[at],
             scope: source.scopes[at],
         };
-        MergeRow {
-            piece: piece as u32,
-            row: row as u32,
-            place,
-            kind: source.kind.int32s()[at],
-            facts,
-        }
+        MergeRow { piece: piece as u32, row: row as u32, place, facts }
     }
 
     pub(super) fn name(&self, (source, row): Place) -> &str {

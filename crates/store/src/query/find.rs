@@ -6,28 +6,28 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use model::{SpanId, TraceId};
-use traceql::{Field, FieldExpr, Pipeline, SpansetExpr, Stage, Static};
+use traceql::{Field, Pipeline, Static};
 
 use super::filter::Domain;
 use super::mask::Mask;
+use super::seam::{Seam, traces_together};
 use super::slab::Slab;
-use super::spansets::{Spanset, Spansets};
+use super::spansets::{Spanset, Spansets, refusal};
 use super::value::Val;
 use super::values::field_values;
 use super::{Cancel, Stop, in_parallel, is_local, slabs};
-use crate::builder::ChunkBuilder;
 use crate::columns::name;
-use crate::memory::MemoryPiece;
 use crate::piece::{Damaged, Piece};
-use crate::scopes::ScopePool;
 use crate::search::View;
-use crate::trace;
 use crate::types::{
     FindRequest, FoundPage, FoundSpan, FoundSpanset, FoundTrace, Position, QueryStats,
 };
 
 /// Slabs that are looked at between two looks at whether it is enough.
 const WAVE: usize = 4;
+
+/// Rows of a piece that are read together.
+type Slabs = (Arc<dyn Piece>, Range<usize>);
 
 /// Newest first, then by id.
 type Rank = (Reverse<u64>, u128);
@@ -36,10 +36,20 @@ fn rank(start: u64, id: u128) -> Rank {
     (Reverse(start), id)
 }
 
+/// A trace with results, and where it lies. What is told of it is read when it is among the newest.
+struct Hit {
+    rank: Rank,
+    piece: Arc<dyn Piece>,
+    /// Its rows in the piece.
+    rows: Range<usize>,
+    /// Rows counted from its first.
+    spansets: Vec<Spanset>,
+}
+
 /// What a slab has to say.
-enum Hit {
-    Found(Box<FoundTrace>),
-    /// A trace that has spans elsewhere, too.
+enum Answer {
+    Hit(Hit),
+    /// A trace that has spans elsewhere, too, and has not been judged.
     Shared(u128),
 }
 
@@ -48,32 +58,43 @@ pub(crate) fn find(
     view: &mut View,
     request: &FindRequest,
     cancel: &Cancel,
-    progress: &mut dyn FnMut(&[FoundTrace], &QueryStats),
+    mut progress: Option<&mut dyn FnMut(FoundPage)>,
 ) -> Result<FoundPage, Stop> {
+    if let Some(refusal) = refusal(&request.pipeline) {
+        return Err(refusal);
+    }
     let mut stats = QueryStats::default();
     let wanted = request.limit.saturating_add(1);
     let after = request
         .after
         .map(|Position { start_unix_nano, trace_id }| rank(start_unix_nano, trace_id.to_number()));
     let latest = |piece: &Arc<dyn Piece>| piece.start_ranges().latest().unwrap_or(0);
+    let local = is_local(&request.pipeline);
+    let seam = if local { Seam::default() } else { Seam::of(view) };
     let mut pieces = view.pieces.clone();
-    pieces.sort_by_key(|piece| Reverse(latest(piece)));
+    pieces.extend(seam.pieces.iter().cloned());
     stats.pieces = pieces.len() as u64;
-    let shared = if is_local(&request.pipeline) { None } else { Some(view.shared_traces()) };
 
-    let mut work: Vec<(Arc<dyn Piece>, Range<usize>)> = Vec::new();
-    for piece in pieces {
-        match piece_in_range(piece.as_ref(), request) {
-            Ok(true) => {
-                let rows = view.note(slabs(piece.as_ref())).unwrap_or_default();
-                work.extend(rows.into_iter().map(|rows| (piece.clone(), rows)));
-            }
-            Ok(false) => stats.pieces_skipped += 1,
-            Err(damaged) => drop(view.note::<()>(Err(damaged))),
-        }
+    let (inside, outside): (Vec<_>, Vec<_>) = pieces
+        .into_iter()
+        .filter_map(|piece| Some((view.note(piece_in_range(piece.as_ref(), request))?, piece)))
+        .partition(|(is_inside, _)| *is_inside);
+    // Traces may reach into the range of time by their parts in other pieces; the seam has them
+    // whole.
+    let reaching = if local && !outside.is_empty() { reaching(view, request) } else { Vec::new() };
+    let mut work: Vec<Slabs> = Vec::new();
+    for (is_inside, piece) in inside.into_iter().chain(outside) {
+        let rows = match is_inside {
+            true => slabs(piece.as_ref()),
+            false => slabs_of(piece.as_ref(), &reaching),
+        };
+        let rows = view.note(rows).unwrap_or_default();
+        stats.pieces_skipped += u64::from(rows.is_empty());
+        work.extend(rows.into_iter().map(|rows| (piece.clone(), rows)));
     }
+    work.sort_by_key(|(piece, _)| Reverse(latest(piece)));
 
-    let mut best: BTreeMap<Rank, FoundTrace> = BTreeMap::new();
+    let mut best: BTreeMap<Rank, Hit> = BTreeMap::new();
     let mut seen: HashSet<u128> = HashSet::new();
     let mut at = 0;
     while at < work.len() {
@@ -84,59 +105,62 @@ pub(crate) fn find(
             bound.is_some_and(|(Reverse(start), _)| latest(piece) < start)
                 && !piece.start_ranges().overlap(0, 0)
         };
-        let wave: Vec<&(Arc<dyn Piece>, Range<usize>)> =
+        let wave: Vec<&Slabs> =
             work[at..].iter().take(WAVE).filter(|(piece, _)| !behind(piece)).collect();
         at += WAVE;
         let answers = in_parallel(&wave, |(piece, rows)| {
-            let others = |id: u128| match &shared {
-                Some(shared) => shared.binary_search(&id).is_ok(),
-                None => is_elsewhere(&view.pieces, piece.as_ref(), id),
+            let apart = |id: u128| match local {
+                true => is_elsewhere(&view.pieces, piece.as_ref(), id),
+                false => !seam.has(piece.as_ref()) && seam.ids.binary_search(&id).is_ok(),
             };
-            look(piece.as_ref(), rows.clone(), request, shared.is_some(), &others, bound, after)
+            look(piece, rows.clone(), request, local, &apart, bound, after)
         });
         for answer in answers {
-            let hits = match answer {
-                Ok((hits, more)) => {
-                    stats.add(&more);
-                    hits
-                }
+            let (answers, more) = match answer {
+                Ok(answer) => answer,
                 Err(Stop::Damaged(damaged)) => {
                     view.note::<()>(Err(damaged));
                     continue;
                 }
                 Err(stop) => return Err(stop),
             };
-            for hit in hits {
-                let found = match hit {
-                    Hit::Found(found) => *found,
-                    Hit::Shared(id) => {
-                        if !seen.insert(id) {
-                            continue;
-                        }
-                        match together(view, request, TraceId::from_number(id))? {
-                            Some(found) => found,
-                            None => continue,
-                        }
-                    }
+            stats.add(&more);
+            for answer in answers {
+                let hit = match answer {
+                    Answer::Hit(hit) => hit,
+                    Answer::Shared(id) if !seen.insert(id) => continue,
+                    Answer::Shared(id) => match together(view, request, id)? {
+                        Some(hit) => hit,
+                        None => continue,
+                    },
                 };
-                let summary = &found.summary;
-                let place = rank(summary.start_unix_nano, summary.trace_id.to_number());
-                if after.is_none_or(|after| place > after) {
-                    best.insert(place, found);
+                if after.is_none_or(|after| hit.rank > after) {
+                    best.insert(hit.rank, hit);
                     if best.len() > wanted {
                         best.pop_last();
                     }
                 }
             }
         }
-        if at < work.len() {
-            let now: Vec<FoundTrace> = best.values().take(request.limit).cloned().collect();
-            progress(&now, &stats);
+        if let Some(progress) = progress.as_mut().filter(|_| at < work.len()) {
+            let traces = told(view, request, best.values());
+            progress(FoundPage { traces, more: true, partial: view.is_partial(), stats });
         }
     }
     let more = best.len() > request.limit;
-    let traces = best.into_values().take(request.limit).collect();
+    let traces = told(view, request, best.values());
     Ok(FoundPage { traces, more, partial: view.is_partial(), stats })
+}
+
+/// What is told of the newest hits.
+fn told<'h>(
+    view: &mut View,
+    request: &FindRequest,
+    hits: impl Iterator<Item = &'h Hit>,
+) -> Vec<FoundTrace> {
+    let fields = shown_fields(&request.pipeline);
+    let told = hits.take(request.limit).map(|hit| view.note(result(hit, request, &fields)));
+    told.flatten().collect()
 }
 
 /// Whether a trace with a span in the piece may touch the range of time.
@@ -145,6 +169,46 @@ fn piece_in_range(piece: &dyn Piece, request: &FindRequest) -> Result<bool, Dama
     let ranges = piece.start_ranges();
     Ok(ranges.overlap(0, last)
         && (ranges.overlap(first, u64::MAX) || piece.traces()?.end.iter().any(|&end| end >= first)))
+}
+
+/// The traces in several pieces that touch the range of time, by whichever part; ascending.
+fn reaching(view: &mut View, request: &FindRequest) -> Vec<u128> {
+    let (_, mut ids, others) = view.shared_traces();
+    ids.extend(others);
+    ids.retain(|&id| {
+        let id = TraceId::from_number(id);
+        let (mut start, mut end) = (0, 0);
+        for piece in view.pieces.iter().filter(|piece| piece.may_hold(id)) {
+            let Ok(table) = piece.traces() else { continue };
+            if let Some(at) = table.find(id) {
+                start = earliest(start, table.start[at]);
+                end = end.max(table.end[at]);
+            }
+        }
+        request.trace_fits(start, end)
+    });
+    ids.sort_unstable();
+    ids
+}
+
+/// The earlier of two starts, of which 0 is none.
+fn earliest(a: u64, b: u64) -> u64 {
+    if a == 0 || b == 0 { a.max(b) } else { a.min(b) }
+}
+
+/// The slabs of a piece that hold any of these traces.
+fn slabs_of(piece: &dyn Piece, traces: &[u128]) -> Result<Vec<Range<usize>>, Damaged> {
+    if !traces.iter().any(|&id| piece.may_hold(TraceId::from_number(id))) {
+        return Ok(Vec::new());
+    }
+    let table = piece.traces()?;
+    let mut slabs = slabs(piece)?;
+    slabs.retain(|rows| {
+        let place = |row: usize| table.first_row.partition_point(|&first| (first as usize) < row);
+        let ids = &table.ids[place(rows.start)..place(rows.end)];
+        ids.iter().any(|id| traces.binary_search(id).is_ok())
+    });
+    Ok(slabs)
 }
 
 fn is_elsewhere(pieces: &[Arc<dyn Piece>], piece: &dyn Piece, id: u128) -> bool {
@@ -156,34 +220,30 @@ fn is_elsewhere(pieces: &[Arc<dyn Piece>], piece: &dyn Piece, id: u128) -> bool 
     })
 }
 
-/// The newest results of a slab, and the traces that have to be put together first.
+/// The newest results of a slab, and the traces that have to be put together first. `apart` are
+/// traces that are not judged by what is here.
 fn look(
-    piece: &dyn Piece,
+    piece: &Arc<dyn Piece>,
     rows: Range<usize>,
     request: &FindRequest,
-    judge_whole: bool,
-    elsewhere: &dyn Fn(u128) -> bool,
+    local: bool,
+    apart: &dyn Fn(u128) -> bool,
     bound: Option<Rank>,
     after: Option<Rank>,
-) -> Result<(Vec<Hit>, QueryStats), Stop> {
-    let slab = Slab::new(piece, rows)?;
+) -> Result<(Vec<Answer>, QueryStats), Stop> {
+    let slab = Slab::new(piece.as_ref(), rows)?;
     let spansets = Spansets::new(&slab);
     let table = slab.table.clone();
     let first = slab.traces.start;
     let mut alive = Mask::none(slab.traces.len());
-    let mut shared = Mask::none(slab.traces.len());
     for trace in slab.traces.clone() {
-        if judge_whole && elsewhere(table.ids[trace]) {
-            shared.set(trace - first);
-        } else if !judge_whole || request.trace_fits(table.start[trace], table.end[trace]) {
+        // Of a trace that is not here alone neither the times nor the rest are known.
+        let fits = || request.trace_fits(table.start[trace], table.end[trace]);
+        if local || (fits() && !apart(table.ids[trace])) {
             alive.set(trace - first);
         }
     }
-    let mut candidates = spansets.candidates(&request.pipeline, &alive)?;
-    if !shared.is_empty() {
-        // Any of its filters may hold in this part and the others elsewhere.
-        candidates.or(&possible_parts(&spansets, &request.pipeline, &shared)?);
-    }
+    let candidates = spansets.candidates(&request.pipeline, &alive)?;
     let mut order: Vec<(bool, Rank, usize)> = candidates
         .iter()
         .map(|at| {
@@ -201,135 +261,68 @@ fn look(
         ..QueryStats::default()
     };
     let wanted = request.limit.saturating_add(1);
-    let mut hits = Vec::new();
+    let mut answers = Vec::new();
     let mut found = 0;
-    for (known, place, trace) in order {
-        let behind = known && bound.is_some_and(|bound| place > bound);
+    for (known, rank, trace) in order {
+        let behind = known && bound.is_some_and(|bound| rank > bound);
         if found >= wanted || behind {
             break;
         }
         let id = table.ids[trace];
-        if shared.get(trace - first) || (!judge_whole && elsewhere(id)) {
-            hits.push(Hit::Shared(id));
+        if local && apart(id) {
+            answers.push(Answer::Shared(id));
             continue;
         }
         if !request.trace_fits(table.start[trace], table.end[trace])
-            || after.is_some_and(|after| place <= after)
+            || after.is_some_and(|after| rank <= after)
         {
             continue;
         }
-        let sets = spansets.run(&request.pipeline, trace)?;
-        if !sets.is_empty() {
-            hits.push(Hit::Found(Box::new(result(&slab, request, trace, sets)?)));
+        let spansets = spansets.run(&request.pipeline, trace)?;
+        if !spansets.is_empty() {
+            let offset = slab.trace_rows(trace).start as u32;
+            answers.push(Answer::Hit(hit(piece, rank, table.rows(trace), spansets, offset)));
             found += 1;
         }
     }
-    Ok((hits, stats))
+    Ok((answers, stats))
 }
 
-/// The traces, of those, for which any filter of the first stage holds in this slab; all when it
-/// has none that could tell.
-fn possible_parts(
-    spansets: &Spansets<'_, '_>,
-    pipeline: &Pipeline,
-    shared: &Mask,
-) -> Result<Mask, Damaged> {
-    let mut filters = Vec::new();
-    let decided = match pipeline.stages.first() {
-        Some(Stage::Spansets(expr)) => collect(expr, &mut filters),
-        _ => false,
-    };
-    let trace_wide = |expr: &&FieldExpr| {
-        let mut wide = false;
-        expr.visit(&mut |field| wide |= super::needs_trace(field));
-        wide
-    };
-    if !decided || filters.iter().any(trace_wide) {
-        return Ok(shared.clone());
+fn hit(
+    piece: &Arc<dyn Piece>,
+    rank: Rank,
+    rows: Range<usize>,
+    mut spansets: Vec<Spanset>,
+    offset: u32,
+) -> Hit {
+    for row in spansets.iter_mut().flat_map(|set| &mut set.rows) {
+        *row -= offset;
     }
-    let mut out = Mask::none(shared.len());
-    for filter in filters {
-        out.or(&spansets.hold(filter, shared)?);
-    }
-    Ok(out)
-}
-
-/// The filters of an expression; false when a trace may have results without any of them.
-fn collect<'q>(expr: &'q SpansetExpr, filters: &mut Vec<&'q FieldExpr>) -> bool {
-    match expr {
-        SpansetExpr::Filter(filter) => {
-            filters.push(filter);
-            true
-        }
-        SpansetExpr::And(list) => {
-            // One part that decides is enough; the others may be conditions that are not met.
-            let mut decided = false;
-            list.iter().for_each(|expr| decided |= collect(expr, filters));
-            decided
-        }
-        SpansetExpr::Or(list) => {
-            let mut decided = true;
-            list.iter().for_each(|expr| decided &= collect(expr, filters));
-            decided
-        }
-        SpansetExpr::Structural { left, right, .. } => {
-            let decided = collect(right, filters);
-            collect(left, filters);
-            decided
-        }
-        SpansetExpr::Not(_) => false,
-        SpansetExpr::Pipeline(pipeline) => match pipeline.stages.first() {
-            Some(Stage::Spansets(expr)) => collect(expr, filters),
-            _ => false,
-        },
-    }
+    Hit { rank, piece: piece.clone(), rows, spansets }
 }
 
 /// The result for a trace that lies in several pieces.
-fn together(
-    view: &mut View,
-    request: &FindRequest,
-    id: TraceId,
-) -> Result<Option<FoundTrace>, Stop> {
-    let Some(whole) = whole_trace(view, id) else { return Ok(None) };
-    let slab = Slab::new(&whole, 0..whole.span_count())?;
-    let trace = slab.traces.start;
-    let fits = request.trace_fits(slab.table.start[trace], slab.table.end[trace]);
-    if !fits {
+fn together(view: &mut View, request: &FindRequest, id: u128) -> Result<Option<Hit>, Stop> {
+    let Some(whole) = traces_together(view, &[id]) else { return Ok(None) };
+    let piece: Arc<dyn Piece> = Arc::new(whole);
+    let slab = Slab::new(piece.as_ref(), 0..piece.span_count())?;
+    let (start, end) = (slab.table.start[0], slab.table.end[0]);
+    if !request.trace_fits(start, end) {
         return Ok(None);
     }
-    let sets = Spansets::new(&slab).run(&request.pipeline, trace)?;
-    if sets.is_empty() { Ok(None) } else { Ok(Some(result(&slab, request, trace, sets)?)) }
+    let spansets = Spansets::new(&slab).run(&request.pipeline, 0)?;
+    let hit = || hit(&piece, rank(start, id), 0..piece.span_count(), spansets.clone(), 0);
+    Ok((!spansets.is_empty()).then(hit))
 }
 
-/// A trace from all pieces as a piece of its own.
-pub(super) fn whole_trace(view: &mut View, id: TraceId) -> Option<MemoryPiece> {
-    let spans = trace::read(view, id).spans?;
-    let mut chunk = ChunkBuilder::default();
-    chunk.append(&spans, 0, &mut ScopePool::default());
-    Some(chunk.freeze(format!("trace {id}")))
-}
-
-/// A trace's spansets as they are told.
-fn result(
-    slab: &Slab<'_>,
-    request: &FindRequest,
-    trace: usize,
-    sets: Vec<Spanset>,
-) -> Result<FoundTrace, Damaged> {
-    let mut fields: Vec<&Field> = Vec::new();
-    let shown = shown_fields(&request.pipeline);
-    for field in &shown {
-        if !fields.contains(&field) {
-            fields.push(field);
-        }
-    }
+/// What is told of a trace.
+fn result(hit: &Hit, request: &FindRequest, fields: &[Field]) -> Result<FoundTrace, Damaged> {
+    let slab = Slab::new(hit.piece.as_ref(), hit.rows.clone())?;
     let ids = slab.required(name::SPAN_ID)?;
     let names = slab.required(name::NAME)?;
     let durations = slab.required(name::DURATION)?;
-    let mut told = Vec::with_capacity(sets.len());
-    for set in sets {
-        let matched = set.rows.len() as u64;
+    let mut told = Vec::with_capacity(hit.spansets.len());
+    for set in &hit.spansets {
         // The earliest spans: rows are in the order of their starts.
         let rows = &set.rows[..set.rows.len().min(request.spans_per_spanset)];
         let mut spans: Vec<FoundSpan> = Vec::with_capacity(rows.len());
@@ -343,8 +336,8 @@ fn result(
                 fields: Vec::new(),
             });
         }
-        for &field in &fields {
-            let values = field_values(slab, field, Domain::Spans, rows)?;
+        for field in fields {
+            let values = field_values(&slab, field, Domain::Spans, rows)?;
             for (span, value) in spans.iter_mut().zip(values) {
                 let values = match value {
                     Val::One(Static::Nil) | Val::Other => continue,
@@ -354,14 +347,19 @@ fn result(
                 span.fields.push((field.clone(), values));
             }
         }
-        told.push(FoundSpanset { matched, attributes: set.attributes, spans });
+        let attributes = set.attributes.clone();
+        told.push(FoundSpanset { matched: set.rows.len() as u64, attributes, spans });
     }
-    Ok(FoundTrace { summary: slab.table.summary(trace), spansets: told })
+    Ok(FoundTrace { summary: slab.table.summary(slab.traces.start), spansets: told })
 }
 
 /// The fields that results show: those that the query names.
 fn shown_fields(pipeline: &Pipeline) -> Vec<Field> {
     let mut fields = Vec::new();
-    pipeline.visit(&mut |field| fields.push(field.clone()));
+    pipeline.visit(&mut |field| {
+        if !fields.contains(field) {
+            fields.push(field.clone());
+        }
+    });
     fields
 }

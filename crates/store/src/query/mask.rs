@@ -38,6 +38,11 @@ impl Mask {
         self.words.iter().all(|word| *word == 0)
     }
 
+    /// Whether all rows are in it.
+    pub(super) fn is_full(&self) -> bool {
+        self.words.iter().map(|word| word.count_ones() as usize).sum::<usize>() == self.len
+    }
+
     /// Keeps the rows that the other has, too.
     pub(super) fn and(&mut self, other: &Self) {
         self.words.iter_mut().zip(&other.words).for_each(|(word, other)| *word &= other);

@@ -9,13 +9,13 @@ use traceql::{Field, FieldExpr, MetricsFunction, Pipeline, SpansetExpr, Stage, S
 
 use super::compare::compare;
 use super::filter::filter;
-use super::find::whole_trace;
 use super::groups::{Groups, Sums, quantile};
 use super::lanes::{Coded, NO, coded, intervals, numbers};
 use super::mask::Mask;
+use super::seam::Seam;
 use super::slab::Slab;
 use super::spansets::Spansets;
-use super::{Cancel, Stop, in_parallel, is_local, slabs};
+use super::{Cancel, Stop, in_parallel_into, is_local, slabs};
 use crate::columns::name;
 use crate::piece::{Damaged, Piece};
 use crate::search::View;
@@ -24,16 +24,24 @@ use crate::types::{MeasureRequest, Measured, MeasuredSeries, MeasuredSpan, Query
 /// What the series of a query may take in memory.
 const SERIES_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// Slabs whose sums are in memory at once.
-const WAVE: usize = 4;
+/// Counters that a slab is counted into before its groups are looked up.
+const COUNTS_MAX: usize = 1 << 20;
 
 /// Sums of some spans, and a few of the spans themselves.
-pub(super) struct Part {
-    pub(super) groups: Groups,
+struct Part {
+    groups: Groups,
     /// By group and interval.
-    pub(super) exemplars: Vec<(usize, u32, MeasuredSpan)>,
+    exemplars: Vec<(usize, u32, MeasuredSpan)>,
     /// Values are durations.
-    pub(super) durations: bool,
+    durations: bool,
+}
+
+/// What a thread counted.
+struct Counted {
+    part: Part,
+    stats: QueryStats,
+    damaged: Vec<Damaged>,
+    stop: Option<Stop>,
 }
 
 /// Answers a metrics query.
@@ -42,12 +50,15 @@ pub(crate) fn measure(
     request: &MeasureRequest,
     cancel: &Cancel,
 ) -> Result<Measured, Stop> {
-    let shared = if is_local(&request.leaf.pipeline) { Vec::new() } else { view.shared_traces() };
+    let local = is_local(&request.leaf.pipeline);
+    let seam = if local { Seam::default() } else { Seam::of(view) };
+    let mut pieces = view.pieces.clone();
+    pieces.extend(seam.pieces.iter().cloned());
     let length = request.step_nano.saturating_mul(request.steps as u64);
     let last = request.start_unix_nano.saturating_add(length);
-    let mut stats = QueryStats { pieces: view.pieces.len() as u64, ..QueryStats::default() };
+    let mut stats = QueryStats { pieces: pieces.len() as u64, ..QueryStats::default() };
     let mut work: Vec<(Arc<dyn Piece>, Range<usize>)> = Vec::new();
-    for piece in view.pieces.clone() {
+    for piece in pieces {
         if !piece.start_ranges().overlap(request.start_unix_nano.saturating_add(1), last) {
             stats.pieces_skipped += 1;
             continue;
@@ -55,34 +66,43 @@ pub(crate) fn measure(
         let rows = view.note(slabs(piece.as_ref())).unwrap_or_default();
         work.extend(rows.into_iter().map(|rows| (piece.clone(), rows)));
     }
-    let mut all = Part::new(request);
-    for wave in work.chunks(WAVE) {
-        cancel.check()?;
-        let parts = in_parallel(wave, |(piece, rows)| {
-            let slab = Slab::new(piece.as_ref(), rows.clone())?;
-            let rows = spans(&slab, &request.leaf.pipeline, &shared)?;
-            Ok::<_, Stop>((count(&slab, request, &rows)?, slab.len(), slab.traces.len()))
-        });
-        for part in parts {
-            match part {
-                Ok((part, spans, traces)) => {
-                    stats.slabs += 1;
-                    stats.spans += spans as u64;
-                    stats.traces += traces as u64;
-                    all.join(&part)?;
-                }
-                Err(Stop::Damaged(damaged)) => drop(view.note::<()>(Err(damaged))),
-                Err(stop) => return Err(stop),
-            }
+    let none = || Counted {
+        part: Part::new(request),
+        stats: QueryStats::default(),
+        damaged: Vec::new(),
+        stop: None,
+    };
+    let counted = in_parallel_into(&work, none, |counted, (piece, rows)| {
+        if counted.stop.is_some() {
+            return;
         }
-    }
-    for id in shared {
-        cancel.check()?;
-        let Some(whole) = whole_trace(view, TraceId::from_number(id)) else { continue };
-        let slab = Slab::new(&whole, 0..whole.span_count())?;
-        let rows = spans(&slab, &request.leaf.pipeline, &[])?;
-        all.join(&count(&slab, request, &rows)?)?;
-        stats.candidates += 1;
+        let mut run = || {
+            cancel.check()?;
+            let slab = Slab::new(piece.as_ref(), rows.clone())?;
+            let apart: &[u128] = if seam.has(piece.as_ref()) { &[] } else { &seam.ids };
+            let rows = spans(&slab, &request.leaf.pipeline, apart)?;
+            count(&slab, request, &rows, &mut counted.part)?;
+            counted.stats.slabs += 1;
+            counted.stats.spans += slab.len() as u64;
+            counted.stats.traces += slab.traces.len() as u64;
+            counted.part.check()
+        };
+        match run() {
+            Ok(()) => {}
+            Err(Stop::Damaged(damaged)) => counted.damaged.push(damaged),
+            Err(stop) => counted.stop = Some(stop),
+        }
+    });
+    let mut all = Part::new(request);
+    for counted in counted {
+        if let Some(stop) = counted.stop {
+            return Err(stop);
+        }
+        for damaged in counted.damaged {
+            view.note::<()>(Err(damaged));
+        }
+        stats.add(&counted.stats);
+        all.join(counted.part)?;
     }
     Ok(Measured { series: all.series(request), partial: view.is_partial(), stats })
 }
@@ -119,18 +139,22 @@ fn spans(slab: &Slab<'_>, pipeline: &Pipeline, shared: &[u128]) -> Result<Mask, 
     Ok(mask)
 }
 
-/// Counts the rows of a slab.
-fn count(slab: &Slab<'_>, request: &MeasureRequest, rows: &Mask) -> Result<Part, Stop> {
-    let mut part = Part::new(request);
+/// Adds the rows of a slab.
+fn count(
+    slab: &Slab<'_>,
+    request: &MeasureRequest,
+    rows: &Mask,
+    part: &mut Part,
+) -> Result<(), Stop> {
     if rows.is_empty() {
-        return Ok(part);
+        return Ok(());
     }
     let (start, step, steps) = (request.start_unix_nano, request.step_nano, request.steps);
     let intervals = intervals(slab, rows, start, step, steps)?;
     if let MetricsFunction::Compare { selection, range, .. } = &request.leaf.function {
         let selected = filter(slab, selection, rows)?;
         compare(slab, rows, &selected, *range, &intervals, &mut part.groups)?;
-        return Ok(part);
+        return Ok(());
     }
     let measured = match &request.leaf.function {
         MetricsFunction::OverTime(_, field)
@@ -138,11 +162,38 @@ fn count(slab: &Slab<'_>, request: &MeasureRequest, rows: &Mask) -> Result<Part,
         | MetricsFunction::Histogram(field) => Some(numbers(slab, field, rows)?),
         _ => None,
     };
-    part.durations = measured.as_ref().is_some_and(|numbers| numbers.durations);
+    part.durations |= measured.as_ref().is_some_and(|numbers| numbers.durations);
     let (group_of, keys) = group(slab, &request.leaf.by, rows)?;
     let mut numbers_of: Vec<u32> = vec![NO; keys.len()];
     let sums = part.groups.sums;
     let mut picked: HashMap<(usize, u32), u32> = HashMap::new();
+    if sums == Sums::Count && request.exemplars_max == 0 && keys.len() * steps <= COUNTS_MAX {
+        let mut counts = vec![0u32; keys.len() * steps];
+        let mut add = |row: usize, local: usize| {
+            // Compared instead of looked up: what is in no interval is behind all of them.
+            let interval = intervals[row] as usize;
+            if interval < steps {
+                counts[local * steps + interval] += 1;
+            }
+        };
+        match (&group_of, rows.is_full()) {
+            (None, true) => (0..slab.len()).for_each(|row| add(row, 0)),
+            (None, false) => rows.iter().for_each(|row| add(row, 0)),
+            (Some(of), true) => {
+                of.iter().enumerate().for_each(|(row, &local)| add(row, local as usize));
+            }
+            (Some(of), false) => rows.iter().for_each(|row| add(row, of[row] as usize)),
+        }
+        for (local, counts) in counts.chunks(steps).enumerate() {
+            if counts.iter().any(|&count| count > 0) {
+                let group = part.groups.number(keys[local].clone());
+                for (step, &count) in counts.iter().enumerate() {
+                    part.groups.cell_mut(group, step)[0] += f64::from(count);
+                }
+            }
+        }
+        return Ok(());
+    }
     for row in rows.iter() {
         let interval = intervals[row];
         if interval == NO {
@@ -179,7 +230,7 @@ fn count(slab: &Slab<'_>, request: &MeasureRequest, rows: &Mask) -> Result<Part,
             part.exemplars.push((group, interval, span));
         }
     }
-    Ok(part)
+    Ok(())
 }
 
 /// The group of each row, and the values that tell groups. Without fields there is one group.
@@ -234,23 +285,31 @@ impl Part {
         }
     }
 
-    fn join(&mut self, other: &Self) -> Result<(), Stop> {
-        let groups = self.groups.keys.len() + other.groups.keys.len();
-        if groups.saturating_mul(self.groups.group_bytes()) > SERIES_BYTES_MAX {
-            return Err(Stop::Refused(format!(
-                "the query has more than {} series, which together take more than {} MiB: group \
-                 by fields with fewer values, or ask for a longer step",
-                groups / 2,
-                SERIES_BYTES_MAX >> 20
-            )));
+    /// Whether it has become too large.
+    fn check(&self) -> Result<(), Stop> {
+        let groups = self.groups.keys.len();
+        if groups.saturating_mul(self.groups.group_bytes()) <= SERIES_BYTES_MAX {
+            return Ok(());
+        }
+        Err(Stop::Refused(format!(
+            "the query has more than {groups} series, which take more than {} MiB: group by \
+             fields with fewer values, or ask for a longer step",
+            SERIES_BYTES_MAX >> 20
+        )))
+    }
+
+    fn join(&mut self, other: Self) -> Result<(), Stop> {
+        if self.groups.keys.is_empty() {
+            *self = other;
+            return Ok(());
         }
         self.groups.join(&other.groups);
-        for (group, interval, span) in &other.exemplars {
-            let group = self.groups.number(other.groups.keys[*group].clone());
-            self.exemplars.push((group, *interval, span.clone()));
+        for (group, interval, span) in other.exemplars {
+            let group = self.groups.number(other.groups.keys[group].clone());
+            self.exemplars.push((group, interval, span));
         }
         self.durations |= other.durations;
-        Ok(())
+        self.check()
     }
 
     /// The series, by their labels.

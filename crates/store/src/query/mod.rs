@@ -14,6 +14,7 @@ mod groups;
 mod lanes;
 mod mask;
 mod measure;
+mod seam;
 mod slab;
 mod spansets;
 mod structure;
@@ -31,6 +32,7 @@ use crate::piece::{Damaged, Piece};
 
 pub(crate) use find::find;
 pub(crate) use measure::measure;
+pub(crate) use seam::KeptSeam;
 
 /// Why a query ended without an answer.
 #[derive(Debug)]
@@ -105,6 +107,24 @@ fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> 
     });
     all.sort_unstable_by_key(|(at, _)| *at);
     all.into_iter().map(|(_, answer)| answer).collect()
+}
+
+/// Adds items to one state per core.
+fn in_parallel_into<T: Sync, S: Send>(
+    items: &[T],
+    state: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, &T) + Sync,
+) -> Vec<S> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicUsize::new(0);
+    let workers: Vec<()> = vec![(); cores.min(items.len()).max(1)];
+    in_parallel(&workers, |()| {
+        let mut state = state();
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            work(&mut state, item);
+        }
+        state
+    })
 }
 
 /// Whether each span can be judged by what it carries itself, wherever the rest of its trace is.

@@ -203,6 +203,11 @@ impl<'a> Slab<'a> {
         rows.start - self.rows.start..rows.end - self.rows.start
     }
 
+    /// All rows of a row's trace.
+    pub(super) fn rows_beside(&self, row: u32) -> Range<usize> {
+        self.trace_rows(self.table.trace_of_row(row + self.rows.start as u32))
+    }
+
     /// The trace of each row, by its place in the table.
     pub(super) fn trace_of(&self) -> &[u32] {
         self.trace_of.get_or_init(|| {

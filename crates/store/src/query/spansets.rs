@@ -86,10 +86,15 @@ impl<'s, 'a> Spansets<'s, 'a> {
     pub(super) fn hold(&self, expr: &FieldExpr, alive: &Mask) -> Result<Mask, Damaged> {
         let slab = self.slab;
         let first = slab.traces.start;
-        let mask = match expr {
-            FieldExpr::Static(_) => filter(slab, expr, &Mask::all(slab.len()))?,
-            _ => filter(slab, expr, &slab.rows_of_traces(|trace| alive.get(trace - first)))?,
+        let rows = match (expr, alive.is_full()) {
+            (FieldExpr::Static(_), _) | (_, true) => Mask::all(slab.len()),
+            _ => slab.rows_of_traces(|trace| alive.get(trace - first)),
         };
+        let mask = filter(slab, expr, &rows)?;
+        if mask.is_full() {
+            self.masks.borrow_mut().insert(std::ptr::from_ref(expr), Rc::new(mask));
+            return Ok(alive.clone());
+        }
         let mut traces = Mask::none(alive.len());
         let of = slab.trace_of();
         mask.iter().for_each(|row| traces.set(of[row] as usize - first));
@@ -128,16 +133,23 @@ impl<'s, 'a> Spansets<'s, 'a> {
             universe.map(|rows| vec![Spanset { rows: rows.to_vec(), attributes: Vec::new() }]);
         for stage in stages {
             let whole = || Spanset { rows: trace.clone().collect(), attributes: Vec::new() };
-            if let (None, Stage::Spansets(expr)) = (&sets, stage) {
-                let rows = self.rows(expr, &trace, None)?;
-                sets = Some(vec![Spanset { rows, attributes: Vec::new() }]);
-            } else {
-                let input = sets.take().unwrap_or_else(|| vec![whole()]);
-                sets = Some(self.stage(stage, &trace, input)?);
-            }
-            let sets = sets.get_or_insert_default();
-            sets.retain(|set| !set.rows.is_empty());
-            if sets.is_empty() {
+            let mut next = match (sets.take(), stage) {
+                // Parentheses around a whole pipeline change nothing.
+                (None, Stage::Spansets(SpansetExpr::Pipeline(inner))) => {
+                    self.stages(&inner.stages, trace.clone(), None)?
+                }
+                (None, Stage::Spansets(expr)) => {
+                    let rows = self.rows(expr, &trace, None)?;
+                    vec![Spanset { rows, attributes: Vec::new() }]
+                }
+                (input, stage) => {
+                    self.stage(stage, &trace, input.unwrap_or_else(|| vec![whole()]))?
+                }
+            };
+            next.retain(|set| !set.rows.is_empty());
+            let is_end = next.is_empty();
+            sets = Some(next);
+            if is_end {
                 break;
             }
         }
@@ -251,11 +263,11 @@ impl<'s, 'a> Spansets<'s, 'a> {
                 Ok(sorted(rows))
             }
             SpansetExpr::Structural { relation, mode, left, right } => {
-                let right = self.one_set(right, trace, universe)?;
+                let right = self.rows(right, trace, universe)?;
                 if right.is_empty() {
                     return Ok(right);
                 }
-                let left = self.one_set(left, trace, universe)?;
+                let left = self.rows(left, trace, universe)?;
                 let slab = self.slab;
                 let found = partners(slab, *relation, &left, &right)?;
                 Ok(match mode {
@@ -279,27 +291,6 @@ impl<'s, 'a> Spansets<'s, 'a> {
                 Ok(sorted(sets.into_iter().flat_map(|set| set.rows).collect()))
             }
         }
-    }
-
-    /// The spans of a side of a structural operator, which has to be a single spanset.
-    fn one_set(
-        &self,
-        expr: &SpansetExpr,
-        trace: &std::ops::Range<u32>,
-        universe: Option<&[u32]>,
-    ) -> Result<Vec<u32>, Stop> {
-        let SpansetExpr::Pipeline(pipeline) = expr else {
-            return self.rows(expr, trace, universe);
-        };
-        let mut sets = self.stages(&pipeline.stages, trace.clone(), universe)?;
-        if sets.len() > 1 {
-            return Err(Stop::Refused(
-                "a structural operator needs one spanset on each side, and by() made several: \
-                 join them by coalesce()"
-                    .to_owned(),
-            ));
-        }
-        Ok(sets.pop().map(|set| set.rows).unwrap_or_default())
     }
 
     /// A number of a spanset; `None` when no span of it has a value. Aggregates are noted among
@@ -328,7 +319,8 @@ impl<'s, 'a> Spansets<'s, 'a> {
     fn aggregate(&self, aggregate: &Aggregate, rows: &[u32]) -> Result<Option<Static>, Stop> {
         let Some(expr) = &aggregate.expr else { return Ok(Some(Static::Int(rows.len() as i64))) };
         let computed = values(self.slab, expr, Domain::Spans, rows)?;
-        let numbers = computed.into_iter().filter(|value| value.number().is_some());
+        let is_number = |value: &Val| value.number().is_some_and(|number| !number.is_nan());
+        let numbers = computed.into_iter().filter(is_number);
         let numbers: Vec<Static> = numbers.map(Val::single).collect();
         Ok(fold(aggregate.function, &numbers))
     }
@@ -372,4 +364,40 @@ fn sorted(mut rows: Vec<u32>) -> Vec<u32> {
     rows.sort_unstable();
     rows.dedup();
     rows
+}
+
+/// Why a pipeline has no answer, whatever there is in the store.
+pub(super) fn refusal(pipeline: &Pipeline) -> Option<Stop> {
+    let of_stage = |stage: &Stage| match stage {
+        Stage::Spansets(expr) => splits_beside_structure(expr),
+        _ => false,
+    };
+    pipeline.stages.iter().any(of_stage).then(|| {
+        Stop::Refused(
+            "a structural operator needs one spanset on each side, and by() makes several: \
+             join them by coalesce()"
+                .to_owned(),
+        )
+    })
+}
+
+/// Whether a side of a structural operator may be several spansets.
+fn splits_beside_structure(expr: &SpansetExpr) -> bool {
+    match expr {
+        SpansetExpr::Filter(_) => false,
+        SpansetExpr::And(all) | SpansetExpr::Or(all) => all.iter().any(splits_beside_structure),
+        SpansetExpr::Not(inner) => splits_beside_structure(inner),
+        SpansetExpr::Pipeline(pipeline) => refusal(pipeline).is_some(),
+        SpansetExpr::Structural { left, right, .. } => [left, right].into_iter().any(|side| {
+            let splits = |pipeline: &Pipeline| {
+                let last = pipeline
+                    .stages
+                    .iter()
+                    .rfind(|stage| matches!(stage, Stage::By(_) | Stage::Coalesce));
+                matches!(last, Some(Stage::By(_)))
+            };
+            matches!(&**side, SpansetExpr::Pipeline(pipeline) if splits(pipeline))
+                || splits_beside_structure(side)
+        }),
+    }
 }

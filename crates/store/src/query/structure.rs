@@ -23,21 +23,14 @@ pub(super) fn partners(
             let parent = parents[row as usize];
             parent != NONE && holds(left, parent)
         }),
-        Relation::Descendant => {
-            keep(&|row| ancestors(parents, row).any(|above| holds(left, above)))
-        }
+        Relation::Descendant => below(slab, parents, left, right),
         Relation::Parent => {
             let mut wanted: Vec<u32> =
                 left.iter().map(|&row| parents[row as usize]).filter(|&row| row != NONE).collect();
             wanted.sort_unstable();
             keep(&|row| holds(&wanted, row))
         }
-        Relation::Ancestor => {
-            let mut wanted: Vec<u32> =
-                left.iter().flat_map(|&row| ancestors(parents, row)).collect();
-            wanted.sort_unstable();
-            keep(&|row| holds(&wanted, row))
-        }
+        Relation::Ancestor => above(slab, parents, left, right),
         Relation::Sibling => {
             // Spans whose parent is missing are siblings by its id; roots have no siblings.
             let family = |row: u32| -> Result<Option<(bool, u64)>, Damaged> {
@@ -76,23 +69,49 @@ pub(super) fn inverse(relation: Relation) -> Relation {
     }
 }
 
-/// The rows above a row, nearest first; each once.
-fn ancestors(parents: &[u32], row: u32) -> impl Iterator<Item = u32> + '_ {
-    // In a circle no span lies above another (Brent's cycle detection stops the walk).
-    let (mut at, mut mark, mut steps, mut limit) = (row, row, 0u32, 1u32);
-    std::iter::from_fn(move || {
-        at = parents[at as usize];
-        if at == NONE || at == mark {
-            at = NONE;
-            return None;
+/// Of `right`, what lies below a row of `left`. No row is climbed from twice, however deep the
+/// trace; in a circle every span lies above all others and itself.
+fn below(slab: &Slab<'_>, parents: &[u32], left: &[u32], right: &[u32]) -> Vec<u32> {
+    let Some(&any) = right.first() else { return Vec::new() };
+    let rows = slab.rows_beside(any);
+    // Whether a row of `left` is above; of rows on the way, that none was met yet.
+    let mut known: Vec<Option<bool>> = vec![None; rows.len()];
+    let mut way = Vec::new();
+    let mut is_below = |row: u32| {
+        let mut at = row;
+        let answer = loop {
+            at = parents[at as usize];
+            if at == NONE {
+                break false;
+            }
+            if left.binary_search(&at).is_ok() {
+                break true;
+            }
+            let known = &mut known[at as usize - rows.start];
+            match *known {
+                Some(answer) => break answer,
+                None => *known = Some(false),
+            }
+            way.push(at);
+        };
+        way.drain(..).for_each(|at| known[at as usize - rows.start] = Some(answer));
+        answer
+    };
+    right.iter().copied().filter(|&row| is_below(row)).collect()
+}
+
+/// Of `right`, what lies above a row of `left`.
+fn above(slab: &Slab<'_>, parents: &[u32], left: &[u32], right: &[u32]) -> Vec<u32> {
+    let Some(&any) = right.first() else { return Vec::new() };
+    let rows = slab.rows_beside(any);
+    let mut is_above = vec![false; rows.len()];
+    for &row in left {
+        let mut at = parents[row as usize];
+        while at != NONE && !std::mem::replace(&mut is_above[at as usize - rows.start], true) {
+            at = parents[at as usize];
         }
-        steps += 1;
-        if steps == limit {
-            (mark, steps, limit) = (at, 0, limit.saturating_mul(2));
-        }
-        Some(at)
-    })
-    .fuse()
+    }
+    right.iter().copied().filter(|&row| is_above[row as usize - rows.start]).collect()
 }
 
 /// A span's bounds in the nested set: left, right and the parent's left, which is -1 for roots and
@@ -138,23 +157,4 @@ pub(super) fn nested_set(slab: &Slab<'_>, trace: usize) -> Result<Vec<Bounds>, D
         }
     }
     Ok(bounds)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ancestors_end_even_in_circles() {
-        let parents = [NONE, 0, 1, 5, 3, 4];
-        assert_eq!(ancestors(&parents, 2).collect::<Vec<_>>(), [1, 0]);
-        assert_eq!(ancestors(&parents, 0).count(), 0);
-        let circle: Vec<u32> = ancestors(&parents, 4).collect();
-        assert!(circle.contains(&3) && circle.contains(&5) && circle.len() < 10);
-        // A tail that leads into a circle.
-        let parents = [1, 2, 1];
-        let tail: Vec<u32> = ancestors(&parents, 0).collect();
-        assert!(tail.contains(&1) && tail.contains(&2) && tail.len() < 10);
-        assert_eq!(ancestors(&[0], 0).count(), 0);
-    }
 }

@@ -36,11 +36,16 @@ impl Val {
         }
     }
 
-    pub(super) fn number(&self) -> Option<f64> {
+    /// The value unless it is a list, even of one.
+    pub(super) fn one(&self) -> Option<&Static> {
         match self {
-            Self::One(value) => value.number(),
+            Self::One(value) => Some(value),
             Self::List(_) | Self::Other => None,
         }
+    }
+
+    pub(super) fn number(&self) -> Option<f64> {
+        self.one()?.number()
     }
 }
 
@@ -48,6 +53,8 @@ impl Val {
 /// equal.
 pub(super) fn compare(left: &Val, op: CompareOp, right: &Val) -> bool {
     match (left, right) {
+        // A list differs from all else, but a side without a value is never compared.
+        _ if left.is_nil() || right.is_nil() => false,
         (Val::One(left), Val::One(right)) => left.compare(op, right),
         (Val::List(list), Val::One(right)) => Test::Compare(op, right).list(list),
         (Val::One(left), Val::List(list)) => Test::Compare(op.flipped(), left).list(list),
@@ -235,18 +242,16 @@ pub(super) fn of_attribute(batch: &SpanBatch, attribute: &Attribute) -> Val {
     }
 }
 
-/// The sixteen or eight bytes of an id as text, and what compares with one: leading zeros do not
-/// count.
+/// The sixteen or eight bytes of an id as text; no text for an id of zeros, which names nothing.
 pub(super) fn id_text(id: u128, digits: usize) -> String {
-    format!("{id:0digits$x}")
+    if id == 0 { String::new() } else { format!("{id:0digits$x}") }
 }
 
-/// A text that is compared with an id, spelled as ids are.
+/// A text that is compared with an id, spelled as ids are: leading zeros do not count.
 pub(super) fn as_id(text: &str, digits: usize) -> Cow<'_, str> {
     let bare = text.trim_start_matches('0');
-    if bare.len() < digits && bare.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        Cow::Owned(format!("{bare:0>digits$}").to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(bare)
+    if bare.is_empty() || bare.len() > digits || !bare.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Cow::Borrowed(bare);
     }
+    Cow::Owned(format!("{bare:0>digits$}").to_ascii_lowercase())
 }

@@ -3,11 +3,11 @@
 
 use traceql::{Field, FieldExpr, Intrinsic, Kind, Scope, Static, Status};
 
-use super::filter::{Domain, clamp, filter, scope_value};
+use super::filter::{Domain, clamp, filter, filter_leaf, is_single, scope_value};
 use super::mask::Mask;
 use super::slab::{NONE, Rows, Slab};
 use super::structure::{Bounds, nested_set};
-use super::value::{Test, Val, attribute_at, compare, id_text};
+use super::value::{Val, attribute_at, id_text};
 use crate::columns::name;
 use crate::piece::Damaged;
 
@@ -23,36 +23,33 @@ pub(super) fn values(
         FieldExpr::Field(field) => field_values(slab, field, domain, rows),
         FieldExpr::Negate(inner) => {
             let inner = values(slab, inner, domain, rows)?.into_iter();
-            Ok(inner.map(|value| number(value.single().negated())).collect())
+            let negated = |value: Val| number(value.one().and_then(Static::negated));
+            Ok(inner.map(negated).collect())
         }
         FieldExpr::Arithmetic { op, left, right } => {
             let left = values(slab, left, domain, rows)?.into_iter();
             let right = values(slab, right, domain, rows)?;
-            let apply =
-                |(left, right): (Val, Val)| number(left.single().arithmetic(*op, &right.single()));
+            let apply = |(left, right): (Val, Val)| {
+                let both = left.one().zip(right.one());
+                number(both.and_then(|(left, right)| left.arithmetic(*op, right)))
+            };
             Ok(left.zip(right).map(apply).collect())
         }
-        FieldExpr::Compare { op, left, right } if domain != Domain::Spans => {
-            let left = values(slab, left, domain, rows)?.into_iter();
-            let right = values(slab, right, domain, rows)?;
-            Ok(left.zip(&right).map(|(left, right)| truth(compare(&left, *op, right))).collect())
-        }
-        FieldExpr::Matches { value, pattern, negated } if domain != Domain::Spans => {
-            let test = Test::Matches(pattern, *negated);
-            let computed = values(slab, value, domain, rows)?.into_iter();
-            Ok(computed.map(|value| truth(test.val(&value))).collect())
-        }
-        // What is true or false.
+        // What is true or false, of the same event or link if it is a single condition.
         condition => {
-            let mut alive = Mask::none(slab.len());
+            let own = domain != Domain::Spans && is_single(condition);
             let owners = &domain.rows(slab)?.owners;
-            let span = |row: u32| match domain {
-                Domain::Spans => row as usize,
-                Domain::Events | Domain::Links => owners[row as usize] as usize,
+            let place = |row: u32| match domain {
+                Domain::Events | Domain::Links if !own => owners[row as usize] as usize,
+                _ => row as usize,
             };
-            rows.iter().for_each(|&row| alive.set(span(row)));
-            let holds = filter(slab, condition, &alive)?;
-            Ok(rows.iter().map(|&row| truth(holds.get(span(row)))).collect())
+            let mut alive = Mask::none(if own { owners.len() } else { slab.len() });
+            rows.iter().for_each(|&row| alive.set(place(row)));
+            let holds = match own {
+                true => filter_leaf(slab, condition, domain, &alive)?,
+                false => filter(slab, condition, &alive)?,
+            };
+            Ok(rows.iter().map(|&row| truth(holds.get(place(row)))).collect())
         }
     }
 }
@@ -123,23 +120,32 @@ fn collected(
         let start = owners.partition_point(|&owner| owner < row);
         let end = owners.partition_point(|&owner| owner <= row);
         let all: Vec<u32> = (start as u32..end as u32).collect();
-        let found = field_values(slab, field, domain, &all)?;
-        let mut list: Vec<Static> = found
-            .into_iter()
-            .flat_map(|value| match value {
-                Val::One(value) => vec![value],
-                Val::List(list) => list,
-                Val::Other => Vec::new(),
-            })
-            .filter(|value| *value != Static::Nil)
-            .collect();
-        out.push(match list.len() {
-            0 => Val::NIL,
-            1 => Val::One(list.remove(0)),
-            _ => Val::List(list),
-        });
+        out.push(joined(field_values(slab, field, domain, &all)?));
     }
     Ok(out)
+}
+
+/// The values of all events or links of a span as one value.
+fn joined(each: Vec<Val>) -> Val {
+    let mut list = Vec::new();
+    let mut empty = Val::NIL;
+    for value in each {
+        match value {
+            Val::One(Static::Nil) => {}
+            Val::One(value) => list.push(value),
+            Val::List(values) => {
+                empty = Val::List(Vec::new());
+                list.extend(values);
+            }
+            Val::Other if empty.is_nil() => empty = Val::Other,
+            Val::Other => {}
+        }
+    }
+    match list.len() {
+        0 => empty,
+        1 => Val::One(list.remove(0)),
+        _ => Val::List(list),
+    }
 }
 
 fn attribute_values(rows_of: &Rows<'_>, key: &str, rows: &[u32]) -> Result<Vec<Val>, Damaged> {
@@ -220,8 +226,7 @@ fn intrinsic_values(
         Intrinsic::ParentId => {
             let id = |&row: &u32| {
                 let id = slab.parent_id(row as usize)?;
-                let text = if id == 0 { String::new() } else { id_text(id.into(), 16) };
-                Ok(Val::One(Static::String(text)))
+                Ok(Val::One(Static::String(id_text(id.into(), 16))))
             };
             rows.iter().map(id).collect()
         }

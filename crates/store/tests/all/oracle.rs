@@ -6,8 +6,9 @@ use model::{TraceId, status_code};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use store::{
-    AttributeCondition, AttributeRow, Level, OperationRow, Series, SeriesBy, SeriesRequest,
-    ServiceRow, ServiceShare, SpanFilter, TraceSummary, ValueList, ValueRow, ValueType,
+    AttributeCondition, AttributeRow, Durations, EdgeRequest, EdgeRow, Level, OperationRow,
+    RedRequest, RedSeries, Series, SeriesBy, SeriesRequest, ServiceRow, ServiceShare, SpanFilter,
+    TraceSummary, ValueList, ValueRow, ValueType,
 };
 
 use crate::sent::Sent;
@@ -199,6 +200,59 @@ impl Oracle<'_> {
         all.sort_by_key(|series| std::cmp::Reverse(series.spans.iter().sum::<u64>()));
         all.truncate(request.series_max);
         all
+    }
+
+    /// Calls by the services of span and parent; ids are distinct.
+    pub fn edges(&self, request: &EdgeRequest) -> Vec<EdgeRow> {
+        let mut counts: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();
+        for sent in self.0 {
+            let range = request.start_unix_nano..request.end_unix_nano;
+            let parent = self.0.iter().find(|other| {
+                other.span.span_id == sent.span.parent_span_id
+                    && other.span.span_id != sent.span.span_id
+                    && other.trace() == sent.trace()
+            });
+            let Some(parent) = parent.filter(|_| range.contains(&start(sent))) else { continue };
+            let is_call = [model::kind::SERVER, model::kind::CONSUMER].contains(&sent.span.kind);
+            if service(parent) != service(sent) || is_call {
+                let (calls, errors) = counts.entry((service(parent), service(sent))).or_default();
+                *calls += 1;
+                *errors += error(sent);
+            }
+        }
+        let row = |((parent, child), (call_count, error_count)): ((&str, &str), _)| EdgeRow {
+            parent: parent.to_owned(),
+            child: child.to_owned(),
+            call_count,
+            error_count,
+        };
+        counts.into_iter().map(row).collect()
+    }
+
+    pub fn red(&self, request: &RedRequest) -> Vec<RedSeries> {
+        let mut all: BTreeMap<(String, Option<String>), RedSeries> = BTreeMap::new();
+        for sent in self.0 {
+            let Some(offset) = start(sent).checked_sub(request.start_unix_nano) else { continue };
+            let step = (offset / request.step_nano) as usize;
+            let is_kind = request.kinds.is_empty() || request.kinds.contains(&sent.span.kind);
+            let is_service = request.services.iter().any(|name| name == service(sent));
+            if step >= request.steps || !is_kind || !is_service {
+                continue;
+            }
+            let operation = request.by_operation.then(|| sent.span.name.clone());
+            let key = (service(sent).to_owned(), operation);
+            let series = all.entry(key.clone()).or_insert_with(|| RedSeries {
+                service: key.0,
+                operation: key.1,
+                spans: vec![0; request.steps],
+                errors: vec![0; request.steps],
+                durations: vec![Durations::default(); request.steps],
+            });
+            series.spans[step] += 1;
+            series.errors[step] += error(sent);
+            series.durations[step].add(duration(sent));
+        }
+        all.into_values().collect()
     }
 
     pub fn services(&self) -> Vec<ServiceRow> {

@@ -26,7 +26,7 @@ impl Fault {
     /// The answer's HTTP status, and its `google.rpc.Status`, which gRPC uses alone.
     pub(crate) fn verdict(&self, busy_retry_after: Duration) -> (StatusCode, RpcStatus) {
         let (http, code, detail) = match self {
-            Self::Body(BodyError::TooLarge { .. }) => {
+            Self::Body(BodyError::TooLarge { .. } | BodyError::TooManySpans { .. }) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted, Detail::None)
             }
             Self::Body(BodyError::Busy) => (
@@ -61,7 +61,9 @@ impl Fault {
 
     pub(crate) fn count(&self, counters: &TransportCounters) {
         let counter = match self {
-            Self::Body(BodyError::TooLarge { .. }) => &counters.oversize_requests,
+            Self::Body(BodyError::TooLarge { .. } | BodyError::TooManySpans { .. }) => {
+                &counters.oversize_requests
+            }
             Self::Body(BodyError::Busy) => &counters.busy_requests,
             Self::Body(BodyError::Slow { .. }) => &counters.slow_requests,
             Self::Body(BodyError::Corrupt(_)) | Self::Undecodable(_) => {

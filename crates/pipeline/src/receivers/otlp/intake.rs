@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use model::{Rejection, SpanBatch};
+use model::{DecodeError, Rejection, SpanBatch};
 use tokio_util::task::TaskTracker;
 
 use super::fault::Fault;
@@ -46,7 +46,7 @@ pub(crate) struct Message {
     pub(crate) encoding: Encoding,
     pub(crate) coding: Option<Coding>,
     pub(crate) bytes: Bytes,
-    /// Covers `bytes` and what becomes of them.
+    /// Covers `bytes` and what becomes of them, until the consumer has answered.
     pub(crate) reservation: Reservation,
 }
 
@@ -165,6 +165,16 @@ fn parse(
             Bytes::from(protobuf)
         }
     };
-    let batch = SpanBatch::decode(bytes).map_err(|error| Fault::Undecodable(error.to_string()))?;
-    Ok((batch, reservation))
+    let body_bytes = reservation.bytes();
+    let bytes_max = reservation.budget().bytes_max();
+    let room = |index_bytes| reservation.resize(body_bytes + index_bytes).is_ok();
+    match SpanBatch::decode_within(bytes, room) {
+        Ok(batch) => Ok((batch, reservation)),
+        // To come again would not help.
+        Err(DecodeError::NoRoom { index_bytes }) if body_bytes + index_bytes > bytes_max => {
+            Err(BodyError::TooManySpans { bytes_max }.into())
+        }
+        Err(DecodeError::NoRoom { .. }) => Err(BodyError::Busy.into()),
+        Err(error) => Err(Fault::Undecodable(error.to_string())),
+    }
 }

@@ -1,0 +1,200 @@
+//! `jaeger.api_v3.QueryService`: spans as OTLP carries them.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use formats::jaeger::parse_trace_id;
+use futures_util::{Stream, StreamExt, stream};
+use tonic::{Request, Response, Status};
+
+use super::api_v3::query_service_server::QueryService;
+use super::api_v3::{
+    DependenciesResponse, Dependency, FindTraceSummariesRequest, FindTraceSummariesResponse,
+    FindTracesRequest, GetDependenciesRequest, GetOperationsRequest, GetOperationsResponse,
+    GetServicesRequest, GetServicesResponse, GetTraceRequest, Operation, ServiceSummary,
+    TraceQueryParameters, TraceSummary,
+};
+use super::{TracesData, depth, given, left, length, load, marked, messages, span_kind, time};
+use crate::Api;
+use crate::jaeger::ask::Ask;
+use crate::jaeger::dependencies::dependencies;
+use crate::jaeger::legacy::{kind_text, operation_names, service_names};
+use crate::jaeger::problem::Problem;
+use crate::jaeger::shown_service;
+use crate::jaeger::v3::{
+    Search, limit, malformed, next_page_token, no_filter, ordered, page_token, range,
+};
+
+/// Summaries of one message.
+const SUMMARIES_OF_MESSAGE: usize = 500;
+
+type Parts<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+pub(super) struct Service {
+    pub(super) api: Arc<Api>,
+}
+
+fn search(query: Option<TraceQueryParameters>) -> Result<Search, Problem> {
+    let query = query.ok_or_else(|| Problem::bad("missing query"))?;
+    if query.filter.is_some() {
+        return Err(no_filter());
+    }
+    let (start, end) = range(time(query.start_time_min), time(query.start_time_max))?;
+    let shortest = length("duration_min", query.duration_min)?;
+    let longest = length("duration_max", query.duration_max)?;
+    ordered(shortest, longest)?;
+    let depth = depth(query.search_depth)?;
+    let is_paged = query.pagination.is_some();
+    let pagination = query.pagination.unwrap_or_default();
+    if is_paged && depth != Some(0) {
+        return Err(Problem::bad("query.pagination and query.search_depth exclude each other"));
+    }
+    if is_paged && pagination.page_size == 0 {
+        return Err(malformed("query.pagination.page_size", "a page has at least one trace"));
+    }
+    let size = if is_paged { Some(u64::from(pagination.page_size)) } else { depth };
+    Ok(Search {
+        ask: Ask {
+            service: given(query.service_name),
+            operation: given(query.operation_name),
+            tags: query.attributes.into_iter().collect(),
+            start_unix_nano: Some(start),
+            end_unix_nano: Some(end),
+            duration_min_nano: shortest,
+            duration_max_nano: longest,
+            limit: limit("query.search_depth", size)?,
+            after: page_token(&pagination.page_token)?,
+        },
+        raw: query.raw_traces,
+        is_paged,
+    })
+}
+
+#[tonic::async_trait]
+impl QueryService for Service {
+    type GetTraceStream = Parts<TracesData>;
+    type FindTracesStream = Parts<TracesData>;
+    type FindTraceSummariesStream = Parts<FindTraceSummariesResponse>;
+
+    async fn get_trace(
+        &self,
+        request: Request<GetTraceRequest>,
+    ) -> Result<Response<Self::GetTraceStream>, Status> {
+        let request = request.into_inner();
+        let id = parse_trace_id(&request.trace_id).map_err(|error| malformed("trace_id", error))?;
+        let loaded = load(self.api.clone(), id, request.raw_traces).await?;
+        let spans = loaded.spans.ok_or_else(|| Status::not_found("trace not found"))?;
+        let parts: Parts<_> = Box::pin(stream::iter(messages(spans)));
+        Ok(marked(parts, loaded.partial))
+    }
+
+    async fn find_traces(
+        &self,
+        request: Request<FindTracesRequest>,
+    ) -> Result<Response<Self::FindTracesStream>, Status> {
+        let Search { ask, raw, is_paged } = search(request.into_inner().query)?;
+        if is_paged {
+            let text = "whole traces are not paged; use search_depth or FindTraceSummaries";
+            return Err(malformed("query.pagination", text).into());
+        }
+        let found = ask.find(&*self.api.store).await?;
+        let api = self.api.clone();
+        let parts = stream::iter(found.traces)
+            .then(move |summary| load(api.clone(), summary.trace_id, raw))
+            .flat_map(|loaded| stream::iter(left(loaded, messages)));
+        let parts: Parts<_> = Box::pin(parts);
+        Ok(marked(parts, found.partial))
+    }
+
+    async fn get_services(
+        &self,
+        _: Request<GetServicesRequest>,
+    ) -> Result<Response<GetServicesResponse>, Status> {
+        let services = service_names(&self.api).await?;
+        Ok(Response::new(GetServicesResponse { services }))
+    }
+
+    async fn get_operations(
+        &self,
+        request: Request<GetOperationsRequest>,
+    ) -> Result<Response<GetOperationsResponse>, Status> {
+        let request = request.into_inner();
+        let kind = span_kind(&request.span_kind)?;
+        let rows = operation_names(&self.api, &request.service, kind).await?;
+        let operation = |(name, kind)| Operation { name, span_kind: kind_text(kind).to_owned() };
+        let operations = rows.into_iter().map(operation).collect();
+        Ok(Response::new(GetOperationsResponse { operations }))
+    }
+
+    async fn get_dependencies(
+        &self,
+        request: Request<GetDependenciesRequest>,
+    ) -> Result<Response<DependenciesResponse>, Status> {
+        let request = request.into_inner();
+        let (Some(start), Some(end)) = (time(request.start_time), time(request.end_time)) else {
+            return Err(Status::invalid_argument("start_time and end_time are required"));
+        };
+        if start >= end {
+            return Err(Status::invalid_argument("start_time must be before end_time"));
+        }
+        let found = dependencies(&*self.api.store, start, end).await?;
+        let dependencies = found
+            .links
+            .into_iter()
+            .map(|link| Dependency {
+                parent: link.parent,
+                child: link.child,
+                call_count: link.call_count,
+            })
+            .collect();
+        Ok(marked(DependenciesResponse { dependencies }, found.partial))
+    }
+
+    async fn find_trace_summaries(
+        &self,
+        request: Request<FindTraceSummariesRequest>,
+    ) -> Result<Response<Self::FindTraceSummariesStream>, Status> {
+        let Search { ask, is_paged, .. } = search(request.into_inner().query)?;
+        let found = ask.find(&*self.api.store).await?;
+        let token = is_paged.then(|| next_page_token(&found)).flatten().unwrap_or_default();
+        let rows: Vec<TraceSummary> = found.traces.into_iter().map(summary).collect();
+        let mut parts: Vec<FindTraceSummariesResponse> = rows
+            .chunks(SUMMARIES_OF_MESSAGE)
+            .map(|rows| FindTraceSummariesResponse {
+                summaries: rows.to_vec(),
+                next_page_token: String::new(),
+            })
+            .collect();
+        if let Some(last) = parts.last_mut() {
+            last.next_page_token = token;
+        }
+        let parts: Parts<_> = Box::pin(stream::iter(parts.into_iter().map(Ok)));
+        Ok(marked(parts, found.partial))
+    }
+}
+
+fn count(number: u64) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn summary(summary: store::TraceSummary) -> TraceSummary {
+    TraceSummary {
+        trace_id: summary.trace_id.to_string(),
+        root_service_name: shown_service(summary.root_service),
+        root_operation_name: summary.root_name,
+        min_start_time_unix_nano: summary.start_unix_nano,
+        max_end_time_unix_nano: summary.start_unix_nano.saturating_add(summary.duration_nano),
+        span_count: count(summary.span_count),
+        error_span_count: count(summary.error_count),
+        orphan_span_count: count(summary.orphan_count),
+        services: summary
+            .services
+            .into_iter()
+            .map(|share| ServiceSummary {
+                name: shown_service(share.name),
+                span_count: count(share.span_count),
+                error_span_count: count(share.error_count),
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,37 @@
+//! Why a request has no answer, before it takes the shape of one of the APIs.
+
+use http::StatusCode;
+use store::ReadError;
+
+/// What went wrong, in words for who asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub(super) status: StatusCode,
+    pub(super) message: String,
+}
+
+impl Problem {
+    pub(super) fn bad(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, message: message.into() }
+    }
+
+    pub(super) fn not_found(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::NOT_FOUND, message: message.into() }
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message: error.to_string() }
+    }
+}
+
+impl From<Problem> for tonic::Status {
+    fn from(problem: Problem) -> Self {
+        match problem.status {
+            StatusCode::BAD_REQUEST => Self::invalid_argument(problem.message),
+            StatusCode::NOT_FOUND => Self::not_found(problem.message),
+            _ => Self::internal(problem.message),
+        }
+    }
+}

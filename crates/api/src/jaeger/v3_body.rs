@@ -1,0 +1,140 @@
+//! Searches of api_v3 that come as a JSON body: `{"query": {…}}`, in either spelling of names.
+
+use serde_json::{Map, Value};
+
+use super::ask::Ask;
+use super::params::duration;
+use super::problem::Problem;
+use super::time::parse_rfc3339;
+use super::v3::{Search, limit, malformed, no_filter, ordered, page_token, range};
+
+/// Both spellings of the fields of `TraceQueryParameters`.
+const FIELDS: [(&str, &str); 11] = [
+    ("serviceName", "service_name"),
+    ("operationName", "operation_name"),
+    ("attributes", "attributes"),
+    ("startTimeMin", "start_time_min"),
+    ("startTimeMax", "start_time_max"),
+    ("durationMin", "duration_min"),
+    ("durationMax", "duration_max"),
+    ("searchDepth", "search_depth"),
+    ("rawTraces", "raw_traces"),
+    ("filter", "filter"),
+    ("pagination", "pagination"),
+];
+
+/// What a body asks for.
+pub(super) fn search(body: &[u8]) -> Result<Search, Problem> {
+    let body: Value = serde_json::from_slice(body)
+        .map_err(|error| Problem::bad(format!("the body is no JSON: {error}")))?;
+    let query = body.get("query").filter(|query| !query.is_null());
+    let query = query.ok_or_else(|| Problem::bad("the body has no query"))?;
+    let query = query.as_object().ok_or_else(|| malformed("query", "it is no object"))?;
+    let is_known =
+        |name: &str| FIELDS.iter().any(|(camel, snake)| [*camel, *snake].contains(&name));
+    if let Some(unknown) = query.keys().find(|name| !is_known(name)) {
+        return Err(malformed(&format!("query.{unknown}"), "there is no such field"));
+    }
+    let fields = Fields(query);
+    if fields.get("filter").is_some() {
+        return Err(no_filter());
+    }
+    let time = |name: &str| fields.read_text(name, parse_rfc3339);
+    let (start, end) = range(time("startTimeMin")?, time("startTimeMax")?)?;
+    let shortest = fields.read_text("durationMin", duration)?;
+    let longest = fields.read_text("durationMax", duration)?.filter(|&longest| longest > 0);
+    ordered(shortest, longest)?;
+    let (page_size, token, is_paged) = pagination(&fields)?;
+    let depth = fields.number("searchDepth")?;
+    if is_paged && depth.is_some() {
+        return Err(Problem::bad("query.pagination and query.searchDepth exclude each other"));
+    }
+    let name = if is_paged { "query.pagination.pageSize" } else { "query.searchDepth" };
+    Ok(Search {
+        ask: Ask {
+            service: fields.text("serviceName")?,
+            operation: fields.text("operationName")?,
+            tags: tags(&fields)?,
+            start_unix_nano: Some(start),
+            end_unix_nano: Some(end),
+            duration_min_nano: shortest,
+            duration_max_nano: longest,
+            limit: limit(name, page_size.or(depth))?,
+            after: page_token(&token)?,
+        },
+        raw: match fields.get("rawTraces") {
+            None => false,
+            Some(value) => value
+                .as_bool()
+                .ok_or_else(|| malformed("query.rawTraces", "it is neither true nor false"))?,
+        },
+        is_paged,
+    })
+}
+
+/// The fields that are set.
+struct Fields<'a>(&'a Map<String, Value>);
+
+impl<'a> Fields<'a> {
+    fn get(&self, camel: &str) -> Option<&'a Value> {
+        let snake =
+            FIELDS.iter().find(|(name, _)| *name == camel).map_or(camel, |(_, snake)| snake);
+        let value = self.0.get(camel).or_else(|| self.0.get(snake));
+        value.filter(|value| !value.is_null())
+    }
+
+    fn text(&self, name: &str) -> Result<Option<String>, Problem> {
+        self.read_text(name, |text| Ok(text.to_owned()))
+    }
+
+    /// What `read` makes of a text; an empty one is as good as none.
+    fn read_text<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, Problem> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        let wrong = |error: String| malformed(&format!("query.{name}"), error);
+        let text = value.as_str().ok_or_else(|| wrong(format!("{value} is no text")))?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        read(text).map(Some).map_err(wrong)
+    }
+
+    /// A count, as a number or, as ProtoJSON allows, as a text.
+    fn number(&self, name: &str) -> Result<Option<u64>, Problem> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
+        let wrong = || {
+            malformed(&format!("query.{name}"), format!("{value} is not a whole number above 0"))
+        };
+        number.map(Some).ok_or_else(wrong)
+    }
+}
+
+fn tags(fields: &Fields<'_>) -> Result<Vec<(String, String)>, Problem> {
+    let Some(value) = fields.get("attributes") else { return Ok(Vec::new()) };
+    let wrong = || malformed("query.attributes", "expecting an object of texts");
+    let map = value.as_object().ok_or_else(wrong)?;
+    map.iter()
+        .map(|(key, value)| Ok((key.clone(), value.as_str().ok_or_else(wrong)?.to_owned())))
+        .collect()
+}
+
+fn pagination(fields: &Fields<'_>) -> Result<(Option<u64>, String, bool), Problem> {
+    let Some(value) = fields.get("pagination") else { return Ok((None, String::new(), false)) };
+    let wrong = |name: &str, error: &str| malformed(&format!("query.pagination{name}"), error);
+    let map = value.as_object().ok_or_else(|| wrong("", "it is no object"))?;
+    let field = |camel: &str, snake: &str| map.get(camel).or_else(|| map.get(snake));
+    let size = field("pageSize", "page_size").and_then(Value::as_u64);
+    let size = size.filter(|&size| size > 0);
+    let size = size.ok_or_else(|| wrong(".pageSize", "a page has at least one trace"))?;
+    let token = match field("pageToken", "page_token") {
+        None => String::new(),
+        Some(token) => {
+            token.as_str().ok_or_else(|| wrong(".pageToken", "it is no text"))?.to_owned()
+        }
+    };
+    Ok((Some(size), token, true))
+}

@@ -1,0 +1,291 @@
+//! TraceQL on API v1: a query finds traces or makes series, and its answer says which.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::Uri;
+use query::metrics::{Intervals, exemplars_max, run};
+use query::{encode_cursor, static_text};
+use serde::Serialize;
+use store::{FindRequest, FoundSpan, FoundSpanset, FoundTrace, MeasuredSeries, QueryStats};
+use traceql::{Field, QueryKind, Static};
+
+use crate::Api;
+use crate::answers::{TraceSummary, text};
+use crate::error::ApiError;
+use crate::tempo::parameters::parse;
+use crate::tempo::values::type_name;
+use crate::tempo::{fault::Fault, search};
+use crate::v1::Parameters;
+
+const KNOWN: [&str; 9] =
+    ["q", "start", "end", "limit", "spans", "cursor", "step", "exemplars", "explain"];
+
+const LIMIT_DEFAULT: usize = 20;
+const LIMIT_MAX: usize = 1000;
+const SPANS_DEFAULT: usize = 3;
+const SPANS_MAX: usize = 1000;
+const HOUR: u64 = 3_600_000_000_000;
+
+pub(crate) async fn get(State(api): State<Arc<Api>>, uri: Uri) -> Result<Response, ApiError> {
+    answer(&api, &Parameters::of(&uri, &KNOWN)?).await
+}
+
+/// The same with parameters in the body, for long queries.
+pub(crate) async fn post(
+    State(api): State<Arc<Api>>,
+    uri: Uri,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    if uri.query().is_some_and(|query| !query.is_empty()) {
+        let text = "parameters of a POST are in its body, as a form";
+        return Err(ApiError::new(http::StatusCode::BAD_REQUEST, text));
+    }
+    // A form has the syntax of a query.
+    let form = std::str::from_utf8(&body).ok().filter(|form| form.is_ascii());
+    let form =
+        form.and_then(|form| Uri::builder().path_and_query(format!("/?{form}")).build().ok());
+    let form = form.ok_or_else(|| {
+        let text = "the body is no form, as application/x-www-form-urlencoded has it";
+        ApiError::new(http::StatusCode::BAD_REQUEST, text)
+    })?;
+    answer(&api, &Parameters::of(&form, &KNOWN)?).await
+}
+
+async fn answer(api: &Api, parameters: &Parameters) -> Result<Response, ApiError> {
+    let text = parameters.one("q").filter(|text| !text.is_empty());
+    let text = text.ok_or_else(|| ApiError::parameter("q", "write a TraceQL query"))?;
+    let query = parse("q", &text)?;
+    let now = (api.clock)();
+    let time = |name: &str| {
+        let text = parameters.one(name).filter(|text| !text.is_empty());
+        let time = text.map(|text| query::parse_time_unix_nano(&text, now)).transpose();
+        time.map_err(|error| ApiError::parameter(name, error.to_string()))
+    };
+    let (start, end) = (time("start")?, time("end")?);
+    if let (Some(start), Some(end)) = (start, end)
+        && start >= end
+    {
+        return Err(ApiError::parameter("start", "start must be before end"));
+    }
+    let explain = match parameters.one("explain").as_deref() {
+        None | Some("" | "false") => false,
+        Some("true") => true,
+        Some(other) => {
+            let problem = format!("{other:?} is neither true nor false");
+            return Err(ApiError::parameter("explain", problem));
+        }
+    };
+    let number = |name: &str, least: usize, most: usize| {
+        let text = parameters.one(name).filter(|text| !text.is_empty());
+        let number = text.map(|text| {
+            let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+            number.ok_or_else(|| {
+                let problem = format!("{text:?} is not a whole number from {least} to {most}");
+                ApiError::parameter(name, problem)
+            })
+        });
+        number.transpose()
+    };
+    let only_with = |names: &[&str], kind: &str| {
+        let given = names.iter().find(|name| parameters.one(name).is_some());
+        given.map_or(Ok(()), |name| Err(ApiError::parameter(*name, format!("this is for {kind}"))))
+    };
+    match query.kind {
+        QueryKind::Search(pipeline) => {
+            only_with(&["step", "exemplars"], "metrics queries, and this one finds traces")?;
+            let cursor = parameters.one("cursor").filter(|text| !text.is_empty());
+            let after = cursor.map(|cursor| query::decode_cursor(&cursor)).transpose();
+            let page = api.store.find(
+                FindRequest {
+                    pipeline,
+                    start_unix_nano: start,
+                    end_unix_nano: end,
+                    duration_min_nano: None,
+                    duration_max_nano: None,
+                    limit: number("limit", 1, LIMIT_MAX)?.unwrap_or(LIMIT_DEFAULT),
+                    spans_per_spanset: number("spans", 1, SPANS_MAX)?.unwrap_or(SPANS_DEFAULT),
+                    after: after
+                        .map_err(|error| ApiError::parameter("cursor", error.to_string()))?,
+                },
+                None,
+            );
+            let page = page.await.map_err(Fault::from)?;
+            let answer = Traces {
+                next_cursor: search::next(&page).map(encode_cursor),
+                traces: page.traces.into_iter().map(trace).collect(),
+                partial: page.partial,
+                stats: explain.then(|| page.stats.into()),
+            };
+            Ok(Json(answer).into_response())
+        }
+        QueryKind::Metrics(metrics) => {
+            only_with(&["limit", "spans", "cursor"], "searches, and this query makes series")?;
+            let end = end.unwrap_or(now);
+            let start = start.unwrap_or(end.saturating_sub(HOUR));
+            let step = parameters.one("step").filter(|text| !text.is_empty());
+            let step = step.map(|step| query::parse_duration_nano(&step)).transpose();
+            let step = step.map_err(|error| ApiError::parameter("step", error.to_string()))?;
+            let intervals = Intervals::of_range(start, end, step)?;
+            let exemplars =
+                number("exemplars", 0, query::metrics::EXEMPLARS_MAX)?.unwrap_or_default();
+            let exemplars = exemplars_max(&query.hints, Some(exemplars));
+            let found = run(api.store.as_ref(), &metrics, &intervals, exemplars);
+            let found = found.await.map_err(Fault::from)?;
+            let answer = SeriesList {
+                start_unix_nano: intervals.start_unix_nano,
+                step_nano: intervals.step_nano,
+                series: found.series.into_iter().map(series).collect(),
+                partial: found.partial,
+                stats: explain.then(|| found.stats.into()),
+            };
+            Ok(Json(answer).into_response())
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Traces {
+    traces: Vec<Trace>,
+    next_cursor: Option<String>,
+    partial: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stats: Option<Stats>,
+}
+
+#[derive(Serialize)]
+struct Trace {
+    #[serde(flatten)]
+    summary: TraceSummary,
+    spansets: Vec<Spanset>,
+}
+
+#[derive(Serialize)]
+struct Spanset {
+    matched: u64,
+    attributes: Vec<Value>,
+    spans: Vec<Span>,
+}
+
+#[derive(Serialize)]
+struct Span {
+    span_id: String,
+    name: String,
+    #[serde(serialize_with = "text")]
+    start_unix_nano: u64,
+    #[serde(serialize_with = "text")]
+    duration_nano: u64,
+    fields: Vec<Value>,
+}
+
+/// A named value as text, and its type.
+#[derive(Serialize)]
+struct Value {
+    name: String,
+    #[serde(rename = "type")]
+    value_type: &'static str,
+    value: String,
+}
+
+#[derive(Serialize)]
+struct SeriesList {
+    #[serde(serialize_with = "text")]
+    start_unix_nano: u64,
+    #[serde(serialize_with = "text")]
+    step_nano: u64,
+    series: Vec<Series>,
+    partial: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stats: Option<Stats>,
+}
+
+#[derive(Serialize)]
+struct Series {
+    labels: Vec<Value>,
+    /// `null` where there is none.
+    values: Vec<f64>,
+    exemplars: Vec<Exemplar>,
+}
+
+#[derive(Serialize)]
+struct Exemplar {
+    trace_id: String,
+    span_id: String,
+    #[serde(serialize_with = "text")]
+    start_unix_nano: u64,
+    value: f64,
+}
+
+/// What a query took.
+#[derive(Serialize)]
+struct Stats {
+    pieces: u64,
+    pieces_skipped: u64,
+    row_groups: u64,
+    spans: u64,
+    traces: u64,
+    candidates: u64,
+}
+
+impl From<QueryStats> for Stats {
+    fn from(stats: QueryStats) -> Self {
+        Self {
+            pieces: stats.pieces,
+            pieces_skipped: stats.pieces_skipped,
+            row_groups: stats.slabs,
+            spans: stats.spans,
+            traces: stats.traces,
+            candidates: stats.candidates,
+        }
+    }
+}
+
+fn value(name: String, value: &Static) -> Value {
+    Value { name, value_type: type_name(value), value: static_text(value) }
+}
+
+fn trace(found: FoundTrace) -> Trace {
+    Trace {
+        summary: found.summary.into(),
+        spansets: found.spansets.into_iter().map(spanset).collect(),
+    }
+}
+
+fn spanset(found: FoundSpanset) -> Spanset {
+    Spanset {
+        matched: found.matched,
+        attributes: found.attributes.into_iter().map(|(name, of)| value(name, &of)).collect(),
+        spans: found.spans.into_iter().map(span).collect(),
+    }
+}
+
+fn span(found: FoundSpan) -> Span {
+    // One entry for each of several values.
+    let fields = found.fields.iter().flat_map(|(field, values): &(Field, Vec<Static>)| {
+        values.iter().map(|of| value(field.to_string(), of))
+    });
+    Span {
+        span_id: found.span_id.to_string(),
+        start_unix_nano: found.start_unix_nano,
+        duration_nano: found.duration_nano,
+        fields: fields.collect(),
+        name: found.name,
+    }
+}
+
+fn series(found: MeasuredSeries) -> Series {
+    let exemplar = |span: store::MeasuredSpan| Exemplar {
+        trace_id: span.trace_id.to_string(),
+        span_id: span.span_id.to_string(),
+        start_unix_nano: span.start_unix_nano,
+        value: span.value,
+    };
+    Series {
+        labels: found.labels.into_iter().map(|(name, of)| value(name, &of)).collect(),
+        values: found.values,
+        exemplars: found.exemplars.into_iter().map(exemplar).collect(),
+    }
+}

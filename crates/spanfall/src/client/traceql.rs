@@ -1,0 +1,118 @@
+//! TraceQL by way of the API's `/query`.
+
+use serde::{Deserialize, Serialize};
+
+use super::api::{Client, TraceSummary};
+
+/// A query and what goes with it, as the API's parameters.
+pub type Parameters = Vec<(&'static str, String)>;
+
+/// What a query gives.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// Series over time.
+    Series(SeriesList),
+    /// Traces, newest first.
+    Traces(FoundPage),
+}
+
+/// A page of a search.
+#[derive(Debug, Deserialize)]
+pub struct FoundPage {
+    /// Newest first.
+    pub traces: Vec<FoundTrace>,
+    /// `None` on the last page.
+    pub next_cursor: Option<String>,
+    /// A damaged block was left out.
+    pub partial: bool,
+    /// What it took, if asked.
+    pub stats: Option<Stats>,
+}
+
+/// A trace and what was found of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct FoundTrace {
+    /// Its row.
+    #[serde(flatten)]
+    pub summary: TraceSummary,
+    /// Its spans that the query is about.
+    pub spansets: serde_json::Value,
+}
+
+/// Series of a metrics query.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SeriesList {
+    /// Where the first interval starts; decimal.
+    pub start_unix_nano: String,
+    /// How long each is; decimal.
+    pub step_nano: String,
+    /// The series.
+    pub series: Vec<Series>,
+    /// A damaged block was left out.
+    pub partial: bool,
+    /// What it took, if asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stats: Option<Stats>,
+}
+
+/// A series.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Series {
+    /// What tells it from others.
+    pub labels: Vec<Label>,
+    /// A value for each interval that has one.
+    pub values: Vec<Option<f64>>,
+    /// Spans that stand for the others.
+    pub exemplars: serde_json::Value,
+}
+
+/// A named value.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Label {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub value_type: String,
+    /// As text.
+    pub value: String,
+}
+
+/// What a query took.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Stats {
+    /// Blocks, and chunks of the head.
+    pub pieces: u64,
+    /// Those that were not read, by their times.
+    pub pieces_skipped: u64,
+    /// Row groups that were looked at.
+    pub row_groups: u64,
+    /// Spans in them.
+    pub spans: u64,
+    /// Traces in them.
+    pub traces: u64,
+    /// Traces that filters left to be judged.
+    pub candidates: u64,
+}
+
+/// A text that is no query.
+#[derive(Debug, Deserialize)]
+pub struct Misspelt {
+    /// What is wrong, and where.
+    pub error: String,
+    /// The guilty line, and a mark under the spot.
+    pub caret: String,
+}
+
+impl Client {
+    /// Asks a query; or tells what is wrong with its text.
+    pub fn query(&self, parameters: &Parameters) -> anyhow::Result<Result<Answer, Misspelt>> {
+        let (status, body) = self.get("/query", parameters, "application/json")?;
+        match (status, serde_json::from_slice(&body)) {
+            (200, _) => self.json(&body).map(Ok),
+            (400, Ok(misspelt)) => Ok(Err(misspelt)),
+            _ => Err(self.failure(status, &body)),
+        }
+    }
+}
