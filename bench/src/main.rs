@@ -77,6 +77,7 @@ fn main() -> anyhow::Result<()> {
     row("start on that data, until ready", started.elapsed().as_secs_f64() * 1e3, "ms");
     println!();
     queries::measure(server.api(), &ids, args.runs)?;
+    queries::measure_traceql(server.api(), &ids, begin..end, args.runs)?;
     row("memory after the queries, peak", server.usage()?.peak_bytes as f64 / 1e6, "MB");
     server.stop()
 }

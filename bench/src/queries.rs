@@ -75,6 +75,71 @@ pub fn measure(api: &str, ids: &[String], runs: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Asks TraceQL queries and prints. `sent` is when the spans were sent.
+pub fn measure_traceql(
+    api: &str,
+    ids: &[String],
+    sent: Range<u64>,
+    runs: usize,
+) -> anyhow::Result<()> {
+    let services = get(&format!("{api}/api/v1/services"))?.1;
+    let service = services["services"][0]["name"].as_str().context("no service")?.to_owned();
+    let (key, value) = rare_value(api, ids)?.split_once('=').map_or_else(
+        || (String::new(), String::new()),
+        |(key, value)| (key.to_owned(), value.to_owned()),
+    );
+    let step = format!("{}ms", ((sent.end - sent.start) / 60 / 1_000_000).max(1));
+    let time = |nanos: u64| nanos.to_string();
+    let range = [("start", time(sent.start)), ("end", time(sent.end)), ("step", step)];
+    let find: &[(&str, String)] = &[("limit", "20".to_owned())];
+    for (name, query, parameters) in [
+        ("newest 20 of a service", format!("{{ resource.service.name = `{service}` }}"), find),
+        (
+            "a service's errors",
+            format!("{{ resource.service.name = `{service}` && status = error }}"),
+            find,
+        ),
+        ("a rare attribute value", format!("{{ {key} = `{value}` }}"), find),
+        (
+            "a pattern over a text of many values",
+            format!("{{ {key} =~ `.*{}.*` }}", value.get(..4).unwrap_or(&value)),
+            find,
+        ),
+        (
+            "{ server } >> { client && error }",
+            "{ kind = server } >> { kind = client && status = error }".to_owned(),
+            find,
+        ),
+        ("rate() by (service)", "{} | rate() by (resource.service.name)".to_owned(), &range),
+        (
+            "three quantiles by (service, name)",
+            "{} | quantile_over_time(duration, .5, .9, .99) by (resource.service.name, name)"
+                .to_owned(),
+            &range,
+        ),
+    ] {
+        let mut times = Vec::new();
+        let (mut first, mut found) = (0.0, 0);
+        for run in 0..runs {
+            let mut request = ureq::get(format!("{api}/api/v1/query")).query("q", &query);
+            for (key, value) in parameters {
+                request = request.query(key, value);
+            }
+            let started = Instant::now();
+            let answer: Value = request.call()?.body_mut().read_json()?;
+            let time = started.elapsed().as_secs_f64() * 1e3;
+            if run == 0 {
+                first = time;
+            }
+            times.push(time);
+            let list = answer["traces"].as_array().or(answer["series"].as_array());
+            found = list.map_or(0, Vec::len);
+        }
+        print(&format!("TraceQL: {name}"), &mut times, first, found);
+    }
+    Ok(())
+}
+
 /// A condition on a text attribute with many values, for one of the rarest that are known.
 fn rare_value(api: &str, ids: &[String]) -> anyhow::Result<String> {
     for id in ids {

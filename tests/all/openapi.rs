@@ -177,6 +177,9 @@ fn every_documented_path_answers_as_documented() {
         [("steps=0", "steps"), ("steps=1001", "steps"), ("by=kind", "by"), ("limit=5", "limit")];
     ask_wrongly(&document, &server, "/series", &wrong);
 
+    asked.insert("/query");
+    ask_queries(&document, &server);
+
     asked.insert("/traces/{trace_id}");
     for (id, accept, status) in [
         (id.as_str(), "application/json", 200),
@@ -195,6 +198,72 @@ fn every_documented_path_answers_as_documented() {
     let documented = document["paths"].as_object().expect("paths");
     let documented: BTreeSet<&str> = documented.keys().map(String::as_str).collect();
     assert_eq!(asked, documented, "this test asks for every path");
+}
+
+/// TraceQL, rightly and wrongly written.
+fn ask_queries(document: &Value, server: &Server) {
+    let query = |text: &str, more: &str| format!("q={}{more}", encode(text));
+    let right = [
+        query("{ status = error } | select(kind, .http.route) | by(name)", "&limit=3&spans=2"),
+        query("{}", "&start=-1h&end=%2B1h&explain=true"),
+        query("{ .no = `such` }", "&explain=false"),
+        query("{} | rate() by(resource.service.name)", "&step=1m&exemplars=5&explain=true"),
+        query("{ .no = `such` } | rate()", "&start=-2h&end=now"),
+        query("{} | quantile_over_time(duration, .5) by(kind) | topk(2)", ""),
+    ];
+    let answers = ask(document, server, "/query", &right, 200);
+    assert!(answers[1].json()["stats"]["spans"].as_u64() > Some(1000));
+    assert!(answers[2].json()["stats"].is_null());
+    let page = ask(document, server, "/query", &[query("{}", "&limit=2")], 200).remove(0).json();
+    let cursor = page["next_cursor"].as_str().expect("a second page");
+    let next = query("{}", &format!("&limit=1000&cursor={}", encode(cursor)));
+    let next = ask(document, server, "/query", std::slice::from_ref(&next), 200).remove(0).json();
+    assert_eq!(next["next_cursor"], Value::Null);
+    assert!(!next["traces"].to_string().contains(&page["traces"][0]["trace_id"].to_string()));
+
+    let traces = query("{}", "");
+    let series = query("{} | rate()", "");
+    for (wrong, parameter) in [
+        (String::new(), "q"),
+        ("q=".to_owned(), "q"),
+        (query("{", ""), "q"),
+        (format!("{traces}&nonsense=1"), "nonsense"),
+        (format!("{traces}&{traces}"), "q"),
+        (format!("{traces}&limit=0"), "limit"),
+        (format!("{traces}&limit=1001"), "limit"),
+        (format!("{traces}&spans=0"), "spans"),
+        (format!("{traces}&cursor=x"), "cursor"),
+        (format!("{traces}&step=1m"), "step"),
+        (format!("{traces}&exemplars=1"), "exemplars"),
+        (format!("{traces}&start=soon"), "start"),
+        (format!("{traces}&start=now&end=-1h"), "start"),
+        (format!("{traces}&explain=yes"), "explain"),
+        (format!("{series}&limit=5"), "limit"),
+        (format!("{series}&step=0s"), "step"),
+        (format!("{series}&step=1ms"), "step"),
+        (format!("{series}&exemplars=101"), "exemplars"),
+        (format!("{series}&end=-"), "end"),
+    ] {
+        ask_wrongly(document, server, "/query", &[(&wrong, parameter)]);
+    }
+    let misspelt = ask(document, server, "/query", &[query("{ status = }", "")], 400).remove(0);
+    let misspelt = misspelt.json();
+    assert_eq!((&misspelt["line"], &misspelt["column"]), (&json!(1), &json!(12)));
+    assert!(misspelt["expected"].as_array().is_some_and(|list| !list.is_empty()), "{misspelt}");
+    assert!(misspelt["caret"].as_str().is_some_and(|caret| caret.contains("\n           ^ ")));
+
+    let url = format!("{}/api/v1/query", server.url());
+    for (url, body, status) in [
+        (url.clone(), right[0].as_str(), 200),
+        (url.clone(), "q=%7B", 400),
+        (url.clone(), "é", 400),
+        (url.clone(), "", 400),
+        (format!("{url}?q=%7B%7D"), "q=%7B%7D", 400),
+    ] {
+        let answer = http::request("POST", &url, &[], Some(body.as_bytes()));
+        assert_eq!(answer.status, status, "{url} {body}: {}", answer.text());
+        is_documented(document, "/query", "post", &answer, &url);
+    }
 }
 
 /// Spans of a resource without `service.name`, and what finds them.
@@ -252,7 +321,7 @@ fn what_is_not_documented_is_not_there() {
         assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
         assert!(error.is_valid(&answer.json()), "{method} {path}: {}", answer.text());
     };
-    for path in ["/api/v1/nope", "/api/v1/traces/a/b", "/api/v1", "/api/v2/traces", "/api/traces"] {
+    for path in ["/api/v1/nope", "/api/v1/traces/a/b", "/api/v1", "/api/v2/traces", "/api/nope"] {
         refused("GET", path, 404);
     }
     for (path, operations) in document["paths"].as_object().expect("paths") {

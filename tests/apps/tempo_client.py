@@ -113,14 +113,14 @@ def http(path, name=None, **query):
         return {"status": error.code, "body": error.read().decode()}
 
 
-errors = '{ status = error } | select(resource.service.name, kind, status)'
+servers = '{ kind = server } | select(resource.service.name, kind, status)'
 rate = "{} | rate() by(resource.service.name)"
 filtered = "{ status = error && }"
 found = {
     "services": sorted(pool.FindServiceByName(SERVICE).methods_by_name),
     "health": stream("Search", Query="{}", Limit=1),
-    "search": stream("Search", Query=errors, Limit=5, SpansPerSpanSet=2),
-    "search_http": http("/api/search", "SearchResponse", q=errors, limit=5, spss=2),
+    "search": stream("Search", Query=servers, Limit=5, SpansPerSpanSet=2),
+    "search_http": http("/api/search", "SearchResponse", q=servers, limit=5, spss=2),
     "search_tags": stream("Search", Tags={"service.name": "frontend"}, Limit=2, MinDurationMs=1),
     "misspelt": stream("Search", Query="{ status = }"),
     "tags": stream("SearchTags"),

@@ -10,6 +10,7 @@ use http::{Method, Request};
 use hyper::body::{Body, Frame};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use model::SpanBatch;
 use pipeline::receivers::otlp::HttpSettings;
 use pipeline::receivers::{ByteBudget, ServerSettings};
 use tokio::net::TcpStream;
@@ -17,7 +18,7 @@ use tokio::net::TcpStream;
 use crate::http_client::{Client, JSON, PROTOBUF, build, post, send};
 use crate::http_status::{Compress, gzip, raw_deflate, zlib, zstd};
 use crate::raw::Raw;
-use crate::support::{Behaviour, PATIENCE, Server, count, json, padded, protobuf, until};
+use crate::support::{Behaviour, PATIENCE, Server, count, crowded, json, padded, protobuf, until};
 
 /// One that stays inline and one that goes to the blocking pool.
 const LIMITS: [usize; 2] = [100_000, 1_500_000];
@@ -148,7 +149,8 @@ async fn bytes_in_flight() {
     let held: Vec<_> =
         (0..2).map(|_| tokio::spawn(send(server.addr, post(PROTOBUF, padded(40_000))))).collect();
     until("both are held", || server.consumer.calls() == 2).await;
-    assert_eq!(server.budget.used(), 80_000);
+    let index = SpanBatch::decode(padded(40_000).into()).unwrap().index_bytes();
+    assert_eq!(server.budget.used(), 2 * (40_000 + index));
 
     let answer = send(server.addr, post(PROTOBUF, padded(20_001))).await;
     assert_eq!((answer.status, answer.header("retry-after")), (429, "2"));
@@ -157,7 +159,8 @@ async fn bytes_in_flight() {
     assert_eq!(count(&server.counters.http.busy_requests), 1);
 
     // What is left of the budget can be used to the last byte.
-    let edge = tokio::spawn(send(server.addr, post(PROTOBUF, padded(20_000))));
+    let left = 100_000 - server.budget.used() - index;
+    let edge = tokio::spawn(send(server.addr, post(PROTOBUF, padded(left))));
     until("the third is held", || server.consumer.calls() == 3).await;
     server.consumer.release(3);
     for request in held.into_iter().chain([edge]) {
@@ -166,6 +169,40 @@ async fn bytes_in_flight() {
     server.consumer.behave(Behaviour::Accept);
     assert_eq!(server.budget.used(), 0);
     assert_eq!(send(server.addr, post(PROTOBUF, padded(20_001))).await.status, 200);
+}
+
+/// Elements without content: a small body whose index is large.
+#[tokio::test]
+async fn the_index_of_a_request_counts_against_the_budget() {
+    let body = crowded(60_000);
+    let index = SpanBatch::decode(body.clone().into()).unwrap().index_bytes();
+    assert!(index > 10 * body.len(), "{index} for {}", body.len());
+    let gzipped = gzip(&body);
+    let headers = [("content-type", PROTOBUF), ("content-encoding", "gzip")];
+    let request = || build(Method::POST, "/v1/traces", &headers, gzipped.clone());
+
+    // Room for two, and not for a third.
+    let bytes_max = 2 * (body.len() + index) + index;
+    let server = Server::http_with(HttpSettings::default(), ByteBudget::new(bytes_max)).await;
+    server.consumer.behave(Behaviour::Wait);
+    let held: Vec<_> = (0..2).map(|_| tokio::spawn(send(server.addr, request()))).collect();
+    until("both are held", || server.consumer.calls() == 2).await;
+    assert!(server.budget.used() >= 2 * (body.len() + index));
+    let answer = send(server.addr, request()).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (429, "1"));
+    server.consumer.release(2);
+    for request in held {
+        assert_eq!(request.await.unwrap().status, 200);
+    }
+    assert_eq!(server.budget.used(), 0);
+
+    // Never any room: to come again would not help.
+    let server = Server::http_with(HttpSettings::default(), ByteBudget::new(index)).await;
+    let answer = send(server.addr, request()).await;
+    assert_eq!(answer.status, 413);
+    let message = answer.rpc_status().message;
+    assert!(message.contains(&index.to_string()), "{message}");
+    assert_eq!((server.consumer.calls(), server.budget.used()), (0, 0));
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use model::SpanBatch;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use pipeline::receivers::otlp::{GrpcReceiver, GrpcSettings, HttpReceiver, HttpSettings};
 use pipeline::receivers::{ByteBudget, Drained, ReceiverCounters, ServerSettings};
@@ -211,6 +212,14 @@ pub fn json(valid: usize, invalid: usize) -> Vec<u8> {
         .collect();
     let spans = spans.join(",");
     format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{spans}]}}]}}]}}"#).into_bytes()
+}
+
+/// A span with so many attributes of which each is an empty message: two bytes to send.
+pub fn crowded(attributes: usize) -> Vec<u8> {
+    let mut request = request(1, 0);
+    let span = &mut request.resource_spans[0].scope_spans[0].spans[0];
+    span.attributes = vec![KeyValue::default(); attributes];
+    request.encode_to_vec()
 }
 
 /// A valid request of exactly so many bytes: an unknown field fills it up.

@@ -10,8 +10,6 @@ const OLD: &str = "00000000000000000000000000000010";
 const NEW: &str = "00000000000000000000000000000020";
 
 fn spans(result: &Value) -> Vec<&Value> {
-    let list = |value: &'_ Value, field: &str| value[field].as_array().cloned().unwrap_or_default();
-    let _ = list;
     let mut all = Vec::new();
     for resource in result["result"]["resourceSpans"].as_array().expect("resources") {
         for scope in resource["scopeSpans"].as_array().expect("scopes") {

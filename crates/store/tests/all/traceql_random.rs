@@ -317,7 +317,7 @@ fn length() -> impl Strategy<Value = Option<u64>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig { cases: 60, max_shrink_iters: 1_000, ..ProptestConfig::default() })]
 
     #[test]
     fn finds_what_a_naive_evaluator_finds(

@@ -196,6 +196,8 @@ impl Judge<'_> {
             Field::Attribute(attribute) => attribute,
         };
         let (span, at) = match self.parent(span) {
+            // `.x` is of the span, whatever event or link is looked at beside it.
+            _ if !of.parent && of.scope == Scope::Any => (span, At::Span),
             _ if !of.parent => (span, at),
             Some(parent) => (parent, At::Span),
             None => return Value::Missing,
