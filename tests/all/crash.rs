@@ -29,7 +29,7 @@ pub fn note(acknowledged: &mut Acknowledged, request: &[u8]) {
 }
 
 /// Asserts that a trace has all of these spans, and none twice.
-pub fn assert_stored(server: &Server, id: TraceId, spans: &HashSet<SpanId>, when: &str) {
+fn assert_stored(server: &Server, id: TraceId, spans: &HashSet<SpanId>, when: &str) {
     let url = format!("{}/api/v1/traces/{id}", server.url());
     let answer = http::request("GET", &url, &[("accept", "application/x-protobuf")], None);
     assert_eq!(answer.status, 200, "trace {id} {when}: {}", answer.text());

@@ -15,6 +15,7 @@ fn texts<S: Serializer>(nanos: &[u64], serializer: S) -> Result<S::Ok, S::Error>
 #[derive(Serialize)]
 pub(crate) struct Services {
     pub(crate) services: Vec<Share>,
+    pub(crate) partial: bool,
 }
 
 #[derive(Serialize)]
@@ -27,6 +28,7 @@ pub(crate) struct Share {
 #[derive(Serialize)]
 pub(crate) struct Operations {
     pub(crate) operations: Vec<Operation>,
+    pub(crate) partial: bool,
 }
 
 #[derive(Serialize)]
@@ -41,6 +43,7 @@ pub(crate) struct Operation {
 #[derive(Serialize)]
 pub(crate) struct Attributes {
     pub(crate) attributes: Vec<Attribute>,
+    pub(crate) partial: bool,
 }
 
 #[derive(Serialize)]
@@ -149,5 +152,6 @@ pub(crate) struct Status {
     pub(crate) disk_limit_bytes: u64,
     pub(crate) retention_seconds: u64,
     pub(crate) damaged_block_count: u64,
+    pub(crate) damaged_log_count: u64,
     pub(crate) listeners: Vec<Listener>,
 }

@@ -12,12 +12,15 @@ pub mod tempo;
 mod ui;
 mod v1;
 mod v1_query;
+mod waiting;
 pub mod zipkin;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
+use axum::middleware::map_response;
+use axum::response::Response;
 use store::Store;
 
 pub use access::Access;
@@ -54,9 +57,13 @@ pub struct Api {
 pub fn router(api: Api) -> Router {
     let api = Arc::new(api);
     Router::new()
-        .nest("/api/v1", v1::router(api.clone()))
+        .nest(
+            "/api/v1",
+            v1::router(api.clone())
+                .layer(map_response(|answer: Response| waiting::bound(answer, v1::busy))),
+        )
         .nest("/api", jaeger::router(&api))
         .fallback(ui::serve)
         .layer(axum::middleware::from_fn_with_state(api, access::guard))
-        .layer(axum::middleware::map_response(ui::harden))
+        .layer(map_response(ui::harden))
 }

@@ -20,6 +20,7 @@ use crate::answers::{
 };
 use crate::error::ApiError;
 use crate::v1_query;
+use crate::waiting;
 
 const PROTOBUF: &str = "application/x-protobuf";
 
@@ -105,6 +106,11 @@ fn with_filter(more: &[&'static str]) -> Vec<&'static str> {
     FILTER.iter().chain(more).copied().collect()
 }
 
+/// The answer for which there is no room.
+pub(crate) fn busy() -> Response {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, waiting::BUSY).into_response()
+}
+
 async fn services(State(api): Shared) -> Answer<Services> {
     let services = api.store.services().await?;
     let share = |row: store::ServiceRow| Share {
@@ -112,7 +118,9 @@ async fn services(State(api): Shared) -> Answer<Services> {
         span_count: row.span_count,
         error_count: row.error_count,
     };
-    Ok(Json(Services { services: services.into_iter().map(share).collect() }))
+    let services = services.into_iter().map(share).collect();
+    // What a read finds damaged is counted before it answers.
+    Ok(Json(Services { services, partial: api.store.status().is_partial() }))
 }
 
 async fn operations(State(api): Shared, uri: Uri) -> Answer<Operations> {
@@ -125,7 +133,9 @@ async fn operations(State(api): Shared, uri: Uri) -> Answer<Operations> {
         span_count: row.span_count,
         error_count: row.error_count,
     };
-    Ok(Json(Operations { operations: operations.into_iter().map(operation).collect() }))
+    let operations = operations.into_iter().map(operation).collect();
+    // What a read finds damaged is counted before it answers.
+    Ok(Json(Operations { operations, partial: api.store.status().is_partial() }))
 }
 
 async fn attributes(State(api): Shared) -> Answer<Attributes> {
@@ -136,7 +146,9 @@ async fn attributes(State(api): Shared) -> Answer<Attributes> {
         value_type: row.value_type.name(),
         count: row.count,
     };
-    Ok(Json(Attributes { attributes: attributes.into_iter().map(attribute).collect() }))
+    let attributes = attributes.into_iter().map(attribute).collect();
+    // What a read finds damaged is counted before it answers.
+    Ok(Json(Attributes { attributes, partial: api.store.status().is_partial() }))
 }
 
 async fn attribute_values(State(api): Shared, uri: Uri) -> Answer<AttributeValues> {
@@ -193,7 +205,7 @@ async fn trace(
     let Some(spans) = read.spans else {
         let mut text = format!("no span of trace {id} is stored");
         if read.partial {
-            text.push_str("; a damaged block was left out");
+            text.push_str("; a damaged block or part of the log was left out");
         }
         return Err(ApiError::new(StatusCode::NOT_FOUND, text));
     };
@@ -257,6 +269,7 @@ async fn status(State(api): Shared) -> Answer<Status> {
         disk_limit_bytes: status.disk_limit_bytes,
         retention_seconds: status.retention.as_secs(),
         damaged_block_count: status.damaged_block_count,
+        damaged_log_count: status.damaged_log_count,
         listeners: api.listeners.clone(),
     }))
 }

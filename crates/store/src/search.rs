@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::columns::{Table, name};
 use crate::piece::{Damaged, Piece};
-use crate::query::KeptSeam;
+use crate::query::KeptSeams;
 use crate::scan::{Scan, duration, start_bounds};
 use crate::trace;
 use crate::types::{
@@ -20,10 +20,10 @@ use crate::types::{
 pub(crate) struct View {
     pub(crate) pieces: Vec<Arc<dyn Piece>>,
     pub(crate) damaged: Vec<Damaged>,
-    /// Blocks were set aside before.
+    /// Blocks or parts of the log were set aside before.
     pub(crate) lacks_blocks: bool,
     /// Traces that lie in several blocks, put together for the queries to come.
-    pub(crate) seam: Arc<Mutex<KeptSeam>>,
+    pub(crate) seams: Arc<Mutex<KeptSeams>>,
 }
 
 impl View {
@@ -47,32 +47,38 @@ impl View {
     /// The names of the blocks, and the ids of traces that lie in several pieces, ascending: those
     /// in blocks alone, and those of which a part is still in the head.
     pub(crate) fn shared_traces(&mut self) -> (Vec<String>, Vec<u128>, Vec<u128>) {
-        let mut tables = Vec::new();
-        for piece in self.pieces.clone() {
-            if let Some(table) = self.note(piece.traces()) {
-                tables.push((piece, table));
-            }
-        }
         let (blocks, head): (Vec<_>, Vec<_>) =
-            tables.into_iter().partition(|(piece, _)| piece.is_block());
-        let names: Vec<String> = blocks.iter().map(|(piece, _)| piece.id().to_owned()).collect();
-        let kept = self.seam.lock().clone();
+            self.pieces.clone().into_iter().partition(|piece| piece.is_block());
+        let names: Vec<String> = blocks.iter().map(|piece| piece.id().to_owned()).collect();
+        let kept = self.seams.lock().blocks.clone();
         let mut in_blocks = if kept.0 == names {
             kept.1.ids.to_vec()
         } else {
-            let ids = blocks.iter().flat_map(|(_, table)| table.ids.iter().copied());
-            repeated(&mut ids.collect::<Vec<u128>>())
+            let mut ids: Vec<u128> = Vec::new();
+            for piece in &blocks {
+                ids.extend(self.note(piece.traces()).iter().flat_map(|table| &table.ids));
+            }
+            repeated(&mut ids)
         };
-        let ids = head.iter().flat_map(|(_, table)| table.ids.iter().copied());
-        let mut ids: Vec<u128> = ids.collect();
+        let mut ids: Vec<u128> = Vec::new();
+        for piece in &head {
+            ids.extend(self.note(piece.traces()).iter().flat_map(|table| &table.ids));
+        }
         let mut others = repeated(&mut ids);
         ids.dedup();
-        for (piece, table) in &blocks {
-            let there = |id: &u128| {
-                let id = TraceId::from_number(*id);
-                piece.may_hold(id) && table.find(id).is_some()
-            };
-            others.extend(ids.iter().filter(|id| there(id)));
+        for piece in &blocks {
+            let may: Vec<TraceId> = ids
+                .iter()
+                .map(|&id| TraceId::from_number(id))
+                .filter(|&id| piece.may_hold(id))
+                .collect();
+            if may.is_empty() {
+                continue;
+            }
+            if let Some(table) = self.note(piece.traces()) {
+                let there = may.into_iter().filter(|&id| table.find(id).is_some());
+                others.extend(there.map(TraceId::to_number));
+            }
         }
         others.sort_unstable();
         others.dedup();

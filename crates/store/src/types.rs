@@ -307,12 +307,21 @@ pub struct StoreStatus {
     pub block_count: u64,
     /// Blocks set aside because they are damaged.
     pub damaged_block_count: u64,
+    /// Pieces of log set aside because they are damaged.
+    pub damaged_log_count: u64,
     /// Bytes of blocks and log.
     pub disk_bytes: u64,
     /// The most that blocks and log may take.
     pub disk_limit_bytes: u64,
     /// How long spans are kept.
     pub retention: Duration,
+}
+
+impl StoreStatus {
+    /// Whether something was set aside, so that answers may lack spans.
+    pub fn is_partial(&self) -> bool {
+        self.damaged_block_count + self.damaged_log_count > 0
+    }
 }
 
 /// Why spans were not taken.

@@ -69,5 +69,6 @@ export interface Status {
   disk_limit_bytes: number;
   retention_seconds: number;
   damaged_block_count: number;
+  damaged_log_count: number;
   listeners: { name: string; address: string }[];
 }

@@ -20,8 +20,12 @@ mod v3_body;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Response};
+use problem::Problem;
 
 use crate::Api;
+use crate::waiting;
 
 /// Jaeger's query services over gRPC, guarded as the HTTP API is.
 pub async fn grpc_router(api: Arc<Api>) -> Router {
@@ -41,7 +45,14 @@ pub(crate) fn stored_service(name: &str) -> String {
 /// The paths under `/api` that are Jaeger's.
 pub(crate) fn router(api: &Arc<Api>) -> Router {
     Router::new()
-        .merge(legacy::router(api.clone()))
+        .merge(legacy::router(api.clone()).layer(map_response(|answer: Response| {
+            waiting::bound(answer, || legacy::Refusal::from(Problem::busy()).into_response())
+        })))
         .merge(metrics::router(api.clone()))
-        .nest("/v3", v3::router(api.clone()))
+        .nest(
+            "/v3",
+            v3::router(api.clone()).layer(map_response(|answer: Response| {
+                waiting::bound(answer, || v3::Refusal::from(Problem::busy()).into_response())
+            })),
+        )
 }

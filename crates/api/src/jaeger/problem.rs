@@ -15,6 +15,11 @@ impl Problem {
         Self { status: StatusCode::BAD_REQUEST, message: message.into() }
     }
 
+    /// There is no room for the answer.
+    pub(super) fn busy() -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, message: crate::waiting::BUSY.to_owned() }
+    }
+
     pub(super) fn not_found(message: impl Into<String>) -> Self {
         Self { status: StatusCode::NOT_FOUND, message: message.into() }
     }

@@ -11,6 +11,7 @@ mod logfmt;
 pub(crate) mod metrics;
 pub(crate) mod parameters;
 pub(crate) mod search;
+mod stream;
 mod tags;
 mod traces;
 pub(crate) mod values;
@@ -60,6 +61,11 @@ pub fn router(api: Api) -> Router {
         .fallback(no_such_path)
         .method_not_allowed_fallback(other_method)
         .layer(axum::middleware::from_fn_with_state(api, guard))
+        .layer(axum::middleware::map_response(|answer: Response| {
+            crate::waiting::bound(answer, || {
+                Fault::new(StatusCode::SERVICE_UNAVAILABLE, crate::waiting::BUSY).response(false)
+            })
+        }))
         .layer(axum::middleware::map_response(crate::ui::harden))
 }
 

@@ -222,3 +222,31 @@ fn strings_are_escaped() {
     assert_eq!(serde_json::from_str::<String>(&out).unwrap(), every);
     assert!(out.bytes().all(|byte| byte >= 0x20));
 }
+
+#[test]
+fn protobufs_own_json_has_base64_and_names() {
+    let mut span = Span {
+        trace_id: vec![0xab; 16],
+        span_id: vec![0x0c; 8],
+        kind: 2,
+        status: Some(Status { code: 2, ..Status::default() }),
+        ..Span::default()
+    };
+    let written = |span: &Span| {
+        let json = json::encode_proto(&with_span(span.clone()).encode_to_vec()).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        json["resourceSpans"][0]["scopeSpans"][0]["spans"][0].clone()
+    };
+    let expected = serde_json::json!({
+        "traceId": "q6urq6urq6urq6urq6urqw==",
+        "spanId": "DAwMDAwMDAw=",
+        "kind": "SPAN_KIND_SERVER",
+        "startTimeUnixNano": "0",
+        "endTimeUnixNano": "0",
+        "status": { "code": "STATUS_CODE_ERROR" },
+    });
+    assert_eq!(written(&span), expected);
+    // What has no name stays a number.
+    span.kind = -7;
+    assert_eq!(written(&span)["kind"], -7);
+}

@@ -8,6 +8,7 @@ mod inflate;
 pub mod otlp;
 mod server;
 mod settings;
+mod write_timeout;
 
 pub use budget::{ByteBudget, IN_FLIGHT_BYTES_MAX_DEFAULT};
 pub use cors::{OriginError, check_origin};

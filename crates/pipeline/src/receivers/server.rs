@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use super::counters::ConnectionCounters;
 use super::settings::ServerSettings;
+use super::write_timeout::WriteTimeout;
 
 /// How long accepting rests after a failure of the kernel's, such as too many open files.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
@@ -78,6 +79,7 @@ pub async fn serve<H: Handler>(
     let connection = Arc::new(ConnectionSettings {
         builder: builder(settings),
         head_timeout: settings.head_timeout,
+        write_timeout: settings.write_timeout,
         shutdown: shutdown.clone(),
         cut: CancellationToken::new(),
     });
@@ -180,6 +182,7 @@ fn builder(settings: &ServerSettings) -> auto::Builder<TokioExecutor> {
 struct ConnectionSettings {
     builder: auto::Builder<TokioExecutor>,
     head_timeout: Duration,
+    write_timeout: Duration,
     shutdown: CancellationToken,
     /// Ends connections that outlast the drain timeout.
     cut: CancellationToken,
@@ -196,7 +199,8 @@ impl ConnectionSettings {
                 async move { Ok::<_, Infallible>(handler.handle(request).await) }
             }
         });
-        let mut connection = pin!(self.builder.serve_connection(TokioIo::new(stream), service));
+        let stream = TokioIo::new(WriteTimeout::new(stream, self.write_timeout));
+        let mut connection = pin!(self.builder.serve_connection(stream, service));
         let mut closing = false;
         // hyper times a head only once it knows the version, which takes bytes to tell.
         let mut first_head = pin!(tokio::time::sleep(self.head_timeout));

@@ -16,6 +16,9 @@ pub struct ServerSettings {
     pub head_timeout: Duration,
     /// How long the whole body of a request may take. Default 30 s.
     pub body_timeout: Duration,
+    /// How long a client may leave an answer unread that it asked for; the connection is closed
+    /// then. Default 30 s.
+    pub write_timeout: Duration,
     /// Open connections; further ones are turned away at once, with 503, and counted. Default
     /// 4,096.
     pub connections_max: usize,
@@ -37,6 +40,7 @@ impl Default for ServerSettings {
             request_bytes_max: 64 << 20,
             head_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
             connections_max: 4096,
             concurrent_streams_max: 256,
             keepalive_interval: Duration::from_secs(30),

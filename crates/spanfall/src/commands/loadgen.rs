@@ -64,9 +64,10 @@ pub struct LoadgenArgs {
         value_parser = clap::value_parser!(u32).range(1..=1024)
     )]
     connections: u32,
-    /// Decides what the traces are
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
+    /// Decides what the traces are; chosen by chance and told without it, for the same seed makes
+    /// the same spans once more
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// Services that the traces go through
     #[arg(
         long,
@@ -84,10 +85,16 @@ pub struct LoadgenArgs {
 
 /// Sends, and tells how it went.
 pub fn run(args: LoadgenArgs, printer: &Printer) -> anyhow::Result<ExitCode> {
+    let endpoint = args.otlp.endpoint()?;
+    let seed = args.seed.unwrap_or_else(|| {
+        let seed = by_chance();
+        printer.note(&format!("seed {seed}: repeat with --seed {seed}"));
+        seed
+    });
     let load = Load {
-        endpoint: args.otlp.endpoint()?,
+        endpoint,
         options: loadgen::Options {
-            seed: args.seed,
+            seed,
             error_rate: args.error_rate,
             services: args.services as usize,
         },
@@ -135,6 +142,12 @@ pub fn run(args: LoadgenArgs, printer: &Printer) -> anyhow::Result<ExitCode> {
         None if lost > 0 => Ok(ExitCode::FAILURE),
         None => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Another number every time. No secret, and short enough to be typed.
+fn by_chance() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id()) & u64::from(u32::MAX)
 }
 
 /// The first interrupt ends the load in order and shows the summary; the second kills.
@@ -212,4 +225,16 @@ fn summary(counts: &Counts, latencies: &Latencies, time: Duration) -> String {
         let _ = writeln!(out, "retries   {}", count(retries));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two loads with the same seed would be the same traces, of which the second spoils the first.
+    #[test]
+    fn seeds_by_chance_differ() {
+        let seeds: std::collections::BTreeSet<u64> = (0..16).map(|_| by_chance()).collect();
+        assert!(seeds.len() > 14, "{seeds:?}");
+    }
 }

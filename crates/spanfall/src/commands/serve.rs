@@ -111,7 +111,7 @@ pub struct ServeArgs {
         long,
         value_name = "SIZE",
         default_value = "64MiB",
-        value_parser = parse_positive_size
+        value_parser = parse_request_size
     )]
     pub max_request_bytes: u64,
     /// By how much Jaeger's APIs set the clock of another host right at the most; with 0 they only
@@ -210,6 +210,18 @@ fn settings(args: ServeArgs) -> anyhow::Result<Settings> {
     })
 }
 
+/// Half of what all requests may take together, so that any one finds room beside another.
+const REQUEST_BYTES_MAX: u64 = serve::IN_FLIGHT_BYTES_MAX as u64 / 2;
+
+fn parse_request_size(text: &str) -> Result<u64, String> {
+    match parse_positive_size(text)? {
+        size if size > REQUEST_BYTES_MAX => {
+            Err(format!("the most is {} MiB", REQUEST_BYTES_MAX >> 20))
+        }
+        size => Ok(size),
+    }
+}
+
 /// Huge pages cost a fifth of all CPU here: they are cleared whole and used in part.
 fn save_memory() {
     #[cfg(target_os = "linux")]
@@ -249,6 +261,19 @@ impl Notices for Terminal<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn request_sizes_have_a_most() {
+        for (text, size) in [
+            ("64MiB", Ok(64 << 20)),
+            ("128MiB", Ok(128 << 20)),
+            ("134217729", Err("the most is 128 MiB".to_owned())),
+            ("10GiB", Err("the most is 128 MiB".to_owned())),
+            ("0", Err("it has to be more than zero".to_owned())),
+        ] {
+            assert_eq!(parse_request_size(text), size, "{text}");
+        }
+    }
 
     #[test]
     fn levels_and_filters() {

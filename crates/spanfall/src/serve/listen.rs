@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use anyhow::Context;
 use api::Listener;
 use axum::Router;
 use axum::body::Body;
@@ -36,10 +35,10 @@ impl Listeners {
     pub(super) fn bind(address: IpAddr, ports: Ports) -> anyhow::Result<Self> {
         let bind = |what: &str, flag: &str, port| {
             let socket = SocketAddr::new(address, port);
-            listen(socket).with_context(|| {
-                format!(
-                    "cannot listen on {socket} for {what}; free it, or choose another with {flag}"
-                )
+            listen(socket).map_err(|error| {
+                let advice = advice(&error, address, flag);
+                anyhow::Error::new(error)
+                    .context(format!("cannot listen on {socket} for {what}; {advice}"))
             })
         };
         Ok(Self {
@@ -70,6 +69,17 @@ impl Listeners {
             Some(Listener { name, address: listener.local_addr().ok()?.to_string() })
         })
         .collect()
+    }
+}
+
+/// What to do about a socket that cannot be had.
+fn advice(error: &std::io::Error, address: IpAddr, flag: &str) -> String {
+    match error.kind() {
+        std::io::ErrorKind::AddrNotAvailable => format!(
+            "{address} is not an address of this machine; choose one that is with --listen, or \
+             0.0.0.0 for all"
+        ),
+        _ => format!("free it, or choose another with {flag}"),
     }
 }
 
@@ -173,4 +183,21 @@ pub(super) fn banner(listeners: &[Listener], settings: &Settings) -> String {
         health = address("health"),
         metrics = address("metrics"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_of_another_machine_is_told() {
+        // TEST-NET-1 (RFC 5737): no machine has it.
+        let address = IpAddr::from([192, 0, 2, 1]);
+        let error = listen(SocketAddr::new(address, 0)).unwrap_err();
+        let text = advice(&error, address, "--http-port");
+        assert!(text.contains("192.0.2.1 is not an address of this machine"), "{text}: {error}");
+        let taken = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let error = listen(taken.local_addr().unwrap()).unwrap_err();
+        assert!(advice(&error, address, "--http-port").contains("--http-port"), "{error}");
+    }
 }

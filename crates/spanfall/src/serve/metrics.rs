@@ -132,6 +132,11 @@ impl Collector for Own {
             "Blocks set aside as damaged",
             number(status.damaged_block_count),
         )?;
+        gauge(
+            "spanfall_store_damaged_log_pieces",
+            "Pieces of log set aside as damaged",
+            number(status.damaged_log_count),
+        )?;
         gauge("spanfall_store_disk_bytes", "Bytes of blocks and log", number(status.disk_bytes))?;
         gauge(
             "spanfall_store_disk_limit_bytes",

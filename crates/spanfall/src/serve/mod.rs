@@ -24,6 +24,9 @@ use consumer::StoreConsumer;
 use health::Health;
 use listen::{Listeners, PortCounters};
 
+/// What requests may take together until their spans are stored.
+pub const IN_FLIGHT_BYTES_MAX: usize = IN_FLIGHT_BYTES_MAX_DEFAULT;
+
 /// How long open requests may take after a signal to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -104,7 +107,7 @@ pub async fn run(settings: Settings, notices: &dyn Notices) -> anyhow::Result<()
     let counters = Arc::new(ReceiverCounters::default());
     let names = listeners.names();
     let consumer = Arc::new(StoreConsumer::new(store.clone()));
-    let budget = ByteBudget::new(IN_FLIGHT_BYTES_MAX_DEFAULT);
+    let budget = ByteBudget::new(IN_FLIGHT_BYTES_MAX);
     let server = ServerSettings {
         request_bytes_max: settings.request_bytes_max,
         drain_timeout: DRAIN_TIMEOUT,
@@ -251,7 +254,22 @@ fn open_store(settings: &Settings, notices: &dyn Notices) -> anyhow::Result<Arc<
         disk_limit: settings.disk_limit,
         ..defaults
     };
-    Ok(Arc::new(Engine::open(options, |read, total| notices.recovering(read, total))?))
+    let least = disk_bytes_least(&options);
+    let engine = Engine::open(options, |read, total| notices.recovering(read, total))?;
+    let limit = engine.status().disk_limit_bytes;
+    if limit < least {
+        tracing::warn!(
+            "--retention-bytes comes to {limit} bytes, less than the log and a block may take \
+             before anything can be deleted; the least that makes sense is {} MiB",
+            least >> 20
+        );
+    }
+    Ok(Arc::new(engine))
+}
+
+/// The log of the head, that of the head that is being sealed, and the block that comes of it.
+fn disk_bytes_least(options: &Options) -> u64 {
+    3 * options.head_bytes_max as u64
 }
 
 /// Spans leave by age once they are in a block, the last of a head with the first: where they are
@@ -285,6 +303,13 @@ impl StopSignals {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_least_disk_is_two_logs_and_a_block() {
+        let mut options = Options::new(PathBuf::from("data"));
+        options.head_bytes_max = 1 << 20;
+        assert_eq!(disk_bytes_least(&options), 3 << 20);
+    }
 
     #[test]
     fn a_head_is_young_beside_the_retention() {

@@ -26,7 +26,7 @@ use crate::catalog::Catalog;
 use crate::edges::{self, EdgeRequest, EdgeSet};
 use crate::files::folder_bytes;
 use crate::piece::{Damaged, Piece};
-use crate::query::{self, Cancel, KeptSeam, Stop};
+use crate::query::{self, Cancel, KeptSeams, Stop};
 use crate::search::{self, View};
 use crate::spm::{self, RedRequest, RedSet};
 use crate::trace;
@@ -142,7 +142,7 @@ pub(crate) struct Shared {
     workers: Workers,
     cache: Arc<Cache>,
     /// Traces that lie in several blocks.
-    seam: Arc<Mutex<KeptSeam>>,
+    seams: Arc<Mutex<KeptSeams>>,
     stopping: AtomicBool,
     disk_limit_bytes: u64,
 }
@@ -173,8 +173,13 @@ impl Shared {
     /// The pieces at this moment. Spans that were acknowledged are all there.
     fn view(&self) -> View {
         let mut state = self.state.lock();
-        let lacks_blocks = state.damaged_blocks > 0;
-        View { pieces: state.pieces(), damaged: Vec::new(), lacks_blocks, seam: self.seam.clone() }
+        let lacks_blocks = state.damaged_blocks + state.damaged_log > 0;
+        View {
+            pieces: state.pieces(),
+            damaged: Vec::new(),
+            lacks_blocks,
+            seams: self.seams.clone(),
+        }
     }
 
     /// Sets aside the blocks that a query found damaged, if they are.
@@ -416,6 +421,7 @@ impl Store for Engine {
             head_span_count: state.head_span_count(),
             block_count: state.blocks().len() as u64,
             damaged_block_count: state.damaged_blocks,
+            damaged_log_count: state.damaged_log,
             disk_bytes: state.block_bytes() + folder_bytes(&self.shared.log_dir()),
             disk_limit_bytes: self.shared.disk_limit_bytes,
             retention: self.shared.options.retention,

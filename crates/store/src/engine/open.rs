@@ -33,6 +33,20 @@ pub enum OpenError {
         /// The data folder.
         path: PathBuf,
     },
+    /// Something else has the name of the data folder, or of a folder in it.
+    #[error("{path} is not a folder; choose another with --data-dir")]
+    NotAFolder {
+        /// What is no folder.
+        path: PathBuf,
+    },
+    /// A folder has the name of a segment of the log.
+    #[error(
+        "{path} is a folder, and a file of the log belongs in its place; move it out of the data folder"
+    )]
+    StrayFolder {
+        /// The folder.
+        path: PathBuf,
+    },
     /// Made by another version.
     #[error(
         "{path} cannot be read: {reason}; use the version of Spanfall that wrote it, or another --data-dir"
@@ -69,7 +83,7 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError + '_ {
 
 pub(crate) fn open(mut options: Options, progress: &dyn Fn(u64, u64)) -> Result<Engine, OpenError> {
     let data_dir = options.data_dir.clone();
-    std::fs::create_dir_all(&data_dir).map_err(at(&data_dir))?;
+    make_folder(&data_dir)?;
     let lock = lock(&data_dir)?;
     check_format(&data_dir)?;
     for folder in ["log", "blocks", "tmp"] {
@@ -77,8 +91,9 @@ pub(crate) fn open(mut options: Options, progress: &dyn Fn(u64, u64)) -> Result<
         if folder == "tmp" && path.exists() {
             std::fs::remove_dir_all(&path).map_err(at(&path))?;
         }
-        std::fs::create_dir_all(&path).map_err(at(&path))?;
+        make_folder(&path)?;
     }
+    refuse_stray_folders(&data_dir.join("log"))?;
     let used = folder_bytes(&data_dir);
     // On a small disk the reserve is a small part of it.
     if let Ok(disk) = rustix::fs::statvfs(&data_dir) {
@@ -92,7 +107,7 @@ pub(crate) fn open(mut options: Options, progress: &dyn Fn(u64, u64)) -> Result<
         changed: parking_lot::Condvar::new(),
         workers: Workers::default(),
         cache,
-        seam: Arc::default(),
+        seams: Arc::default(),
         stopping: AtomicBool::new(false),
         disk_limit_bytes: 0,
     };
@@ -158,6 +173,21 @@ fn spawn(
         .map_err(|error| OpenError::Io { path: data_dir, error })
 }
 
+fn make_folder(path: &Path) -> Result<(), OpenError> {
+    if path.exists() && !path.is_dir() {
+        return Err(OpenError::NotAFolder { path: path.to_owned() });
+    }
+    std::fs::create_dir_all(path).map_err(at(path))
+}
+
+fn refuse_stray_folders(log_dir: &Path) -> Result<(), OpenError> {
+    let segments = log::segments(log_dir).map_err(at(log_dir))?;
+    match segments.into_iter().find(|(_, path)| path.is_dir()) {
+        Some((_, path)) => Err(OpenError::StrayFolder { path }),
+        None => Ok(()),
+    }
+}
+
 fn lock(data_dir: &Path) -> Result<File, OpenError> {
     let path = data_dir.join("LOCK");
     let file =
@@ -171,21 +201,38 @@ fn lock(data_dir: &Path) -> Result<File, OpenError> {
 
 fn check_format(data_dir: &Path) -> Result<(), OpenError> {
     let path = data_dir.join("FORMAT");
-    match std::fs::read_to_string(&path) {
-        // Loss of power at the first start can leave the name without the content.
-        Ok(line) if line.is_empty() => write_format(data_dir, &path),
-        Ok(line) if line == format_line() => Ok(()),
-        Ok(line) => Err(OpenError::Format {
-            path: data_dir.to_owned(),
-            reason: format!(
-                "it holds {:?}, this program reads {:?}",
-                line.trim(),
-                format_line().trim()
-            ),
-        }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => write_format(data_dir, &path),
-        Err(error) => Err(OpenError::Io { path, error }),
+    let content = match std::fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        content => content.map_err(at(&path))?,
+    };
+    let ours = format_line();
+    let reason = match std::str::from_utf8(&content) {
+        // Loss of power at the first start can leave the name without the content. Blocks and log
+        // come after both.
+        Ok("") if !has_spans(data_dir)? => return write_format(data_dir, &path),
+        Ok("") => format!(
+            "it has blocks or a log, but its file FORMAT, which says {:?}, is missing or empty",
+            ours.trim()
+        ),
+        Ok(line) if line == ours => return Ok(()),
+        Ok(line) => format!("it holds {:?}, this program reads {:?}", line.trim(), ours.trim()),
+        Err(_) => format!(
+            "its file FORMAT is not text, and says {:?} where Spanfall wrote the folder",
+            ours.trim()
+        ),
+    };
+    Err(OpenError::Format { path: data_dir.to_owned(), reason })
+}
+
+/// Whether blocks or log have anything in them.
+fn has_spans(data_dir: &Path) -> Result<bool, OpenError> {
+    for folder in ["log", "blocks"] {
+        let path = data_dir.join(folder);
+        if path.is_dir() && std::fs::read_dir(&path).map_err(at(&path))?.next().is_some() {
+            return Ok(true);
+        }
     }
+    Ok(false)
 }
 
 fn write_format(data_dir: &Path, path: &Path) -> Result<(), OpenError> {
@@ -201,7 +248,10 @@ fn load_blocks(shared: &Arc<Shared>) -> Result<u64, OpenError> {
     // What was set aside before still lacks in every answer, until someone takes it away.
     let damaged_dir = shared.damaged_dir();
     if damaged_dir.exists() {
-        shared.state.lock().damaged_blocks = entries(&damaged_dir)?.len() as u64;
+        let tails = log::tails(&damaged_dir).map_err(at(&damaged_dir))?;
+        let mut state = shared.state.lock();
+        state.damaged_blocks = entries(&damaged_dir)?.len() as u64;
+        state.damaged_log = tails;
     }
     let mut blocks: Vec<Block> = Vec::new();
     let mut broken: Vec<(PathBuf, String)> = Vec::new();
@@ -292,13 +342,22 @@ fn recover_log(
         // the one that filled meanwhile.
         wait_and_seal_if_full(shared, last);
         read += size(&path);
-        let scan = read_segment(shared, &path).map_err(at(&path))?;
-        if let Some(damage) = scan.damage {
-            tracing::warn!(
-                path = %path.display(),
-                "{damage}; the log was cut there, the rest is kept in {}",
-                shared.damaged_dir().display()
-            );
+        let repair = read_segment(shared, &path).map_err(|error| match error.kind() {
+            io::ErrorKind::Unsupported => {
+                OpenError::Format { path: path.clone(), reason: error.to_string() }
+            }
+            _ => OpenError::Io { path: path.clone(), error },
+        })?;
+        if let Some(log::Repair { damage, kept }) = repair {
+            let path = path.display();
+            match kept {
+                Some(kept) => {
+                    let kept = kept.display();
+                    tracing::error!(%path, "{damage}; the log was cut there, the rest is in {kept}");
+                    shared.state.lock().damaged_log += 1;
+                }
+                None => tracing::warn!(%path, "{damage}; it is an empty file"),
+            }
         }
         last = last.max(number);
         progress(read, total);
@@ -318,7 +377,7 @@ fn recover_log(
 }
 
 /// Puts a segment's spans into the head: one thread decodes, another adds.
-fn read_segment(shared: &Arc<Shared>, path: &Path) -> io::Result<log::LogScan> {
+fn read_segment(shared: &Arc<Shared>, path: &Path) -> io::Result<Option<log::Repair>> {
     std::thread::scope(|scope| {
         let (decoded, waiting) = std::sync::mpsc::sync_channel::<(u64, SpanBatch)>(BATCHES_AHEAD);
         scope.spawn(move || {

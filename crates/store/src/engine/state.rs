@@ -58,6 +58,8 @@ pub(crate) struct State {
     blocks: Vec<Arc<Block>>,
     chunks_made: u64,
     pub(crate) damaged_blocks: u64,
+    /// Parts of the log that were cut off and kept.
+    pub(crate) damaged_log: u64,
 }
 
 impl State {

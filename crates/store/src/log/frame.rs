@@ -9,6 +9,9 @@ use std::io::{self, Read};
 use bytes::Bytes;
 
 pub(crate) const MAGIC: &[u8; 8] = b"SPANLOG\x01";
+/// What the segments of every version start with; the last byte of [`MAGIC`] is the version.
+const ANY_VERSION: &[u8; 7] = b"SPANLOG";
+
 pub(crate) const HEADER_BYTES: usize = 16;
 
 /// A record never holds more; a longer length is damage.
@@ -27,7 +30,7 @@ pub struct LogScan {
 }
 
 /// Reads the records of a segment, in order: arrival time and request. Stops at the first that is
-/// not whole. An error is one of reading.
+/// not whole. An error is one of reading; [`io::ErrorKind::Unsupported`] is another version.
 pub fn scan_segment(
     mut segment: impl Read,
     mut record: impl FnMut(u64, Bytes),
@@ -36,8 +39,15 @@ pub fn scan_segment(
         Ok(LogScan { good_bytes: at as u64, damage: Some(format!("{what} at byte {at}")) })
     };
     let mut magic = [0; MAGIC.len()];
-    if read_up_to(&mut segment, &mut magic)? < MAGIC.len() || magic != *MAGIC {
-        return damaged(0, "no log header of this version");
+    let whole = read_up_to(&mut segment, &mut magic)? == MAGIC.len();
+    if !whole || !magic.starts_with(ANY_VERSION) {
+        return damaged(0, "no log header");
+    }
+    let [.., ours] = *MAGIC;
+    let [.., version] = magic;
+    if version != ours {
+        let text = format!("it is a log of version {version}, this program reads {ours}");
+        return Err(io::Error::new(io::ErrorKind::Unsupported, text));
     }
     let mut at = MAGIC.len();
     loop {

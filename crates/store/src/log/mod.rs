@@ -131,35 +131,61 @@ pub(crate) fn segments(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     Ok(all)
 }
 
-/// Reads a segment and cuts what is not whole off its end. The cut part is kept beside
-/// `damaged_folder` so that nothing is destroyed.
+/// What was wrong with a segment.
+#[derive(Debug)]
+pub(crate) struct Repair {
+    pub(crate) damage: String,
+    /// Where the part that was cut off is; `None` when there was nothing to keep.
+    pub(crate) kept: Option<PathBuf>,
+}
+
+/// What a part that was cut off a segment has behind the segment's name.
+const TAIL: &str = ".log.tail";
+
+/// The cut parts in a folder.
+pub(crate) fn tails(damaged_folder: &Path) -> io::Result<u64> {
+    let mut count = 0;
+    for entry in std::fs::read_dir(damaged_folder)? {
+        count += u64::from(entry?.file_name().to_string_lossy().contains(TAIL));
+    }
+    Ok(count)
+}
+
+/// Reads a segment and cuts what is not whole off its end. The cut part is kept in
+/// `damaged_folder` so that nothing is destroyed. `None` when all of it was whole.
 pub(crate) fn recover(
     path: &Path,
     damaged_folder: &Path,
     record: impl FnMut(u64, Bytes),
-) -> io::Result<LogScan> {
+) -> io::Result<Option<Repair>> {
     let mut file = BufReader::with_capacity(1 << 20, File::open(path)?);
     let scan = scan_segment(&mut file, record)?;
-    if scan.damage.is_some() {
-        let mut tail = file.into_inner();
-        if tail.metadata()?.len() > scan.good_bytes {
-            tail.seek(SeekFrom::Start(scan.good_bytes))?;
-            std::fs::create_dir_all(damaged_folder)?;
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let mut kept = damaged_folder.join(format!("{name}.tail"));
-            for more in 2.. {
-                if !kept.exists() {
-                    break;
-                }
-                kept = damaged_folder.join(format!("{name}.tail-{more}"));
-            }
-            io::copy(&mut tail, &mut File::create(kept)?)?;
-        }
-        let file = OpenOptions::new().write(true).open(path)?;
-        file.set_len(scan.good_bytes)?;
-        file.sync_all()?;
+    let Some(damage) = scan.damage else { return Ok(None) };
+    let mut tail = file.into_inner();
+    let mut kept = None;
+    if tail.metadata()?.len() > scan.good_bytes {
+        tail.seek(SeekFrom::Start(scan.good_bytes))?;
+        kept = Some(keep(&mut tail, path, damaged_folder)?);
     }
-    Ok(scan)
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.set_len(scan.good_bytes)?;
+    file.sync_all()?;
+    Ok(Some(Repair { damage, kept }))
+}
+
+/// Copies the rest of a segment to where nothing is yet.
+fn keep(tail: &mut File, path: &Path, damaged_folder: &Path) -> io::Result<PathBuf> {
+    std::fs::create_dir_all(damaged_folder)?;
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let mut kept = damaged_folder.join(format!("{name}{TAIL}"));
+    for more in 2.. {
+        if !kept.exists() {
+            break;
+        }
+        kept = damaged_folder.join(format!("{name}{TAIL}-{more}"));
+    }
+    io::copy(tail, &mut File::create(&kept)?)?;
+    Ok(kept)
 }
 
 #[cfg(test)]
@@ -219,12 +245,34 @@ mod tests {
             wrong[at] ^= 0x10;
             std::fs::write(&path, &wrong).unwrap();
             let mut count = 0;
-            let scan = recover(&path, &folder.path().join("damaged"), |_, _| count += 1).unwrap();
-            assert!(scan.damage.is_some() && count < 3, "byte {at}");
+            let damaged = folder.path().join("damaged");
+            let repair = recover(&path, &damaged, |_, _| count += 1).unwrap().unwrap();
+            assert!(repair.kept.is_some_and(|kept| kept.exists()) && count < 3, "byte {at}");
+            assert_eq!(tails(&damaged).unwrap(), at as u64 - 7, "byte {at}");
             let (records, after) = read(&path);
             assert_eq!((records.len(), after.damage), (count, None), "byte {at}");
         }
         assert!(folder.path().join("damaged").join("0000000000000003.log.tail").exists());
+    }
+
+    #[test]
+    fn the_header_of_another_version_is_no_damage() {
+        let (folder, path) = segment();
+        let content = std::fs::read(&path).unwrap();
+        for (header, wanted) in [
+            (MAGIC, Ok(None)),
+            (b"SPANLOG\x02", Err(io::ErrorKind::Unsupported)),
+            (b"SPANLOG\x00", Err(io::ErrorKind::Unsupported)),
+            (b"SPANLIG\x01", Ok(Some("no log header at byte 0".to_owned()))),
+        ] {
+            let other = [&header[..], &content[8..]].concat();
+            std::fs::write(&path, &other).unwrap();
+            let repair = recover(&path, &folder.path().join("damaged"), |_, _| {});
+            let damage = repair.map(|repair| repair.map(|repair| repair.damage));
+            let refused = damage.is_err();
+            assert_eq!(damage.map_err(|error| error.kind()), wanted, "{header:?}");
+            assert!(!refused || std::fs::read(&path).unwrap() == other, "it is left as it is");
+        }
     }
 
     /// A device that takes nothing and cannot be cut: the error of the write is told, and nothing

@@ -14,7 +14,7 @@ use super::lanes::{Coded, NO, coded, intervals, numbers};
 use super::mask::Mask;
 use super::seam::Seam;
 use super::slab::Slab;
-use super::spansets::Spansets;
+use super::spansets::{Spansets, refusal};
 use super::{Cancel, Stop, in_parallel_into, is_local, slabs};
 use crate::columns::name;
 use crate::piece::{Damaged, Piece};
@@ -50,6 +50,9 @@ pub(crate) fn measure(
     request: &MeasureRequest,
     cancel: &Cancel,
 ) -> Result<Measured, Stop> {
+    if let Some(refusal) = refusal(&request.leaf.pipeline) {
+        return Err(refusal);
+    }
     let local = is_local(&request.leaf.pipeline);
     let seam = if local { Seam::default() } else { Seam::of(view) };
     let mut pieces = view.pieces.clone();

@@ -32,7 +32,7 @@ use crate::piece::{Damaged, Piece};
 
 pub(crate) use find::find;
 pub(crate) use measure::measure;
-pub(crate) use seam::KeptSeam;
+pub(crate) use seam::KeptSeams;
 
 /// Why a query ended without an answer.
 #[derive(Debug)]

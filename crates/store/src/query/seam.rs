@@ -15,7 +15,7 @@ use crate::trace;
 const PIECE_SPANS: usize = 64 * 1024;
 
 /// Spans that are kept together for the next query.
-const KEPT_SPANS_MAX: usize = 4 * PIECE_SPANS;
+const KEPT_SPANS_MAX: usize = 2 * PIECE_SPANS;
 
 /// Traces that lie in several pieces.
 #[derive(Default, Clone)]
@@ -26,32 +26,50 @@ pub(crate) struct Seam {
     pub(crate) pieces: Vec<Arc<dyn Piece>>,
 }
 
-/// The blocks that a seam is of, and the seam.
-pub(crate) type KeptSeam = (Vec<String>, Seam);
+/// Seams of pieces that stay as they are, for the queries to come.
+#[derive(Default, Clone)]
+pub(crate) struct KeptSeams {
+    /// The names of blocks, and what lies in them alone.
+    pub(crate) blocks: (Vec<String>, Seam),
+    /// The names of all pieces, and all of it: as long as nothing arrives.
+    all: (Vec<String>, Seam),
+}
 
 impl Seam {
-    /// Of all pieces. What lies in blocks alone is kept until the blocks change.
+    /// Of all pieces.
     pub(super) fn of(view: &mut View) -> Self {
+        let names: Vec<String> = view.pieces.iter().map(|piece| piece.id().to_owned()).collect();
+        let kept = view.seams.lock().clone();
+        if kept.all.0 == names {
+            return kept.all.1;
+        }
         let (blocks, in_blocks, others) = view.shared_traces();
-        let kept = view.seam.lock().clone();
-        let of_blocks = if kept.0 == blocks && kept.1.ids.as_slice() == in_blocks {
-            kept.1
+        let of_blocks = if kept.blocks.0 == blocks && kept.blocks.1.ids.as_slice() == in_blocks {
+            kept.blocks.1
         } else {
             let seam = Self::build(view, in_blocks);
-            let spans: usize = seam.pieces.iter().map(|piece| piece.span_count()).sum();
-            if spans <= KEPT_SPANS_MAX {
-                *view.seam.lock() = (blocks, seam.clone());
+            if seam.spans() <= KEPT_SPANS_MAX {
+                view.seams.lock().blocks = (blocks, seam.clone());
             }
             seam
         };
-        if others.is_empty() {
-            return of_blocks;
+        let all = if others.is_empty() {
+            of_blocks
+        } else {
+            let rest = Self::build(view, others);
+            let mut ids: Vec<u128> = of_blocks.ids.iter().chain(rest.ids.iter()).copied().collect();
+            ids.sort_unstable();
+            let pieces = of_blocks.pieces.into_iter().chain(rest.pieces).collect();
+            Self { ids: Arc::new(ids), pieces }
+        };
+        if all.spans() <= KEPT_SPANS_MAX && !view.is_partial() {
+            view.seams.lock().all = (names, all.clone());
         }
-        let rest = Self::build(view, others);
-        let mut ids: Vec<u128> = of_blocks.ids.iter().chain(rest.ids.iter()).copied().collect();
-        ids.sort_unstable();
-        let pieces = of_blocks.pieces.into_iter().chain(rest.pieces).collect();
-        Self { ids: Arc::new(ids), pieces }
+        all
+    }
+
+    fn spans(&self) -> usize {
+        self.pieces.iter().map(|piece| piece.span_count()).sum()
     }
 
     fn build(view: &mut View, ids: Vec<u128>) -> Self {

@@ -135,13 +135,13 @@ impl Bench {
         self.engine().settle();
     }
 
-    /// All spans of some traces. Reads say that they are partial while a block is set aside, and
-    /// only then.
+    /// All spans of some traces. Reads say that they are partial while a block or a part of the log
+    /// is set aside, and only then.
     pub fn traces(&self, ids: impl IntoIterator<Item = TraceId>) -> ExportTraceServiceRequest {
         let mut all = ExportTraceServiceRequest::default();
         for id in ids {
             let read = self.wait(self.engine().trace(id)).unwrap();
-            let is_set_aside = self.engine().status().damaged_block_count > 0;
+            let is_set_aside = self.engine().status().is_partial();
             assert_eq!(read.partial, is_set_aside, "trace {id}");
             let spans = read.spans.map_or_else(Default::default, |spans| decoded(&spans));
             all.resource_spans.extend(spans.resource_spans);

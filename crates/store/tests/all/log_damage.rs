@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use store::Store;
+use store::{SearchRequest, SpanFilter, Store};
 
 use crate::bench::{Bench, files};
 use crate::sent::{Sent, int, request};
@@ -75,6 +75,8 @@ fn a_log_cut_anywhere_in_its_last_record_keeps_the_records_before() {
         let whole = if length == content.len() { 4 } else { 3 };
         let kept = if whole == 4 { &[][..] } else { &content[before..length] };
         assert_eq!(tail(&store), kept, "cut at {length}");
+        let lost = u64::from(!kept.is_empty());
+        assert_eq!(store.engine().status().damaged_log_count, lost, "cut at {length}");
         assert_goes_on(store, &format!("cut at {length}"), whole);
     }
 }
@@ -91,7 +93,8 @@ fn a_log_cut_in_its_header_is_an_empty_one() {
 #[test]
 fn a_flipped_byte_costs_its_record_and_those_behind_it_alone() {
     let (bench, content, ends) = logged();
-    for at in (0..content.len()).step_by(3) {
+    // The byte before the records is the version.
+    for at in (0..content.len()).step_by(3).filter(|at| *at != 7) {
         let mut wrong = content.clone();
         wrong[at] ^= 0x41;
         let store = with_log(&bench, &wrong);
@@ -99,6 +102,28 @@ fn a_flipped_byte_costs_its_record_and_those_behind_it_alone() {
         let good = if whole == 0 { 0 } else { ends[whole - 1] };
         assert_eq!(tail(&store), &wrong[good..], "byte {at}");
         assert_goes_on(store, &format!("byte {at}"), whole.saturating_sub(1));
+    }
+}
+
+/// Told and remembered as long as the part that was cut off lies there.
+#[test]
+fn answers_without_a_part_of_the_log_say_so() {
+    let (bench, content, _) = logged();
+    let mut store = with_log(&bench, &content[..content.len() - 1]);
+    for (what, lost) in [("at once", 1), ("after a restart", 1), ("accepted", 0)] {
+        if lost == 0 {
+            std::fs::remove_dir_all(store.folder().join("damaged")).unwrap();
+        }
+        if what != "at once" {
+            store.reopen();
+        }
+        let engine = store.engine();
+        let status = engine.status();
+        assert_eq!((status.damaged_log_count, status.damaged_block_count), (lost, 0), "{what}");
+        assert_eq!(status.is_partial(), lost > 0, "{what}");
+        let search = SearchRequest { filter: SpanFilter::default(), limit: 9, after: None };
+        assert_eq!(store.wait(engine.search(search)).unwrap().partial, lost > 0, "{what}");
+        store.assert_holds(what, &joined(&requests()[..3]));
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use store::OpenError;
 
-use crate::bench::{Bench, block_folders};
+use crate::bench::{Bench, block_folders, files};
 use crate::sent::{Sent, request};
 
 fn refusal(bench: &Bench, folder: &Path) -> OpenError {
@@ -38,17 +38,74 @@ fn other_formats_are_refused_and_left_alone() {
         assert!(matches!(error, OpenError::Format { .. }), "{error}");
         assert!(error.to_string().contains("format 1"), "{error}");
     }
-    // Nothing at all is what loss of power at the first start leaves.
-    for first_start in [Some(""), None] {
-        match first_start {
+    std::fs::write(&format, b"\xff\xfe\x00").unwrap();
+    let text = refusal(&bench, &bench.folder()).to_string();
+    assert!(text.contains("not text") && text.contains("--data-dir"), "{text}");
+
+    // Without a format, whatever is in the log is left as it is.
+    for content in [Some(""), None] {
+        match content {
             Some(content) => std::fs::write(&format, content).unwrap(),
             None => std::fs::remove_file(&format).unwrap(),
         }
-        bench.reopen();
-        assert_eq!(std::fs::read_to_string(&format).unwrap(), ours);
-        bench.assert_holds("the spans", &request(&[Sent::new(1, 1)]));
-        bench.close();
+        let error = refusal(&bench, &bench.folder());
+        assert!(matches!(error, OpenError::Format { .. }), "{error}");
+        assert!(error.to_string().contains("missing or empty"), "{error}");
     }
+    std::fs::write(&format, ours).unwrap();
+    bench.reopen();
+    bench.assert_holds("the spans", &request(&[Sent::new(1, 1)]));
+}
+
+/// Nothing at all is what loss of power at the first start leaves.
+#[test]
+fn a_fresh_folder_gets_a_format() {
+    for content in [Some(""), None] {
+        let mut bench = Bench::closed(|_| {});
+        let format = bench.folder().join("FORMAT");
+        std::fs::create_dir_all(bench.folder().join("log")).unwrap();
+        if let Some(content) = content {
+            std::fs::write(&format, content).unwrap();
+        }
+        bench.open();
+        assert!(std::fs::read_to_string(&format).unwrap().contains("format 1"));
+    }
+}
+
+#[test]
+fn logs_of_other_versions_are_refused_and_left_alone() {
+    let mut bench = Bench::new();
+    bench.append(&request(&[Sent::new(1, 1)]));
+    bench.close();
+    let path = files(&bench.folder().join("log")).remove(0);
+    let content = std::fs::read(&path).unwrap();
+    let mut other = content.clone();
+    other[7] = 2;
+    std::fs::write(&path, &other).unwrap();
+    let error = refusal(&bench, &bench.folder());
+    assert!(matches!(&error, OpenError::Format { path: at, .. } if *at == path), "{error}");
+    assert!(error.to_string().contains("version 2"), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), other);
+    std::fs::write(&path, &content).unwrap();
+    bench.open();
+    bench.assert_holds("the spans", &request(&[Sent::new(1, 1)]));
+}
+
+#[test]
+fn a_folder_in_the_place_of_a_log_segment_is_told() {
+    let mut bench = Bench::new();
+    bench.append(&request(&[Sent::new(1, 1)]));
+    bench.settle();
+    bench.close();
+    for number in [1, 900] {
+        let stray = bench.folder().join(format!("log/{number:016}.log"));
+        std::fs::create_dir(&stray).unwrap();
+        let error = refusal(&bench, &bench.folder());
+        assert!(matches!(&error, OpenError::StrayFolder { path } if *path == stray), "{error}");
+        std::fs::remove_dir(&stray).unwrap();
+    }
+    bench.open();
+    bench.assert_holds("the spans", &request(&[Sent::new(1, 1)]));
 }
 
 #[test]
@@ -76,7 +133,7 @@ fn a_folder_that_cannot_be_written_is_an_error_that_helps() {
     let file = root.join("file");
     std::fs::write(&file, "").unwrap();
     // Not for permissions: tests may run as root, whom no permission holds.
-    for folder in [file.join("data"), file, Path::new("/proc/spanfall").to_owned()] {
+    for folder in [file.join("data"), Path::new("/proc/spanfall").to_owned()] {
         let error = refusal(&bench, &folder);
         assert!(matches!(error, OpenError::Io { .. }), "{error}");
         let text = error.to_string();
@@ -88,7 +145,17 @@ fn a_folder_that_cannot_be_written_is_an_error_that_helps() {
         let folder = root.join(format!("with {name}"));
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join(name), "").unwrap();
-        let error = refusal(&bench, &folder);
-        assert!(matches!(error, OpenError::Io { .. }), "{error}");
+        assert_not_a_folder(&refusal(&bench, &folder), &folder.join(name));
     }
+    for path in [&file, Path::new("/dev/null")] {
+        assert_not_a_folder(&refusal(&bench, path), path);
+    }
+}
+
+fn assert_not_a_folder(error: &OpenError, wanted: &Path) {
+    assert!(matches!(error, OpenError::NotAFolder { path } if path == wanted), "{error}");
+    assert_eq!(
+        error.to_string(),
+        format!("{} is not a folder; choose another with --data-dir", wanted.display())
+    );
 }

@@ -317,7 +317,11 @@ fn length() -> impl Strategy<Value = Option<u64>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, max_shrink_iters: 1_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 60,
+        max_shrink_iters: 1_000,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn finds_what_a_naive_evaluator_finds(

@@ -1,0 +1,117 @@
+//! A bound on the bytes of answers that wait to be read.
+//!
+//! A trace can take 40 MB, and a client that asks for it and does not read keeps it in memory. What
+//! is small enough to lie in a socket's buffer is not counted.
+
+use axum::body::{Body, HttpBody};
+use axum::response::Response;
+use bytes::Bytes;
+use http::HeaderValue;
+use http::header::RETRY_AFTER;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// Answers up to this size are not counted.
+const SMALL_BYTES_MAX: usize = 64 * 1024;
+
+/// All other answers of all APIs together: 256 MiB, in KiB. A larger one goes out when it is alone.
+const WAITING_KIB_MAX: usize = 256 * 1024;
+
+static WAITING: Semaphore = Semaphore::const_new(WAITING_KIB_MAX);
+
+/// What a client is told that came when there was no room.
+pub(crate) const BUSY: &str =
+    "too many bytes of answers wait to be read by their clients; ask again in a second";
+
+/// The answer, or `busy` and a `Retry-After` when there is no room for it. Streams pass: they are
+/// made as they are read.
+pub(crate) async fn bound(answer: Response, busy: fn() -> Response) -> Response {
+    bound_by(&WAITING, WAITING_KIB_MAX, answer, busy).await
+}
+
+async fn bound_by(
+    waiting: &'static Semaphore,
+    kib_max: usize,
+    answer: Response,
+    busy: fn() -> Response,
+) -> Response {
+    let bytes = match answer.body().size_hint().exact() {
+        Some(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
+        None => return answer,
+    };
+    if bytes <= SMALL_BYTES_MAX {
+        return answer;
+    }
+    let kib = bytes.div_ceil(1024).min(kib_max) as u32;
+    let Ok(permit) = waiting.try_acquire_many(kib) else {
+        let mut busy = busy();
+        busy.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        return busy;
+    };
+    let (parts, body) = answer.into_parts();
+    // A body whose size is known is whole already, and this neither waits nor fails.
+    let Ok(bytes) = axum::body::to_bytes(body, usize::MAX).await else { return busy() };
+    let held = Bytes::from_owner(Held { bytes, _permit: permit });
+    Response::from_parts(parts, Body::from(held))
+}
+
+/// Bytes that give their permit back when the last part of them is sent.
+struct Held {
+    bytes: Bytes,
+    _permit: SemaphorePermit<'static>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse;
+    use http::StatusCode;
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    const KIB_MAX: usize = 300;
+
+    fn busy() -> Response {
+        (StatusCode::SERVICE_UNAVAILABLE, BUSY).into_response()
+    }
+
+    async fn asked(waiting: &'static Semaphore, body: Body) -> Response {
+        bound_by(waiting, KIB_MAX, Response::new(body), busy).await
+    }
+
+    #[tokio::test]
+    async fn answers_wait_up_to_the_bound() {
+        let waiting: &'static Semaphore = Box::leak(Box::new(Semaphore::new(KIB_MAX)));
+        let large = || Body::from(vec![7; 140 << 10]);
+        let first = asked(waiting, large()).await;
+        let second = asked(waiting, large()).await;
+        assert_eq!(second.body().size_hint().exact(), Some(140 << 10));
+        let refused = asked(waiting, large()).await;
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(refused.headers()[RETRY_AFTER], "1");
+        // What is small, and what is made as it is read, always finds room.
+        for body in [Body::from(vec![7; SMALL_BYTES_MAX]), Body::new(large().map_frame(|f| f))] {
+            let is_stream = body.size_hint().exact().is_none();
+            let answer = asked(waiting, body).await;
+            assert_eq!(answer.status(), StatusCode::OK, "{is_stream}");
+        }
+
+        // The bytes hold the permit, not the body: a connection has taken them out of it by then.
+        let bytes = second.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(waiting.available_permits(), KIB_MAX - 280);
+        let part = bytes.slice(..10);
+        drop(bytes);
+        assert_eq!(waiting.available_permits(), KIB_MAX - 280);
+        drop(part);
+        assert_eq!(waiting.available_permits(), KIB_MAX - 140);
+        drop(first);
+
+        let alone = asked(waiting, Body::from(vec![7; 1 << 20])).await;
+        assert_eq!((alone.status(), waiting.available_permits()), (StatusCode::OK, 0));
+    }
+}
