@@ -348,13 +348,13 @@ fn recover_log(
             }
             _ => OpenError::Io { path: path.clone(), error },
         })?;
-        if let Some(log::Repair { damage, kept }) = repair {
+        if let Some(log::Repair { damage, kept, lost }) = repair {
             let path = path.display();
             match kept {
                 Some(kept) => {
                     let kept = kept.display();
                     tracing::error!(%path, "{damage}; the log was cut there, the rest is in {kept}");
-                    shared.state.lock().damaged_log += 1;
+                    shared.state.lock().damaged_log += u64::from(lost);
                 }
                 None => tracing::warn!(%path, "{damage}; it is an empty file"),
             }

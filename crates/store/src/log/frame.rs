@@ -20,6 +20,8 @@ const RECORD_BYTES_MAX: usize = 1 << 30;
 /// A record gets memory for so many bytes before they are read.
 const TRUSTED_BYTES: usize = 1 << 20;
 
+const CUT_OFF: &str = "is cut off";
+
 /// What a segment's bytes hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogScan {
@@ -27,6 +29,8 @@ pub struct LogScan {
     pub good_bytes: u64,
     /// What is wrong behind them; `None` when all is good.
     pub damage: Option<String>,
+    /// It ends within a record, as when a process ends while it writes.
+    pub cut_off: bool,
 }
 
 /// Reads the records of a segment, in order: arrival time and request. Stops at the first that is
@@ -36,7 +40,8 @@ pub fn scan_segment(
     mut record: impl FnMut(u64, Bytes),
 ) -> io::Result<LogScan> {
     let damaged = |at: usize, what: &str| {
-        Ok(LogScan { good_bytes: at as u64, damage: Some(format!("{what} at byte {at}")) })
+        let damage = Some(format!("{what} at byte {at}"));
+        Ok(LogScan { good_bytes: at as u64, damage, cut_off: what.ends_with(CUT_OFF) })
     };
     let mut magic = [0; MAGIC.len()];
     let whole = read_up_to(&mut segment, &mut magic)? == MAGIC.len();
@@ -53,9 +58,9 @@ pub fn scan_segment(
     loop {
         let mut header = [0; HEADER_BYTES];
         match read_up_to(&mut segment, &mut header)? {
-            0 => return Ok(LogScan { good_bytes: at as u64, damage: None }),
+            0 => return Ok(LogScan { good_bytes: at as u64, damage: None, cut_off: false }),
             HEADER_BYTES => {}
-            _ => return damaged(at, "a record's header is cut off"),
+            _ => return damaged(at, &format!("a record's header {CUT_OFF}")),
         }
         let length = u32::from_le_bytes([header[0], header[1], header[2], header[3]]) as usize;
         let crc = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
@@ -66,7 +71,7 @@ pub fn scan_segment(
         let mut payload = Vec::with_capacity(length.min(TRUSTED_BYTES));
         segment.by_ref().take(length as u64).read_to_end(&mut payload)?;
         if payload.len() < length {
-            return damaged(at, "a record is cut off");
+            return damaged(at, &format!("a record {CUT_OFF}"));
         }
         let actual = crc32c::crc32c_append(crc32c::crc32c(&header[8..]), &payload);
         if actual != crc {
@@ -77,6 +82,22 @@ pub fn scan_segment(
         record(u64::from_le_bytes(time), Bytes::from(payload));
         at += HEADER_BYTES + length;
     }
+}
+
+/// Whether a whole record lies anywhere in bytes that were cut off a segment, behind their first:
+/// then more is lost than the request that was being written when the process ended.
+pub(crate) fn holds_record(cut: &[u8]) -> bool {
+    (1..cut.len().saturating_sub(HEADER_BYTES)).any(|at| {
+        let header = &cut[at..at + HEADER_BYTES];
+        let length = u32::from_le_bytes([header[0], header[1], header[2], header[3]]) as usize;
+        let crc = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
+        let start = at + HEADER_BYTES;
+        // An empty record has nothing to lose, and zeros look like many.
+        let payload = cut.get(start..start + length.min(RECORD_BYTES_MAX)).filter(|_| length > 0);
+        payload.is_some_and(|payload| {
+            crc32c::crc32c_append(crc32c::crc32c(&header[8..]), payload) == crc
+        })
+    })
 }
 
 /// Fills the buffer, or as much of it as there is.

@@ -5,7 +5,7 @@
 mod frame;
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, IoSlice, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, IoSlice, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -137,12 +137,18 @@ pub(crate) struct Repair {
     pub(crate) damage: String,
     /// Where the part that was cut off is; `None` when there was nothing to keep.
     pub(crate) kept: Option<PathBuf>,
+    /// More is lost with it than the request that was being written as the process ended.
+    pub(crate) lost: bool,
 }
 
-/// What a part that was cut off a segment has behind the segment's name.
+/// What a part that was cut off a segment has behind the segment's name, when more is lost with it
+/// than the request that was being written as the process ended.
 const TAIL: &str = ".log.tail";
 
-/// The cut parts in a folder.
+/// The same when it is that request alone, which nobody was told is safe.
+const TORN: &str = ".log.torn";
+
+/// The cut parts in a folder with which records are lost.
 pub(crate) fn tails(damaged_folder: &Path) -> io::Result<u64> {
     let mut count = 0;
     for entry in std::fs::read_dir(damaged_folder)? {
@@ -162,29 +168,32 @@ pub(crate) fn recover(
     let scan = scan_segment(&mut file, record)?;
     let Some(damage) = scan.damage else { return Ok(None) };
     let mut tail = file.into_inner();
-    let mut kept = None;
+    let (mut kept, mut lost) = (None, false);
     if tail.metadata()?.len() > scan.good_bytes {
         tail.seek(SeekFrom::Start(scan.good_bytes))?;
-        kept = Some(keep(&mut tail, path, damaged_folder)?);
+        let mut content = Vec::new();
+        tail.read_to_end(&mut content)?;
+        lost = !scan.cut_off || frame::holds_record(&content);
+        kept = Some(keep(&content, path, damaged_folder, if lost { TAIL } else { TORN })?);
     }
     let file = OpenOptions::new().write(true).open(path)?;
     file.set_len(scan.good_bytes)?;
     file.sync_all()?;
-    Ok(Some(Repair { damage, kept }))
+    Ok(Some(Repair { damage, kept, lost }))
 }
 
-/// Copies the rest of a segment to where nothing is yet.
-fn keep(tail: &mut File, path: &Path, damaged_folder: &Path) -> io::Result<PathBuf> {
+/// Writes the rest of a segment to where nothing is yet.
+fn keep(content: &[u8], path: &Path, damaged_folder: &Path, kind: &str) -> io::Result<PathBuf> {
     std::fs::create_dir_all(damaged_folder)?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    let mut kept = damaged_folder.join(format!("{name}{TAIL}"));
+    let mut kept = damaged_folder.join(format!("{name}{kind}"));
     for more in 2.. {
         if !kept.exists() {
             break;
         }
-        kept = damaged_folder.join(format!("{name}{TAIL}-{more}"));
+        kept = damaged_folder.join(format!("{name}{kind}-{more}"));
     }
-    io::copy(tail, &mut File::create(&kept)?)?;
+    std::fs::write(&kept, content)?;
     Ok(kept)
 }
 
@@ -240,6 +249,8 @@ mod tests {
     fn every_flipped_bit_is_found_and_cut_once() {
         let (folder, path) = segment();
         let content = std::fs::read(&path).unwrap();
+        // Bytes 43 to 46 are the length of the last record: made longer, it looks torn.
+        let lost = |at: usize| (8..=at).filter(|at| !(43..47).contains(at)).count() as u64;
         for at in 8..content.len() {
             let mut wrong = content.clone();
             wrong[at] ^= 0x10;
@@ -248,7 +259,7 @@ mod tests {
             let damaged = folder.path().join("damaged");
             let repair = recover(&path, &damaged, |_, _| count += 1).unwrap().unwrap();
             assert!(repair.kept.is_some_and(|kept| kept.exists()) && count < 3, "byte {at}");
-            assert_eq!(tails(&damaged).unwrap(), at as u64 - 7, "byte {at}");
+            assert_eq!(tails(&damaged).unwrap(), lost(at), "byte {at}");
             let (records, after) = read(&path);
             assert_eq!((records.len(), after.damage), (count, None), "byte {at}");
         }
