@@ -31,6 +31,9 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(found.good_bytes <= bytes.len() as u64);
     assert_eq!(found.damage.is_none(), found.good_bytes == bytes.len() as u64 && !bytes.is_empty());
 
+    // What is cut off is looked through, whatever it is.
+    frame::holds_record(&bytes[found.good_bytes as usize..]);
+
     // The good part alone is whole; nothing at all has no header.
     let (again, scan_again) = scan(&bytes[..found.good_bytes as usize]).expect("the same version");
     assert_eq!(again, records);
