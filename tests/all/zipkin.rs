@@ -112,7 +112,7 @@ fn zipkins_ui_discovers_traces() {
             ("&annotationQuery=error", true),
             (&format!("&serviceName=checkout&annotationQuery={tags}"), true),
             (&format!("&serviceName=frontend&annotationQuery={tags}"), false),
-            ("&minDuration=1000000&maxDuration=2000000", true),
+            ("&minDuration=200000&maxDuration=20000000", true),
             ("&minDuration=60000000", false),
         ] {
             let answer = ask(&format!("/traces?{window}{query}"));
