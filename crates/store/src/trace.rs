@@ -61,8 +61,14 @@ pub(crate) fn read(view: &mut View, id: TraceId) -> TraceRead {
         };
         encoder.span(place, |out| out.extend_from_slice(&span.message));
     }
-    // What was just encoded decodes.
-    TraceRead { spans: SpanBatch::decode(Bytes::from(encoder.finish())).ok(), partial }
+    match SpanBatch::decode(Bytes::from(encoder.finish())) {
+        Ok(batch) => TraceRead { spans: Some(batch), partial },
+        // What was just encoded decodes, but for a trace beyond the bounds of a single batch.
+        Err(error) => {
+            tracing::error!(trace = %id, %error, "a trace is too large to be read as a whole");
+            TraceRead { spans: None, partial: true }
+        }
+    }
 }
 
 /// The row of a trace that lies in several pieces, from its spans: an orphan of one part may have

@@ -236,13 +236,11 @@ fn count(
     Ok(())
 }
 
+/// The number of each row's group, unless there is one alone; and the values of each group.
+type Grouping = (Option<Vec<u32>>, Vec<Vec<Static>>);
+
 /// The group of each row, and the values that tell groups. Without fields there is one group.
-#[allow(clippy::type_complexity)]
-fn group(
-    slab: &Slab<'_>,
-    by: &[Field],
-    rows: &Mask,
-) -> Result<(Option<Vec<u32>>, Vec<Vec<Static>>), Damaged> {
+fn group(slab: &Slab<'_>, by: &[Field], rows: &Mask) -> Result<Grouping, Damaged> {
     let mut lanes = by.iter().map(|field| coded(slab, field, rows));
     let Some(first) = lanes.next() else { return Ok((None, vec![Vec::new()])) };
     let Coded { mut codes, values } = first?;
