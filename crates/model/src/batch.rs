@@ -108,8 +108,9 @@ pub struct Resource {
     pub dropped_attributes_count: u32,
     /// Schema of the resource, a URL.
     pub schema_url: Text,
-    /// The bytes of the whole `Resource` message.
+    /// The bytes of the whole `Resource` message, as it came.
     pub message: Text,
+    pub(crate) edited: bool,
 }
 
 /// The instrumentation that made the spans, under one resource.
@@ -126,8 +127,9 @@ pub struct Scope {
     pub dropped_attributes_count: u32,
     /// Schema of the spans, a URL.
     pub schema_url: Text,
-    /// The bytes of the whole `InstrumentationScope` message.
+    /// The bytes of the whole `InstrumentationScope` message, as it came.
     pub message: Text,
+    pub(crate) edited: bool,
 }
 
 /// One span. Times are nanoseconds since the Unix epoch.
@@ -166,6 +168,9 @@ pub struct Span {
     pub(crate) attributes: (u32, u32),
     pub(crate) events: (u32, u32),
     pub(crate) links: (u32, u32),
+    /// The bytes of the whole `Span` message, as it came.
+    pub(crate) message: Text,
+    pub(crate) edited: bool,
 }
 
 impl Span {
@@ -230,10 +235,12 @@ pub struct SpanBatch {
     pub(crate) events: Vec<Event>,
     pub(crate) links: Vec<Link>,
     pub(crate) rejection: Rejection,
+    /// Differs from `bytes`.
+    pub(crate) edited: bool,
 }
 
 impl SpanBatch {
-    /// The request's bytes, as they came.
+    /// The request's bytes, as they came. [`Self::encoded`] has what was edited since.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }

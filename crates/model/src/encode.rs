@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use crate::batch::{Attribute, Event, Link, Span, SpanBatch, Value};
+use crate::batch::{Span, SpanBatch, Value};
+use crate::request::put_span;
 use crate::wire::{
-    put_bytes_field, put_bytes_unless_empty, put_fixed32_field, put_fixed64_field, put_message,
-    put_varint_field, put_varint_unless_zero,
+    put_bytes_field, put_bytes_unless_empty, put_fixed64_field, put_message, put_varint_field,
 };
 
 /// Appends the `AnyValue` of a batch's value.
@@ -127,7 +127,7 @@ impl TracesEncoder {
             batch.bytes_of(scope.message),
             batch.bytes_of(scope.schema_url),
         );
-        self.span(place, |out| encode_span(out, batch, span));
+        self.span(place, |out| put_span(out, batch, span));
     }
 
     /// The `TracesData` message, which is an `ExportTraceServiceRequest` as well.
@@ -147,67 +147,5 @@ impl TracesEncoder {
             });
         }
         out
-    }
-}
-
-fn encode_span(out: &mut Vec<u8>, batch: &SpanBatch, span: &Span) {
-    put_bytes_field(out, 1, &span.trace_id.0);
-    put_bytes_field(out, 2, &span.span_id.0);
-    put_bytes_unless_empty(out, 3, batch.bytes_of(span.trace_state));
-    if !span.parent_span_id.is_none() {
-        put_bytes_field(out, 4, &span.parent_span_id.0);
-    }
-    put_bytes_unless_empty(out, 5, batch.bytes_of(span.name));
-    put_varint_unless_zero(out, 6, span.kind as u64);
-    put_fixed64_field(out, 7, span.start_unix_nano);
-    put_fixed64_field(out, 8, span.end_unix_nano);
-    encode_attributes(out, 9, batch, batch.span_attributes(span));
-    put_varint_unless_zero(out, 10, u64::from(span.dropped_attributes_count));
-    for event in batch.span_events(span) {
-        put_message(out, 11, |out| encode_event(out, batch, event));
-    }
-    put_varint_unless_zero(out, 12, u64::from(span.dropped_events_count));
-    for link in batch.span_links(span) {
-        put_message(out, 13, |out| encode_link(out, batch, link));
-    }
-    put_varint_unless_zero(out, 14, u64::from(span.dropped_links_count));
-    if span.status_code != 0 || !span.status_message.is_empty() {
-        put_message(out, 15, |out| {
-            put_bytes_unless_empty(out, 2, batch.bytes_of(span.status_message));
-            put_varint_unless_zero(out, 3, span.status_code as u64);
-        });
-    }
-    if span.flags != 0 {
-        put_fixed32_field(out, 16, span.flags);
-    }
-}
-
-fn encode_event(out: &mut Vec<u8>, batch: &SpanBatch, event: &Event) {
-    put_fixed64_field(out, 1, event.time_unix_nano);
-    put_bytes_unless_empty(out, 2, batch.bytes_of(event.name));
-    encode_attributes(out, 3, batch, batch.event_attributes(event));
-    put_varint_unless_zero(out, 4, u64::from(event.dropped_attributes_count));
-}
-
-fn encode_link(out: &mut Vec<u8>, batch: &SpanBatch, link: &Link) {
-    if !link.trace_id.is_none() {
-        put_bytes_field(out, 1, &link.trace_id.0);
-    }
-    if !link.span_id.is_none() {
-        put_bytes_field(out, 2, &link.span_id.0);
-    }
-    put_bytes_unless_empty(out, 3, batch.bytes_of(link.trace_state));
-    encode_attributes(out, 4, batch, batch.link_attributes(link));
-    put_varint_unless_zero(out, 5, u64::from(link.dropped_attributes_count));
-    if link.flags != 0 {
-        put_fixed32_field(out, 6, link.flags);
-    }
-}
-
-fn encode_attributes(out: &mut Vec<u8>, number: u32, batch: &SpanBatch, attributes: &[Attribute]) {
-    for attribute in attributes {
-        encode_key_value(out, number, batch.bytes_of(attribute.key), |out| {
-            encode_any_value(out, batch, attribute.value);
-        });
     }
 }

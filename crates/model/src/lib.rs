@@ -9,8 +9,10 @@
 
 mod batch;
 mod decode;
+mod edit;
 mod encode;
 mod ids;
+mod request;
 pub mod json;
 mod status;
 pub mod tree;
@@ -21,6 +23,7 @@ pub use batch::{
     status_code,
 };
 pub use decode::{DecodeError, ELEMENTS_MAX, SPAN_ELEMENTS_MAX, VALUE_DEPTH_MAX};
+pub use edit::{EditError, Owner};
 pub use encode::{TracesEncoder, encode_any_value, encode_key_value};
 pub use ids::{IdError, SpanId, TraceId};
 pub use status::{export_response, rpc_status};

@@ -129,6 +129,12 @@ pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+/// How many bytes a varint takes.
+#[inline]
+pub fn varint_length(value: u64) -> usize {
+    ((64 - (value | 1).leading_zeros()) as usize).div_ceil(7)
+}
+
 /// Appends a varint field, even when zero.
 #[inline]
 pub fn put_varint_field(out: &mut Vec<u8>, number: u32, value: u64) {

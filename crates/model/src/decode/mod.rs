@@ -85,6 +85,8 @@ impl SpanBatch {
         decoder.charge(decoder.batch.index_bytes())?;
         let Decoder { mut batch, .. } = decoder;
         batch.bytes = bytes;
+        // Spans that were left out are in the bytes still.
+        batch.edited = batch.rejection.spans > 0;
         Ok(batch)
     }
 }

@@ -12,7 +12,7 @@ impl<'a> Decoder<'a> {
         let events_before = self.batch.events.len();
         let links_before = self.batch.links.len();
         self.fault = None;
-        let mut span = Span { scope, ..Span::default() };
+        let mut span = Span { scope, message: self.range(bytes), ..Span::default() };
         let mut message = Message::new("Span", bytes);
         while let Some((number, field)) = message.next()? {
             match number {

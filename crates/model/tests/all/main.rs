@@ -1,6 +1,7 @@
 //! `model` against prost, against the serde JSON of `opentelemetry-proto`, and against itself.
 
 mod arbitrary;
+mod edit;
 mod json_errors;
 mod json_leniency;
 mod json_output;

@@ -15,7 +15,7 @@ use crate::arbitrary::{Shape, damaged, damages};
 /// One request per span with what the encoder is free to choose chosen: absent messages empty,
 /// an empty status absent, absent attribute values empty. Sorted by bytes, which also lets NaN
 /// equal itself.
-fn spans_alone(request: &ExportTraceServiceRequest) -> Vec<(Vec<u8>, ResourceSpans)> {
+pub fn spans_alone(request: &ExportTraceServiceRequest) -> Vec<(Vec<u8>, ResourceSpans)> {
     let mut alone = Vec::new();
     for resource_spans in &request.resource_spans {
         for scope_spans in &resource_spans.scope_spans {
@@ -25,10 +25,14 @@ fn spans_alone(request: &ExportTraceServiceRequest) -> Vec<(Vec<u8>, ResourceSpa
                 present(&mut span.attributes);
                 span.events.iter_mut().for_each(|event| present(&mut event.attributes));
                 span.links.iter_mut().for_each(|link| present(&mut link.attributes));
+                let mut resource = resource_spans.resource.clone().unwrap_or_default();
+                let mut scope = scope_spans.scope.clone().unwrap_or_default();
+                present(&mut resource.attributes);
+                present(&mut scope.attributes);
                 let one = ResourceSpans {
-                    resource: Some(resource_spans.resource.clone().unwrap_or_default()),
+                    resource: Some(resource),
                     scope_spans: vec![ScopeSpans {
-                        scope: Some(scope_spans.scope.clone().unwrap_or_default()),
+                        scope: Some(scope),
                         spans: vec![span],
                         schema_url: scope_spans.schema_url.clone(),
                     }],

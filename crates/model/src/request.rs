@@ -1,0 +1,314 @@
+//! A batch as a request again: what was not edited is copied as it came.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::batch::{Attribute, Event, Link, Resource, Scope, Span, SpanBatch, Text, Value};
+use crate::wire::{
+    Reader, put_bytes_field, put_bytes_unless_empty, put_fixed32_field, put_fixed64_field,
+    put_varint, put_varint_unless_zero, varint_length,
+};
+
+/// The fields of `Span` that the index holds; the others are copied.
+const SPAN_FIELDS: Range<u32> = 1..17;
+/// Those of `Resource`.
+const RESOURCE_FIELDS: Range<u32> = 1..3;
+/// Those of `InstrumentationScope`.
+const SCOPE_FIELDS: Range<u32> = 1..5;
+
+impl SpanBatch {
+    /// The content as an `ExportTraceServiceRequest`: the bytes that came, when nothing was edited.
+    /// Fields that this version does not know survive in all but the events and links of edited
+    /// spans.
+    pub fn encoded(&self) -> Bytes {
+        if !self.edited {
+            return self.bytes.clone();
+        }
+        let mut out = Vec::with_capacity(self.bytes.len() + self.arena.len());
+        Layout::of(self, self.spans.iter()).write(&mut out);
+        out.into()
+    }
+
+    /// Some of the spans as a request of their own, with their resources and scopes. The numbers
+    /// are indexes into [`Self::spans`], ascending.
+    pub fn encoded_some(&self, spans: &[u32]) -> Bytes {
+        let share = (self.bytes.len() + self.arena.len()) / self.spans.len().max(1);
+        let mut out = Vec::with_capacity(share * spans.len() + 1024);
+        let spans = spans.iter().filter_map(|&at| self.spans.get(at as usize));
+        Layout::of(self, spans).write(&mut out);
+        out.into()
+    }
+}
+
+/// Content, or a part of it: as it came, or newly encoded.
+#[derive(Clone, Copy)]
+enum Piece {
+    Old(Text),
+    New { start: usize, end: usize },
+}
+
+/// What a request is made of, with the length of everything, so that it is written in one pass.
+struct Layout<'a> {
+    batch: &'a SpanBatch,
+    /// The messages that had to be encoded.
+    new: Vec<u8>,
+    resources: Vec<(u32, Piece, usize)>,
+    /// With its resource's place among `resources`.
+    scopes: Vec<(usize, u32, Piece, usize)>,
+    /// With its scope's place among `scopes`.
+    spans: Vec<(usize, Piece)>,
+}
+
+impl<'a> Layout<'a> {
+    fn of(batch: &'a SpanBatch, spans: impl Iterator<Item = &'a Span>) -> Self {
+        let mut layout = Self {
+            batch,
+            new: Vec::new(),
+            resources: Vec::new(),
+            scopes: Vec::new(),
+            spans: Vec::with_capacity(batch.spans.len()),
+        };
+        for span in spans {
+            layout.add(span);
+        }
+        layout
+    }
+
+    fn add(&mut self, span: &Span) {
+        let batch = self.batch;
+        if self.scopes.last().is_none_or(|last| last.1 != span.scope) {
+            let scope = &batch.scopes[span.scope as usize];
+            if self.resources.last().is_none_or(|last| last.0 != scope.resource) {
+                let resource = &batch.resources[scope.resource as usize];
+                let piece = self.piece(resource.edited, resource.message, |out| {
+                    encode_resource(out, batch, resource);
+                });
+                let length = self.field_length_unless_empty(piece)
+                    + text_length_unless_empty(resource.schema_url);
+                self.resources.push((scope.resource, piece, length));
+            }
+            let piece =
+                self.piece(scope.edited, scope.message, |out| encode_scope(out, batch, scope));
+            let length =
+                self.field_length_unless_empty(piece) + text_length_unless_empty(scope.schema_url);
+            self.scopes.push((self.resources.len() - 1, span.scope, piece, length));
+        }
+        let piece = self.piece(span.edited, span.message, |out| encode_span(out, batch, span));
+        let length = field_length(self.length(piece));
+        let at = self.scopes.len() - 1;
+        self.scopes[at].3 += length;
+        self.spans.push((at, piece));
+    }
+
+    fn piece(&mut self, edited: bool, message: Text, encode: impl FnOnce(&mut Vec<u8>)) -> Piece {
+        if !edited {
+            return Piece::Old(message);
+        }
+        let start = self.new.len();
+        encode(&mut self.new);
+        Piece::New { start, end: self.new.len() }
+    }
+
+    fn length(&self, piece: Piece) -> usize {
+        match piece {
+            Piece::Old(text) => text.len(),
+            Piece::New { start, end } => end - start,
+        }
+    }
+
+    fn field_length_unless_empty(&self, piece: Piece) -> usize {
+        match self.length(piece) {
+            0 => 0,
+            length => field_length(length),
+        }
+    }
+
+    fn put(&self, out: &mut Vec<u8>, number: u32, piece: Piece) {
+        let bytes = match piece {
+            Piece::Old(text) => self.batch.bytes_of(text),
+            Piece::New { start, end } => &self.new[start..end],
+        };
+        put_bytes_field(out, number, bytes);
+    }
+
+    fn write(mut self, out: &mut Vec<u8>) {
+        for (resource, _, _, length) in &self.scopes {
+            self.resources[*resource].2 += field_length(*length);
+        }
+        let mut scopes = self.scopes.iter().enumerate().peekable();
+        let mut spans = self.spans.iter().peekable();
+        for (at, &(index, piece, length)) in self.resources.iter().enumerate() {
+            put_header(out, 1, length);
+            if self.length(piece) > 0 {
+                self.put(out, 1, piece);
+            }
+            while let Some((place, &(_, index, piece, length))) =
+                scopes.next_if(|(_, scope)| scope.0 == at)
+            {
+                put_header(out, 2, length);
+                if self.length(piece) > 0 {
+                    self.put(out, 1, piece);
+                }
+                while let Some(&(_, piece)) = spans.next_if(|span| span.0 == place) {
+                    self.put(out, 2, piece);
+                }
+                let schema_url = self.batch.scopes[index as usize].schema_url;
+                put_bytes_unless_empty(out, 3, self.batch.bytes_of(schema_url));
+            }
+            let schema_url = self.batch.resources[index as usize].schema_url;
+            put_bytes_unless_empty(out, 3, self.batch.bytes_of(schema_url));
+        }
+    }
+}
+
+/// What a length-delimited field takes, its number being below 16.
+fn field_length(content: usize) -> usize {
+    1 + varint_length(content as u64) + content
+}
+
+fn text_length_unless_empty(text: Text) -> usize {
+    if text.is_empty() { 0 } else { field_length(text.len()) }
+}
+
+fn put_header(out: &mut Vec<u8>, number: u32, length: usize) {
+    put_varint(out, u64::from(number) << 3 | 2);
+    put_varint(out, length as u64);
+}
+
+/// Appends the fields of a message that the index does not hold.
+fn copy_unknown(out: &mut Vec<u8>, message: &[u8], known: Range<u32>) {
+    let mut reader = Reader::new(message);
+    let mut start = 0;
+    // The decoder went through it before.
+    while let Ok(Some((number, _))) = reader.next_field() {
+        if !known.contains(&number) {
+            out.extend_from_slice(&message[start..reader.position()]);
+        }
+        start = reader.position();
+    }
+}
+
+fn encode_resource(out: &mut Vec<u8>, batch: &SpanBatch, resource: &Resource) {
+    put_attributes(out, 1, batch, batch.resource_attributes(resource));
+    put_varint_unless_zero(out, 2, u64::from(resource.dropped_attributes_count));
+    copy_unknown(out, batch.bytes_of(resource.message), RESOURCE_FIELDS);
+}
+
+fn encode_scope(out: &mut Vec<u8>, batch: &SpanBatch, scope: &Scope) {
+    put_bytes_unless_empty(out, 1, batch.bytes_of(scope.name));
+    put_bytes_unless_empty(out, 2, batch.bytes_of(scope.version));
+    put_attributes(out, 3, batch, batch.scope_attributes(scope));
+    put_varint_unless_zero(out, 4, u64::from(scope.dropped_attributes_count));
+    copy_unknown(out, batch.bytes_of(scope.message), SCOPE_FIELDS);
+}
+
+fn encode_span(out: &mut Vec<u8>, batch: &SpanBatch, span: &Span) {
+    put_span(out, batch, span);
+    copy_unknown(out, batch.bytes_of(span.message), SPAN_FIELDS);
+}
+
+/// Appends the fields of a span that the index holds.
+pub(crate) fn put_span(out: &mut Vec<u8>, batch: &SpanBatch, span: &Span) {
+    put_bytes_field(out, 1, &span.trace_id.0);
+    put_bytes_field(out, 2, &span.span_id.0);
+    put_bytes_unless_empty(out, 3, batch.bytes_of(span.trace_state));
+    if !span.parent_span_id.is_none() {
+        put_bytes_field(out, 4, &span.parent_span_id.0);
+    }
+    put_bytes_unless_empty(out, 5, batch.bytes_of(span.name));
+    put_varint_unless_zero(out, 6, span.kind as u64);
+    put_fixed64_field(out, 7, span.start_unix_nano);
+    put_fixed64_field(out, 8, span.end_unix_nano);
+    put_attributes(out, 9, batch, batch.span_attributes(span));
+    put_varint_unless_zero(out, 10, u64::from(span.dropped_attributes_count));
+    for event in batch.span_events(span) {
+        put_header(out, 11, event_length(batch, event));
+        put_fixed64_field(out, 1, event.time_unix_nano);
+        put_bytes_unless_empty(out, 2, batch.bytes_of(event.name));
+        put_attributes(out, 3, batch, batch.event_attributes(event));
+        put_varint_unless_zero(out, 4, u64::from(event.dropped_attributes_count));
+    }
+    put_varint_unless_zero(out, 12, u64::from(span.dropped_events_count));
+    for link in batch.span_links(span) {
+        put_link(out, batch, link);
+    }
+    put_varint_unless_zero(out, 14, u64::from(span.dropped_links_count));
+    if span.status_code != 0 || !span.status_message.is_empty() {
+        let code = span.status_code as u64;
+        let code_length = if code == 0 { 0 } else { 1 + varint_length(code) };
+        put_header(out, 15, text_length_unless_empty(span.status_message) + code_length);
+        put_bytes_unless_empty(out, 2, batch.bytes_of(span.status_message));
+        put_varint_unless_zero(out, 3, code);
+    }
+    if span.flags != 0 {
+        put_fixed32_field(out, 16, span.flags);
+    }
+}
+
+fn event_length(batch: &SpanBatch, event: &Event) -> usize {
+    9 + text_length_unless_empty(event.name)
+        + attributes_length(batch.event_attributes(event))
+        + count_length(event.dropped_attributes_count)
+}
+
+fn put_link(out: &mut Vec<u8>, batch: &SpanBatch, link: &Link) {
+    let trace_length = if link.trace_id.is_none() { 0 } else { 18 };
+    let span_length = if link.span_id.is_none() { 0 } else { 10 };
+    let length = trace_length
+        + span_length
+        + text_length_unless_empty(link.trace_state)
+        + attributes_length(batch.link_attributes(link))
+        + count_length(link.dropped_attributes_count)
+        + if link.flags == 0 { 0 } else { 5 };
+    put_header(out, 13, length);
+    if trace_length > 0 {
+        put_bytes_field(out, 1, &link.trace_id.0);
+    }
+    if span_length > 0 {
+        put_bytes_field(out, 2, &link.span_id.0);
+    }
+    put_bytes_unless_empty(out, 3, batch.bytes_of(link.trace_state));
+    put_attributes(out, 4, batch, batch.link_attributes(link));
+    put_varint_unless_zero(out, 5, u64::from(link.dropped_attributes_count));
+    if link.flags != 0 {
+        put_fixed32_field(out, 6, link.flags);
+    }
+}
+
+fn count_length(count: u32) -> usize {
+    if count == 0 { 0 } else { 1 + varint_length(count.into()) }
+}
+
+/// What the attributes take as fields of a number below 16.
+fn attributes_length(attributes: &[Attribute]) -> usize {
+    attributes.iter().map(|attribute| field_length(key_value_length(attribute))).sum()
+}
+
+fn key_value_length(attribute: &Attribute) -> usize {
+    text_length_unless_empty(attribute.key) + field_length(value_length(attribute.value))
+}
+
+/// What a value takes as an `AnyValue`.
+fn value_length(value: Value) -> usize {
+    match value {
+        Value::Empty => 0,
+        Value::Bool(_) => 2,
+        Value::Int(number) => 1 + varint_length(number as u64),
+        Value::Double(_) => 9,
+        Value::String(text)
+        | Value::Bytes(text)
+        | Value::Array(text)
+        | Value::KeyValueList(text) => field_length(text.len()),
+    }
+}
+
+/// Appends attributes as fields of a number below 16.
+fn put_attributes(out: &mut Vec<u8>, number: u32, batch: &SpanBatch, attributes: &[Attribute]) {
+    for attribute in attributes {
+        put_header(out, number, key_value_length(attribute));
+        put_bytes_unless_empty(out, 1, batch.bytes_of(attribute.key));
+        put_header(out, 2, value_length(attribute.value));
+        crate::encode_any_value(out, batch, attribute.value);
+    }
+}
