@@ -137,6 +137,17 @@ pub fn measure_traceql(
         }
         print(&format!("TraceQL: {name}"), &mut times, first, found);
     }
+    let mut times = Vec::new();
+    let (mut first, mut found) = (0.0, 0);
+    for run in 0..runs {
+        let (time, answer) = get(&format!("{api}/api/v2/search/tag/resource.service.name/values"))?;
+        if run == 0 {
+            first = time;
+        }
+        times.push(time);
+        found = answer["tagValues"].as_array().map_or(0, Vec::len);
+    }
+    print("values of resource.service.name (Tempo's API)", &mut times, first, found);
     Ok(())
 }
 

@@ -15,7 +15,7 @@ const MAY_KNOW: [(&str, &[&str]); 16] = [
     ("config", &[]),
     ("instrument", &[]),
     ("formats", &["model"]),
-    ("ottl", &["model"]),
+    ("ottl", &[]),
     ("traceql", &[]),
     ("analysis", &["model"]),
     ("loadgen", &["model"]),
@@ -48,9 +48,11 @@ const ONLY_IN: [(&str, &[&str]); 6] = [
 ];
 
 /// Libraries that a room may not even reach by way of others.
-const MUST_NOT_REACH: [(&str, &[&str]); 6] = [
+const MUST_NOT_REACH: [(&str, &[&str]); 8] = [
+    ("config", &["tokio", "hyper", "axum", "tonic", "arrow*", "parquet"]),
     ("model", &["tokio", "hyper", "axum", "tonic", "arrow*", "parquet", "serde_yaml"]),
     ("formats", &["tokio", "hyper", "axum", "tonic", "arrow*", "parquet"]),
+    ("ottl", &["tokio", "hyper", "axum", "tonic", "arrow*", "parquet", "rand"]),
     ("loadgen", &["tokio", "hyper", "axum", "tonic", "arrow*", "parquet", "rand"]),
     ("store", &["hyper", "axum", "tonic", "clap"]),
     ("query", &["hyper", "axum", "tonic", "clap"]),

@@ -139,6 +139,10 @@ fn kiali() {
     let failed = encode(&json!({ "error": "true" }).to_string());
     let path = format!("/traces?service=payment&start={start}&end={end}&tags={failed}&limit=100");
     assert_eq!(list(&data(&server, &path)).len(), 1);
+    // Those of one kind of span, which no column of Jaeger's own has.
+    let kind = encode(&json!({ "span.kind": "server", "error": "false" }).to_string());
+    let path = format!("/traces?service=frontend&start={start}&end={end}&tags={kind}&limit=100");
+    assert_eq!(list(&data(&server, &path)).len(), 1);
     let path = format!("/traces?service=frontend&start={start}&minDuration=100h&limit=100");
     assert_eq!(data(&server, &path), json!([]));
     is_a_trace(&data(&server, &format!("/traces/{id}"))[0], &id);
@@ -229,7 +233,7 @@ fn a_client_of_the_published_interfaces() {
     assert!(texts(&v2["operations"][0]["operationNames"]).contains(&"POST /checkout"));
     let servers = &v2["servers"][0]["operations"];
     assert_eq!(servers, &json!([{ "name": "POST /checkout", "spanKind": "server" }]));
-    for call in ["trace", "find", "tagged"] {
+    for call in ["trace", "find", "tagged", "failed"] {
         let spans: Vec<&Value> =
             list(&v2[call]).iter().flat_map(|chunk| list(&chunk["spans"])).collect();
         assert_eq!(spans.len(), own, "{call}");
@@ -245,10 +249,20 @@ fn a_client_of_the_published_interfaces() {
         .map(|operation| operation["spanKind"].as_str().expect("a kind"))
         .collect();
     assert_eq!(kinds, BTreeSet::from(["client", "internal", "server"]));
-    for call in ["trace", "raw", "find"] {
+    for call in ["trace", "raw", "find", "filtered"] {
         let parts = list(&v3[call]).iter();
         assert_eq!(parts.map(|part| spans(part).len()).sum::<usize>(), own, "{call}");
     }
+    let of_span = |call: &str| {
+        let parts = list(&v3[call]).iter();
+        parts.flat_map(|part| spans(&part["spans"])).map(|span| span.name).collect::<Vec<String>>()
+    };
+    assert_eq!(of_span("spans"), ["POST /checkout"]);
+    assert_eq!(of_span("span_page").len(), 1);
+    assert!(v3["span_page"][0]["nextPageToken"].is_string(), "{}", v3["span_page"]);
+    let search = &v3["capabilities"][0]["search"];
+    assert_eq!((&search["spanSearch"], &search["paginated"]), (&json!(true), &json!(true)));
+    assert!(texts(&search["filter"]["operators"]).contains(&"fulltext"), "{search}");
     for call in ["summaries", "page"] {
         let summary = &v3[call][0]["summaries"][0];
         assert_eq!(summary["traceId"], id, "{call}");
@@ -272,14 +286,18 @@ fn a_client_of_the_published_interfaces() {
         (v3, "bad_id", "INVALID_ARGUMENT", "malformed parameter trace_id"),
         (v3, "no_range", "INVALID_ARGUMENT", "are required"),
         (v3, "bad_kind", "INVALID_ARGUMENT", "unsupported span kind: 'x'"),
-        (v3, "filter", "INVALID_ARGUMENT", "structured filters are not served"),
+        (v3, "filter", "INVALID_ARGUMENT", "query.filter: eq takes two arguments, not 0"),
+        (v3, "deep", "INVALID_ARGUMENT", "calls nest more than 20 deep"),
+        (v3, "sorted", "INVALID_ARGUMENT", "no other order is served"),
     ] {
         let refused = &version[call];
         assert_eq!(refused["code"], code, "{call}: {refused}");
         assert!(refused["message"].as_str().expect("words").contains(said), "{call}: {refused}");
     }
     let reflection = &found["reflection"];
-    for service in ["jaeger.api_v2.QueryService", "jaeger.api_v3.QueryService"] {
+    for service in
+        ["jaeger.api_v2.QueryService", "jaeger.api_v3.QueryService", "jaeger.api_v3.Capabilities"]
+    {
         assert!(texts(&reflection["services"]).contains(&service), "{reflection}");
         assert_eq!(found["health"][service], "SERVING");
     }

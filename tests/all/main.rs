@@ -16,6 +16,7 @@ mod lifecycle;
 mod openapi;
 mod otlp;
 mod process;
+mod prometheus;
 mod query;
 mod quick_start;
 mod sdk;

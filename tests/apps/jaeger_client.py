@@ -74,6 +74,7 @@ def published():
         for source, target in [
             ("api_v2/model.proto", "model.proto"),
             ("api_v2/query.proto", "query.proto"),
+            ("api_v3/capabilities.proto", "api_v3/capabilities.proto"),
             ("api_v3/query_service.proto", "api_v3/query_service.proto"),
             ("expression/v1/expression.proto", "expression/v1/expression.proto"),
         ]:
@@ -92,6 +93,7 @@ def published():
                 f"--descriptor_set_out={result}",
                 "--include_imports",
                 "query.proto",
+                "api_v3/capabilities.proto",
                 "api_v3/query_service.proto",
             ]
         )
@@ -133,9 +135,31 @@ def bytes_of(text):
 
 
 V2, V3 = "jaeger.api_v2.QueryService", "jaeger.api_v3.QueryService"
+CAPABILITIES = "jaeger.api_v3.Capabilities"
 ALWAYS = {"startTimeMin": "2001-01-01T00:00:00Z", "startTimeMax": "2200-01-01T00:00:00Z"}
 RANGE = {"startTime": "2001-01-01T00:00:00Z", "endTime": "2200-01-01T00:00:00Z"}
 query = {"serviceName": service, "searchDepth": 5, **ALWAYS}
+
+
+def call(op, *args):
+    """A structured filter."""
+    return {"op": op, "args": list(args)}
+
+
+def constant(value):
+    """A constant without a type."""
+    return {"scalar": {"value": value}}
+
+
+of_service = call("eq", {"field": {"name": "service", "level": "resource"}}, constant(service))
+servers = call(
+    "and",
+    {"call": of_service},
+    {"call": call("eq", {"field": {"name": "kind", "level": "span"}}, constant("server"))},
+)
+deep = of_service
+for _ in range(20):
+    deep = call("not", {"call": deep})
 
 found = {
     "v2": {
@@ -147,6 +171,11 @@ found = {
         "tagged": ask(
             f"{V2}/FindTraces",
             {"query": {"serviceName": service, "tags": {"span.kind": "server"}}},
+        ),
+        # As Kiali asks for what failed.
+        "failed": ask(
+            f"{V2}/FindTraces",
+            {"query": {**query, "serviceName": "payment", "tags": {"error": "true"}}},
         ),
         "dependencies": ask(f"{V2}/GetDependencies", RANGE),
         "unknown": ask(f"{V2}/GetTrace", {"traceId": bytes_of("01" * 16)}),
@@ -171,7 +200,17 @@ found = {
         "bad_id": ask(f"{V3}/GetTrace", {"traceId": "xyz"}),
         "no_range": ask(f"{V3}/FindTraces", {"query": {"serviceName": service}}),
         "bad_kind": ask(f"{V3}/GetOperations", {"service": service, "spanKind": "x"}),
+        "filtered": ask(f"{V3}/FindTraces", {"query": {**ALWAYS, "filter": servers}}),
+        "spans": ask(f"{V3}/FindSpans", {"query": {**ALWAYS, "filter": servers}}),
+        "span_page": ask(
+            f"{V3}/FindSpans", {"query": {**ALWAYS, "pagination": {"pageSize": 1}}}
+        ),
+        "capabilities": ask(f"{CAPABILITIES}/GetCapabilities", {}),
         "filter": ask(f"{V3}/FindTraces", {"query": {**ALWAYS, "filter": {"op": "eq"}}}),
+        "deep": ask(f"{V3}/FindSpans", {"query": {**ALWAYS, "filter": deep}}),
+        "sorted": ask(
+            f"{V3}/FindSpans", {"query": {**ALWAYS, "orderBy": [{"direction": "asc"}]}}
+        ),
     },
 }
 
@@ -205,7 +244,7 @@ try:
         name or "all": health_pb2.HealthCheckResponse.ServingStatus.Name(
             health.Check(health_pb2.HealthCheckRequest(service=name), timeout=30).status
         )
-        for name in ["", V2, V3]
+        for name in ["", V2, V3, CAPABILITIES]
     }
 except grpc.RpcError as error:
     found["reflection"] = {"code": error.code().name, "message": error.details()}

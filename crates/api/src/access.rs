@@ -25,7 +25,8 @@ pub struct Access {
 
 /// Refuses what may not ask. The UI's own files hold no data and need no token.
 pub(crate) async fn guard(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    let holds_data = request.uri().path().starts_with("/api/");
+    let path = request.uri().path();
+    let holds_data = path.starts_with("/api/") || path.starts_with("/prometheus");
     match refusal(&api.access, &request, holds_data) {
         Some((status, text)) => ask_for_token(ApiError::new(status, text).into_response()),
         None => next.run(request).await,

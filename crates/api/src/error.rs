@@ -6,6 +6,7 @@ use http::StatusCode;
 use query::SearchError;
 use store::{AppendError, ReadError};
 
+use crate::extract::Unreadable;
 use crate::tempo::fault::{Fault, FaultBody};
 
 /// A status and the body `Error` of the API's document.
@@ -36,6 +37,12 @@ impl From<Fault> for ApiError {
 impl From<SearchError> for ApiError {
     fn from(error: SearchError) -> Self {
         Self::parameter(error.parameter, error.problem)
+    }
+}
+
+impl From<Unreadable> for ApiError {
+    fn from(part: Unreadable) -> Self {
+        Self::new(part.status, part.problem)
     }
 }
 

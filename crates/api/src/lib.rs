@@ -7,7 +7,9 @@
 mod access;
 mod answers;
 mod error;
+mod extract;
 mod jaeger;
+mod prometheus;
 pub mod tempo;
 mod ui;
 mod v1;
@@ -63,6 +65,7 @@ pub fn router(api: Api) -> Router {
                 .layer(map_response(|answer: Response| waiting::bound(answer, v1::busy))),
         )
         .nest("/api", jaeger::router(&api))
+        .merge(prometheus::router(&api))
         .fallback(ui::serve)
         .layer(axum::middleware::from_fn_with_state(api, access::guard))
         .layer(map_response(ui::harden))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -19,6 +19,7 @@ use crate::answers::{
     SearchPage, Series, SeriesList, Services, Share, Status,
 };
 use crate::error::ApiError;
+use crate::extract::Segment;
 use crate::v1_query;
 use crate::waiting;
 
@@ -195,7 +196,7 @@ async fn search(State(api): Shared, uri: Uri) -> Answer<SearchPage> {
 
 async fn trace(
     State(api): Shared,
-    Path(id): Path<String>,
+    Segment(id, _): Segment<ApiError>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let id: TraceId = id

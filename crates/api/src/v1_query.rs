@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::Uri;
@@ -16,6 +15,7 @@ use traceql::{Field, QueryKind, Static};
 use crate::Api;
 use crate::answers::{TraceSummary, text};
 use crate::error::ApiError;
+use crate::extract::Whole;
 use crate::tempo::parameters::parse;
 use crate::tempo::values::type_name;
 use crate::tempo::{fault::Fault, search};
@@ -38,7 +38,7 @@ pub(crate) async fn get(State(api): State<Arc<Api>>, uri: Uri) -> Result<Respons
 pub(crate) async fn post(
     State(api): State<Arc<Api>>,
     uri: Uri,
-    body: Bytes,
+    Whole(body, _): Whole<ApiError>,
 ) -> Result<Response, ApiError> {
     if uri.query().is_some_and(|query| !query.is_empty()) {
         let text = "parameters of a POST are in its body, as a form";

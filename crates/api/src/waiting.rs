@@ -22,8 +22,35 @@ static WAITING: Semaphore = Semaphore::const_new(WAITING_KIB_MAX);
 pub(crate) const BUSY: &str =
     "too many bytes of answers wait to be read by their clients; ask again in a second";
 
+/// A part of the room; it is given back when this is dropped.
+pub(crate) struct Room {
+    _permit: Option<SemaphorePermit<'static>>,
+}
+
+impl Room {
+    /// Room for what a streamed answer is made from; `None` when there is none.
+    pub(crate) fn take(bytes: usize) -> Option<Self> {
+        Self::take_of(&WAITING, WAITING_KIB_MAX, bytes)
+    }
+
+    fn take_of(waiting: &'static Semaphore, kib_max: usize, bytes: usize) -> Option<Self> {
+        if bytes <= SMALL_BYTES_MAX {
+            return Some(Self { _permit: None });
+        }
+        let kib = bytes.div_ceil(1024).min(kib_max) as u32;
+        waiting.try_acquire_many(kib).ok().map(|permit| Self { _permit: Some(permit) })
+    }
+
+    /// The same parts; the room is held as long as they are.
+    pub(crate) fn held_by<T>(self, parts: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
+        parts.inspect(move |_| {
+            let _held = &self;
+        })
+    }
+}
+
 /// The answer, or `busy` and a `Retry-After` when there is no room for it. Streams pass: they are
-/// made as they are read.
+/// made as they are read, and hold a [`Room`] of their own.
 pub(crate) async fn bound(answer: Response, busy: fn() -> Response) -> Response {
     bound_by(&WAITING, WAITING_KIB_MAX, answer, busy).await
 }
@@ -41,8 +68,7 @@ async fn bound_by(
     if bytes <= SMALL_BYTES_MAX {
         return answer;
     }
-    let kib = bytes.div_ceil(1024).min(kib_max) as u32;
-    let Ok(permit) = waiting.try_acquire_many(kib) else {
+    let Some(room) = Room::take_of(waiting, kib_max, bytes) else {
         let mut busy = busy();
         busy.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         return busy;
@@ -50,14 +76,14 @@ async fn bound_by(
     let (parts, body) = answer.into_parts();
     // A body whose size is known is whole already, and this neither waits nor fails.
     let Ok(bytes) = axum::body::to_bytes(body, usize::MAX).await else { return busy() };
-    let held = Bytes::from_owner(Held { bytes, _permit: permit });
+    let held = Bytes::from_owner(Held { bytes, _room: room });
     Response::from_parts(parts, Body::from(held))
 }
 
-/// Bytes that give their permit back when the last part of them is sent.
+/// Bytes that give their room back when the last part of them is sent.
 struct Held {
     bytes: Bytes,
-    _permit: SemaphorePermit<'static>,
+    _room: Room,
 }
 
 impl AsRef<[u8]> for Held {
@@ -113,5 +139,19 @@ mod tests {
 
         let alone = asked(waiting, Body::from(vec![7; 1 << 20])).await;
         assert_eq!((alone.status(), waiting.available_permits()), (StatusCode::OK, 0));
+    }
+
+    #[test]
+    fn streams_hold_their_room_as_long_as_they_last() {
+        let waiting: &'static Semaphore = Box::leak(Box::new(Semaphore::new(KIB_MAX)));
+        let take = |bytes| Room::take_of(waiting, KIB_MAX, bytes);
+        let mut stream = take(200 << 10).unwrap().held_by([1, 2].into_iter());
+        assert_eq!((stream.next(), waiting.available_permits()), (Some(1), KIB_MAX - 200));
+        assert!(take(140 << 10).is_none() && take(SMALL_BYTES_MAX).is_some());
+        assert_eq!((stream.next(), stream.next()), (Some(2), None));
+        drop(stream);
+        assert_eq!(waiting.available_permits(), KIB_MAX);
+        let all = take(1 << 30);
+        assert!(all.is_some() && waiting.available_permits() == 0);
     }
 }

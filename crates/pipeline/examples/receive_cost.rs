@@ -20,7 +20,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use pipeline::receivers::otlp::{GrpcReceiver, GrpcSettings, HttpReceiver, HttpSettings};
 use pipeline::receivers::{ByteBudget, ReceiverCounters};
-use pipeline::{Consumer, Refusal};
+use pipeline::{Consumer, Refusal, Request};
 use prost::Message;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -36,7 +36,7 @@ struct Nothing;
 
 #[async_trait::async_trait]
 impl Consumer for Nothing {
-    async fn consume(&self, _: SpanBatch) -> Result<(), Refusal> {
+    async fn consume(&self, _: Request) -> Result<(), Refusal> {
         Ok(())
     }
 }

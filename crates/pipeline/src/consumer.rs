@@ -1,22 +1,24 @@
-//! The trait that every receiver hands batches to.
+//! The trait by which the parts of a pipeline hand data on.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::SpanBatch;
 
-/// What takes batches from a receiver: the store, or the first stage in front of it.
+use crate::data::Request;
+
+/// What takes data: the store, a queue, or a processor in front of them.
 #[async_trait]
 pub trait Consumer: Send + Sync + 'static {
-    /// Takes a batch, which holds at least one span. `Ok` means that the spans are safe by the
-    /// store's rules; only then does the receiver tell its client so.
+    /// Takes a request, which holds at least one item. `Ok` means that the data is as safe as what
+    /// lies behind promises (a store: logged; a queue: in it); only then does a receiver tell its
+    /// client so.
     ///
-    /// Runs in a task of its own: a client that goes away does not cancel it, and a panic in it is
-    /// answered as an internal error.
-    async fn consume(&self, batch: SpanBatch) -> Result<(), Refusal>;
+    /// Receivers run it in a task of its own: a client that goes away does not cancel it, and a
+    /// panic in it is answered as an internal error.
+    async fn consume(&self, request: Request) -> Result<(), Refusal>;
 }
 
-/// Why a batch was not taken. The first two ask the client to come again.
+/// Why a request was not taken. The first two ask the client to come again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Memory pressure or a full queue. HTTP 429; gRPC `RESOURCE_EXHAUSTED` with `RetryInfo`.
@@ -27,7 +29,8 @@ pub enum Refusal {
         /// How long the client should wait.
         retry_after: Duration,
     },
-    /// A full disk, or draining. HTTP 503; gRPC `UNAVAILABLE` with `RetryInfo`.
+    /// A full disk, a backend that is down, or draining. HTTP 503; gRPC `UNAVAILABLE` with
+    /// `RetryInfo`.
     #[error("{reason}")]
     Unavailable {
         /// What is unavailable, for the client's log.
@@ -47,4 +50,17 @@ pub enum Refusal {
         /// What went wrong.
         reason: String,
     },
+}
+
+impl Refusal {
+    /// Whether the same data may be taken later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Exhausted { .. } | Self::Unavailable { .. })
+    }
+
+    /// The worse of two, for a client that hears one word of several consumers: to come again
+    /// comes first, because then nothing is lost.
+    pub fn or(self, other: Self) -> Self {
+        if self.is_retryable() || !other.is_retryable() { self } else { other }
+    }
 }

@@ -1,8 +1,13 @@
-//! The receivers over real TCP on the loopback interface.
+//! Receivers and exporters over real TCP on the loopback interface.
 
 mod connections;
 mod cors;
 mod drain;
+mod exporters_others;
+mod exporters_otlp;
+mod exporters_persistent;
+mod exporters_sender;
+mod exporters_tls;
 mod grpc;
 mod grpc_errors;
 mod http_client;

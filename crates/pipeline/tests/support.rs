@@ -5,13 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use model::SpanBatch;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use pipeline::receivers::otlp::{GrpcReceiver, GrpcSettings, HttpReceiver, HttpSettings};
 use pipeline::receivers::{ByteBudget, Drained, ReceiverCounters, ServerSettings};
-use pipeline::{Consumer, Refusal};
+use pipeline::{Consumer, Refusal, Request};
 use prost::Message;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -39,6 +38,15 @@ pub struct Recorder {
 }
 
 impl Recorder {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            behaviour: Mutex::new(Behaviour::Accept),
+            taken: Mutex::default(),
+            calls: AtomicU64::new(0),
+            gate: Semaphore::new(0),
+        })
+    }
+
     pub fn behave(&self, behaviour: Behaviour) {
         *self.behaviour.lock().unwrap() = behaviour;
     }
@@ -59,7 +67,7 @@ impl Recorder {
 
 #[async_trait::async_trait]
 impl Consumer for Recorder {
-    async fn consume(&self, batch: SpanBatch) -> Result<(), Refusal> {
+    async fn consume(&self, request: Request) -> Result<(), Refusal> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         let behaviour = self.behaviour.lock().unwrap().clone();
         match behaviour {
@@ -68,7 +76,7 @@ impl Consumer for Recorder {
             Behaviour::Panic => panic!("as the test wants"),
             Behaviour::Wait => self.gate.acquire().await.unwrap().forget(),
         }
-        self.taken.lock().unwrap().push(batch.len());
+        self.taken.lock().unwrap().push(request.data.items() as usize);
         Ok(())
     }
 }
@@ -153,12 +161,7 @@ impl Start {
     async fn new(budget: ByteBudget) -> Self {
         Self {
             listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
-            consumer: Arc::new(Recorder {
-                behaviour: Mutex::new(Behaviour::Accept),
-                taken: Mutex::default(),
-                calls: AtomicU64::new(0),
-                gate: Semaphore::new(0),
-            }),
+            consumer: Recorder::new(),
             counters: Arc::default(),
             budget,
             shutdown: CancellationToken::new(),

@@ -6,6 +6,7 @@
 
 mod cursor;
 pub mod metrics;
+pub mod promql;
 mod search;
 mod text;
 mod values;

@@ -2,6 +2,7 @@
 //! `cargo run --release -p store --example ask -- SPANS [FOLDER [PART]]`. A folder is kept and used
 //! again; PART chooses the queries that have it.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const BASE: u64 = 1_800_000_000_000_000_000;
 const REQUEST_NANO: u64 = 10_000_000;
+const RUNS: usize = 7;
 
 const QUERIES: &[&str] = &[
     "{}",
@@ -30,7 +32,11 @@ const QUERIES: &[&str] = &[
     "{} | rate()",
     "{ status = error } | rate() by (name)",
     "{ kind = server } >> { status = error } | rate()",
+    "{} | compare({ status = error })",
 ];
+
+/// Attributes whose values are listed.
+const TAGS: &[&str] = &["service.name", "http.route", "order.id"];
 
 #[tokio::main]
 async fn main() {
@@ -58,10 +64,10 @@ async fn main() {
     let end = BASE + requests as u64 * REQUEST_NANO;
     for text in QUERIES.iter().filter(|text| text.contains(&part)) {
         let query = traceql::parse(text).unwrap();
-        let mut times = Vec::new();
         let mut told = String::new();
-        for _ in 0..7 {
-            let started = Instant::now();
+        let clock = Clock::default();
+        for _ in 0..RUNS {
+            let round = clock.start();
             told = match query.kind.clone() {
                 QueryKind::Search(pipeline) => {
                     let request = FindRequest {
@@ -91,14 +97,55 @@ async fn main() {
                 }
                 QueryKind::Metrics(_) => unreachable!(),
             };
-            times.push(started.elapsed());
+            round.end();
         }
-        let first = times[0];
+        clock.print(text);
+        println!("      {told}");
+    }
+    for key in TAGS.iter().filter(|key| key.contains(&part)) {
+        let clock = Clock::default();
+        let mut count = 0;
+        for _ in 0..RUNS {
+            let round = clock.start();
+            let values = engine.attribute_values(None, (*key).to_owned(), 1_000).await.unwrap();
+            count = values.values.len();
+            round.end();
+        }
+        clock.print(&format!("{count} values of {key}"));
+    }
+}
+
+/// Times of runs, and what they cost of all cores.
+#[derive(Default)]
+struct Clock(RefCell<Vec<(Duration, Duration)>>);
+
+struct Round<'c>(&'c Clock, Instant, Duration);
+
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+impl Clock {
+    fn start(&self) -> Round<'_> {
+        Round(self, Instant::now(), cpu_time())
+    }
+
+    fn print(&self, what: &str) {
+        let mut times = self.0.borrow().clone();
+        let first = times[0].0;
         times.sort();
-        println!(
-            "{:>8.2} ms median {:>8.2} first  {text}\n      {told}",
-            times[3].as_secs_f64() * 1e3,
-            first.as_secs_f64() * 1e3
-        );
+        let median = times[times.len() / 2].0;
+        let mut costs: Vec<Duration> = times.iter().map(|(_, cost)| *cost).collect();
+        costs.sort();
+        let [median, first, cost] =
+            [median, first, costs[costs.len() / 2]].map(|time| time.as_secs_f64() * 1e3);
+        println!("{median:>8.2} ms median {cost:>8.2} ms CPU {first:>8.2} first  {what}");
+    }
+}
+
+impl Round<'_> {
+    fn end(self) {
+        self.0.0.borrow_mut().push((self.1.elapsed(), cpu_time() - self.2));
     }
 }

@@ -13,7 +13,7 @@ use crate::texts::Interner;
 use crate::types::ValueType;
 
 /// The most attribute columns of a table in memory; those of the rarest keys go to the rest table.
-const COLUMNS_MAX: usize = 1024;
+pub(crate) const COLUMNS_MAX: usize = 1024;
 
 /// The values of a growing column.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ fn placed<T: Copy + Default>(
     values: &[T],
     rows: usize,
 ) -> Placed<T> {
-    let mut placed = Placed::new(rows);
+    let mut placed = Placed::new(rows, values.len());
     for (place, &value) in places.zip(values) {
         if place != u32::MAX {
             placed.put(place as usize, value);

@@ -67,6 +67,33 @@ impl Bits {
             .flat_map(|(index, &word)| Ones(word).map(move |bit| index * 64 + bit))
     }
 
+    /// Up to 64 of them, the first lowest.
+    fn word(&self, range: std::ops::Range<usize>) -> u64 {
+        let (index, shift) = (range.start / 64, range.start % 64);
+        let high = if shift == 0 { 0 } else { self.words.get(index + 1).copied().unwrap_or(0) };
+        let word = self.words[index] >> shift | high.checked_shl(64 - shift as u32).unwrap_or(0);
+        if range.len() < 64 { word & !(u64::MAX << range.len()) } else { word }
+    }
+
+    /// Those of some ranges, one behind the other.
+    pub(crate) fn pick(&self, ranges: &[std::ops::Range<usize>]) -> Self {
+        let len = ranges.iter().map(ExactSizeIterator::len).sum::<usize>();
+        let mut words = vec![0u64; len.div_ceil(64)];
+        let mut to = 0;
+        for range in ranges {
+            for from in range.clone().step_by(64) {
+                let part = from..range.end.min(from + 64);
+                let word = self.word(part.clone());
+                words[to / 64] |= word << (to % 64);
+                if to % 64 + part.len() > 64 {
+                    words[to / 64 + 1] |= word >> (64 - to % 64);
+                }
+                to += part.len();
+            }
+        }
+        Self::new(words, len)
+    }
+
     /// Some of them as bits of their own.
     pub(crate) fn slice(&self, range: std::ops::Range<usize>) -> Self {
         let (first, shift) = (range.start / 64, range.start % 64);
@@ -122,6 +149,14 @@ mod tests {
             let part = bits.slice(range[0]..range[1]);
             for at in 0..part.len() {
                 prop_assert_eq!(part.get(at), list[range[0] + at]);
+            }
+            let ranges = [range[1]..list.len(), 0..range[0] / 2, range[0]..range[1]];
+            let picked = bits.pick(&ranges);
+            let expected: Vec<bool> =
+                ranges.into_iter().flat_map(|range| list[range].to_vec()).collect();
+            prop_assert_eq!(picked.len(), expected.len());
+            for (at, &expected) in expected.iter().enumerate() {
+                prop_assert_eq!(picked.get(at), expected);
             }
         }
     }

@@ -74,7 +74,7 @@ impl Values {
     }
 }
 
-/// The small tables of a piece, or of many added up.
+/// The small tables of a piece.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Catalog {
     /// By service, name and kind.
@@ -253,50 +253,6 @@ impl Catalog {
         }
     }
 
-    /// Adds another piece's tables.
-    pub(crate) fn join(&mut self, other: &Self) {
-        for (service, &counts) in &other.services {
-            self.services.entry(service.clone()).or_default().add(counts);
-        }
-        for (key, &counts) in &other.operations {
-            self.add_operation(key.clone(), counts);
-        }
-        for ((level, key, value_type), theirs) in &other.attributes {
-            let id = (*level, key.clone(), *value_type);
-            let values = self.attributes.entry(id).or_default();
-            values.count += theirs.count;
-            values.incomplete |= theirs.incomplete;
-            for (value, &count) in &theirs.values {
-                values.add(value, count);
-            }
-        }
-    }
-
-    pub(crate) fn services(&self) -> Vec<ServiceRow> {
-        self.services
-            .iter()
-            .map(|(name, counts)| ServiceRow {
-                name: name.clone(),
-                span_count: counts.spans,
-                error_count: counts.errors,
-            })
-            .collect()
-    }
-
-    pub(crate) fn operations(&self, service: Option<&str>) -> Vec<OperationRow> {
-        self.operations
-            .iter()
-            .filter(|((of, _, _), _)| service.is_none_or(|service| service == of))
-            .map(|((service, name, kind), counts)| OperationRow {
-                service: service.clone(),
-                name: name.clone(),
-                kind: *kind,
-                span_count: counts.spans,
-                error_count: counts.errors,
-            })
-            .collect()
-    }
-
     pub(crate) fn attributes(&self) -> Vec<AttributeRow> {
         self.attributes
             .iter()
@@ -309,36 +265,6 @@ impl Catalog {
                 })
             })
             .collect()
-    }
-
-    pub(crate) fn attribute_values(
-        &self,
-        level: Option<Level>,
-        key: &str,
-        limit: usize,
-    ) -> ValueList {
-        let mut rows: BTreeMap<(u8, &str), u64> = BTreeMap::new();
-        let mut complete = true;
-        for ((of_level, of_key, value_type), values) in &self.attributes {
-            if of_key != key || level.is_some_and(|level| level as u8 != *of_level) {
-                continue;
-            }
-            complete &= !values.incomplete;
-            for (value, count) in &values.values {
-                *rows.entry((*value_type, value)).or_default() += count;
-            }
-        }
-        let mut values: Vec<ValueRow> = rows
-            .into_iter()
-            .filter_map(|((value_type, value), count)| {
-                let value_type = *ValueType::ALL.get(value_type as usize)?;
-                Some(ValueRow { value: value.to_owned(), value_type, count })
-            })
-            .collect();
-        values.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
-        complete &= values.len() <= limit;
-        values.truncate(limit);
-        ValueList { values, complete }
     }
 
     pub(crate) fn to_stored(&self) -> StoredCatalog {
@@ -392,6 +318,99 @@ impl Catalog {
             catalog.attributes.insert(id, values);
         }
         catalog
+    }
+}
+
+/// The catalogs of all pieces. Only what is asked for is added up: the rest is much more.
+pub(crate) struct Catalogs(pub(crate) Vec<Arc<Catalog>>);
+
+impl Catalogs {
+    pub(crate) fn services(&self) -> Vec<ServiceRow> {
+        let mut sum: BTreeMap<&str, Counts> = BTreeMap::new();
+        for (service, &counts) in self.0.iter().flat_map(|catalog| &catalog.services) {
+            sum.entry(service).or_default().add(counts);
+        }
+        let row = |(name, counts): (&str, Counts)| ServiceRow {
+            name: name.to_owned(),
+            span_count: counts.spans,
+            error_count: counts.errors,
+        };
+        sum.into_iter().map(row).collect()
+    }
+
+    pub(crate) fn operations(&self, service: Option<&str>) -> Vec<OperationRow> {
+        let mut sum: BTreeMap<&(String, String, i32), Counts> = BTreeMap::new();
+        for (key, &counts) in self.0.iter().flat_map(|catalog| &catalog.operations) {
+            if service.is_some_and(|service| service != key.0) {
+                continue;
+            }
+            if let Some(known) = sum.get_mut(key) {
+                known.add(counts);
+            } else if sum.len() < OPERATIONS_MAX {
+                sum.insert(key, counts);
+            }
+        }
+        let row =
+            |((service, name, kind), counts): (&(String, String, i32), Counts)| OperationRow {
+                service: service.clone(),
+                name: name.clone(),
+                kind: *kind,
+                span_count: counts.spans,
+                error_count: counts.errors,
+            };
+        sum.into_iter().map(row).collect()
+    }
+
+    pub(crate) fn attributes(&self) -> Vec<AttributeRow> {
+        let mut sum: BTreeMap<&(u8, String, u8), u64> = BTreeMap::new();
+        for (key, values) in self.0.iter().flat_map(|catalog| &catalog.attributes) {
+            *sum.entry(key).or_default() += values.count;
+        }
+        let row = |((level, key, value_type), count): (&(u8, String, u8), u64)| {
+            Some(AttributeRow {
+                level: *Level::ALL.get(*level as usize)?,
+                key: key.clone(),
+                value_type: *ValueType::ALL.get(*value_type as usize)?,
+                count,
+            })
+        };
+        sum.into_iter().filter_map(row).collect()
+    }
+
+    pub(crate) fn attribute_values(
+        &self,
+        level: Option<Level>,
+        key: &str,
+        limit: usize,
+    ) -> ValueList {
+        let mut rows: BTreeMap<(String, u8), u64> = BTreeMap::new();
+        let mut complete = true;
+        for of_level in Level::ALL {
+            if level.is_some_and(|level| level != of_level) {
+                continue;
+            }
+            for value_type in ValueType::ALL {
+                let id = (of_level as u8, key.to_owned(), value_type as u8);
+                let mut sum = Values::default();
+                for values in self.0.iter().filter_map(|catalog| catalog.attributes.get(&id)) {
+                    sum.incomplete |= values.incomplete;
+                    values.values.iter().for_each(|(value, &count)| sum.add(value, count));
+                }
+                complete &= !sum.incomplete;
+                for (value, count) in sum.values {
+                    *rows.entry((value, value_type as u8)).or_default() += count;
+                }
+            }
+        }
+        let row = |((value, value_type), count): ((String, u8), u64)| {
+            let value_type = *ValueType::ALL.get(value_type as usize)?;
+            Some(ValueRow { value, value_type, count })
+        };
+        let mut values: Vec<ValueRow> = rows.into_iter().filter_map(row).collect();
+        values.sort_by_key(|row| std::cmp::Reverse(row.count));
+        complete &= values.len() <= limit;
+        values.truncate(limit);
+        ValueList { values, complete }
     }
 }
 

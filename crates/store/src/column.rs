@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::bits::Bits;
 use crate::gather::{Dictionary, Part, gather};
+use crate::spare;
 use crate::texts::Texts;
 
 /// Rows of one column.
@@ -49,15 +50,20 @@ impl Values {
         }
     }
 
-    fn slice(&self, range: Range<usize>) -> Self {
+    fn pick(&self, ranges: &[Range<usize>]) -> Self {
+        fn some<T: Copy>(values: &[T], ranges: &[Range<usize>]) -> Vec<T> {
+            let mut picked = Vec::with_capacity(ranges.iter().map(ExactSizeIterator::len).sum());
+            ranges.iter().for_each(|range| picked.extend_from_slice(&values[range.clone()]));
+            picked
+        }
         match self {
-            Self::Codes(values, texts) => Self::Codes(values[range].to_vec(), texts.clone()),
-            Self::Int32(values) => Self::Int32(values[range].to_vec()),
-            Self::Int64(values) => Self::Int64(values[range].to_vec()),
-            Self::Double(values) => Self::Double(values[range].to_vec()),
-            Self::Bool(values) => Self::Bool(values[range].to_vec()),
-            Self::Id8(values) => Self::Id8(values[range].to_vec()),
-            Self::Id16(values) => Self::Id16(values[range].to_vec()),
+            Self::Codes(values, texts) => Self::Codes(some(values, ranges), texts.clone()),
+            Self::Int32(values) => Self::Int32(some(values, ranges)),
+            Self::Int64(values) => Self::Int64(some(values, ranges)),
+            Self::Double(values) => Self::Double(some(values, ranges)),
+            Self::Bool(values) => Self::Bool(some(values, ranges)),
+            Self::Id8(values) => Self::Id8(some(values, ranges)),
+            Self::Id16(values) => Self::Id16(some(values, ranges)),
         }
     }
 }
@@ -105,17 +111,43 @@ impl Column {
         let mut dictionary = Dictionary::default();
         let joined = gather(&parts, rows, &mut dictionary);
         let joined = joined.unwrap_or_else(|| {
-            let none = parts[0].column.values.slice(0..0);
+            let none = parts[0].column.values.pick(&[]);
             Self::sparse(Bits::new(Vec::new(), rows), none)
         });
-        Some(match &*joined.values {
+        Some(joined.with_texts(&dictionary))
+    }
+
+    /// The same with the texts that its codes are numbers in, where it has codes.
+    pub(crate) fn with_texts(self, dictionary: &Dictionary) -> Self {
+        match Arc::unwrap_or_clone(self.values) {
             Values::Codes(codes, _) => {
                 let texts = Arc::new(dictionary.texts().clone());
-                let values = Arc::new(Values::Codes(codes.clone(), texts));
-                Self { values, ..joined }
+                Self { values: Arc::new(Values::Codes(codes, texts)), ..self }
             }
-            _ => joined,
-        })
+            values => Self { values: Arc::new(values), ..self },
+        }
+    }
+
+    /// The rows of some ranges, one behind the other. Texts keep their numbers.
+    pub(crate) fn pick(&self, ranges: &[Range<usize>]) -> Self {
+        let Some(bits) = &self.present else { return Self::full(self.values.pick(ranges)) };
+        let places: Vec<Range<usize>> = ranges
+            .iter()
+            .map(|rows| bits.rank(rows.start)..bits.rank(rows.end))
+            .filter(|places| !places.is_empty())
+            .collect();
+        Self::sparse(bits.pick(ranges), self.values.pick(&places))
+    }
+
+    /// Gives its vector to the next that this thread reads, unless somebody else has it, too.
+    pub(crate) fn reuse(self) {
+        match Arc::into_inner(self.values) {
+            Some(Values::Codes(values, _)) => spare::give(values),
+            Some(Values::Int32(values)) => spare::give(values),
+            Some(Values::Int64(values)) => spare::give(values),
+            Some(Values::Double(values)) => spare::give(values),
+            _ => {}
+        }
     }
 
     /// What it takes in memory, about.
@@ -166,9 +198,10 @@ impl Column {
             return self.clone();
         }
         match &self.present {
-            None => Self::full(self.values.slice(rows)),
+            None => Self::full(self.values.pick(std::slice::from_ref(&rows))),
             Some(bits) => {
-                let values = self.values.slice(bits.rank(rows.start)..bits.rank(rows.end));
+                let places = bits.rank(rows.start)..bits.rank(rows.end);
+                let values = self.values.pick(std::slice::from_ref(&places));
                 Self::sparse(bits.slice(rows), values)
             }
         }
@@ -242,27 +275,52 @@ impl Column {
 /// Values put at rows in any order, at most one at each.
 pub(crate) struct Placed<T> {
     words: Vec<u64>,
-    slots: Vec<T>,
+    rows: usize,
+    values: Placing<T>,
 }
 
+enum Placing<T> {
+    /// A slot for every row.
+    Dense(Vec<T>),
+    /// Rows and values, where slots would be empty for the most part: they take memory that the
+    /// system has to clear first, column by column.
+    Sparse(Vec<(u32, T)>),
+}
+
+/// Of so many rows one has a value, at least, where every row gets a slot.
+const SLOTS_SHARE: usize = 4;
+
 impl<T: Copy + Default> Placed<T> {
-    pub(crate) fn new(rows: usize) -> Self {
-        Self { words: vec![0; rows.div_ceil(64)], slots: vec![T::default(); rows] }
+    /// At most so many values for so many rows.
+    pub(crate) fn new(rows: usize, values_max: usize) -> Self {
+        let values = match values_max.saturating_mul(SLOTS_SHARE) < rows {
+            true => Placing::Sparse(Vec::with_capacity(values_max)),
+            false => Placing::Dense(vec![T::default(); rows]),
+        };
+        Self { words: vec![0; rows.div_ceil(64)], rows, values }
     }
 
     #[inline]
     pub(crate) fn put(&mut self, row: usize, value: T) {
-        self.slots[row] = value;
+        match &mut self.values {
+            Placing::Dense(slots) => slots[row] = value,
+            Placing::Sparse(values) => values.push((row as u32, value)),
+        }
         self.words[row / 64] |= 1 << (row % 64);
     }
 
     /// The rows that have a value, and the values in their order.
-    pub(crate) fn finish(self) -> (Bits, Vec<T>) {
-        let bits = Bits::new(self.words, self.slots.len());
-        if bits.ones() == self.slots.len() {
-            return (bits, self.slots);
-        }
-        let values = bits.iter().map(|row| self.slots[row]).collect();
+    fn finish(self) -> (Bits, Vec<T>) {
+        let bits = Bits::new(self.words, self.rows);
+        let values = match self.values {
+            Placing::Dense(slots) if bits.ones() == slots.len() => slots,
+            Placing::Dense(slots) => bits.iter().map(|row| slots[row]).collect(),
+            Placing::Sparse(placed) => {
+                let mut values = vec![T::default(); bits.ones()];
+                placed.into_iter().for_each(|(row, value)| values[bits.rank(row as usize)] = value);
+                values
+            }
+        };
         (bits, values)
     }
 
@@ -270,5 +328,25 @@ impl<T: Copy + Default> Placed<T> {
     pub(crate) fn column(self, values: impl FnOnce(Vec<T>) -> Values) -> Column {
         let (bits, packed) = self.finish();
         Column::sparse(bits, values(packed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_in_the_order_of_their_rows_whether_few_or_many() {
+        for rows in [0usize, 1, 64, 100] {
+            for step in [1, 3, 4, 5, 64] {
+                let placed = (0..rows).step_by(step);
+                let mut out = Placed::new(rows, placed.len());
+                placed.clone().rev().for_each(|row| out.put(row, row as i64));
+                let column = out.column(Values::Int64);
+                assert_eq!(column.len(), rows);
+                assert!(column.rows_present().eq(placed.clone()), "{rows} by {step}");
+                assert!(column.int64s().iter().map(|&row| row as usize).eq(placed));
+            }
+        }
     }
 }

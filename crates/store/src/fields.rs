@@ -17,7 +17,7 @@ impl<T: Copy + Default> Rare<T> {
         if self.entries.is_empty() {
             return None;
         }
-        let mut placed = Placed::new(rows);
+        let mut placed = Placed::new(rows, self.entries.len());
         for &(row, value) in &self.entries {
             let place = places[row as usize] as usize;
             if place < rows {

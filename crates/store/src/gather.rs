@@ -60,11 +60,11 @@ pub(crate) fn gather(
     let first = parts.first()?;
     let column = match first.column.values() {
         Values::Codes(..) => {
-            let mut out = Placed::new(rows);
+            let mut out = Placed::new(rows, value_count(parts));
             for part in parts {
                 let Some((codes, texts)) = part.column.codes() else { continue };
                 // Texts that are met once need no table.
-                let table = (codes.len() < texts.len() || texts.len() <= 1024)
+                let table = (codes.len() != texts.len() || texts.len() <= 1024)
                     .then(|| dictionary.table(texts));
                 each(part, codes, |to, code| {
                     let code = match table {
@@ -110,12 +110,17 @@ pub(crate) fn gather(
     (column.values().len() > 0).then_some(column)
 }
 
+/// How many values the parts have, with those that are left out.
+fn value_count(parts: &[Part<'_>]) -> usize {
+    parts.iter().map(|part| part.column.values().len()).sum()
+}
+
 fn place<'a, T: Copy + Default + 'a>(
     parts: &[Part<'a>],
     rows: usize,
     get: impl Fn(&'a Values) -> Option<&'a Vec<T>>,
 ) -> Placed<T> {
-    let mut out = Placed::new(rows);
+    let mut out = Placed::new(rows, value_count(parts));
     for part in parts {
         if let Some(values) = get(part.column.values()) {
             each(part, values, |to, value| out.put(to, value));

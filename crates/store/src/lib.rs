@@ -25,10 +25,12 @@ mod query;
 mod scan;
 mod scopes;
 mod search;
+mod spare;
 mod spm;
 mod summary;
 mod texts;
 mod trace;
+mod trace_metrics;
 mod types;
 
 use async_trait::async_trait;
@@ -38,6 +40,10 @@ pub use edges::{EdgeRequest, EdgeRow, EdgeSet};
 pub use engine::{DiskLimit, Engine, OpenError, Options, SyncPolicy};
 pub use log::{LogScan, scan_segment};
 pub use spm::{Durations, RedRequest, RedSeries, RedSet};
+pub use trace_metrics::{
+    Cell, Cells, ConnectionType, ServiceGraphSeries, SpanMetricsBy, SpanMetricsSeries,
+    TraceMetricsFamily, TraceMetricsRequest, TraceMetricsSet,
+};
 pub use types::*;
 
 /// What the rest of Spanfall needs of a place for spans.
@@ -73,6 +79,12 @@ pub trait Store: Send + Sync + 'static {
     /// Rate, errors and durations of services, over time.
     async fn red(&self, request: RedRequest) -> Result<RedSet, ReadError>;
 
+    /// Metrics of traces, over time. Dropping the future ends the query.
+    async fn trace_metrics(
+        &self,
+        request: TraceMetricsRequest,
+    ) -> Result<TraceMetricsSet, QueryError>;
+
     /// The summaries of traces, for those that exist, in the order asked.
     async fn summaries(&self, ids: Vec<TraceId>) -> Result<Vec<TraceSummary>, ReadError>;
 
@@ -92,6 +104,18 @@ pub trait Store: Send + Sync + 'static {
         key: String,
         limit: usize,
     ) -> Result<ValueList, ReadError>;
+
+    /// Names of attributes that some spans have. Dropping the future ends the query.
+    async fn names(&self, request: ChoiceRequest) -> Result<NameSet, QueryError>;
+
+    /// The values of a field that some spans have, at most `limit`. Without a pipeline those of an
+    /// attribute are the frequent ones. Dropping the future ends the query.
+    async fn field_values(
+        &self,
+        request: ChoiceRequest,
+        field: traceql::Field,
+        limit: usize,
+    ) -> Result<FieldValues, QueryError>;
 
     /// How much is stored.
     fn status(&self) -> StoreStatus;

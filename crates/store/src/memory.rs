@@ -1,4 +1,4 @@
-//! A piece in memory: a frozen chunk of the head.
+//! A piece in memory: a frozen chunk of the head, or several that were merged.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 use model::TraceId;
 
 use crate::catalog::Catalog;
-use crate::column::Column;
-use crate::columns::{Table, parse_attribute_column};
+use crate::column::{Column, Values};
+use crate::columns::{Table, name, parse_attribute_column};
 use crate::piece::{Damaged, Piece, StartRanges, TableBatch, TableStream};
 use crate::scopes::ScopeRow;
 use crate::summary::TraceTable;
@@ -55,11 +55,81 @@ impl MemoryPiece {
     fn table(&self, table: Table) -> &TableBatch {
         &self.tables[table as usize]
     }
+
+    /// Some of its traces, by their places in the trace table, ascending, as a piece to be merged:
+    /// texts keep their numbers, and starts may be told wider than they are.
+    pub(crate) fn of_traces(&self, traces: &[usize]) -> Self {
+        let mut spans: Vec<Range<usize>> = Vec::new();
+        for &trace in traces {
+            let rows = self.traces.rows(trace);
+            match spans.last_mut() {
+                Some(last) if last.end == rows.start => last.end = rows.end,
+                _ => spans.push(rows),
+            }
+        }
+        let (events, links) = (self.owned(Table::Events, &spans), self.owned(Table::Links, &spans));
+        let rest = |table, owners: &[Range<usize>]| self.owned(table, owners).0;
+        let tables = [
+            pick(self.table(Table::Spans), &spans),
+            events.0,
+            links.0,
+            rest(Table::SpansRest, &spans),
+            rest(Table::EventsRest, &events.1),
+            rest(Table::LinksRest, &links.1),
+        ];
+        Self {
+            id: format!("{} in part", self.id),
+            tables,
+            traces: Arc::new(self.traces.pick(traces)),
+            scopes: self.scopes.clone(),
+            catalog: OnceLock::new(),
+            start_ranges: self.start_ranges,
+        }
+    }
+
+    /// The rows that belong to ranges of owners, whose numbers become those behind each other, and
+    /// which rows they were.
+    fn owned(&self, table: Table, owners: &[Range<usize>]) -> (TableBatch, Vec<Range<usize>>) {
+        let table = self.table(table);
+        let Some(all) = table.column(name::ROW).map(Column::int32s) else {
+            return Default::default();
+        };
+        let place = |owner: usize| all.partition_point(|&of| (of as usize) < owner);
+        let mut rows: Vec<Range<usize>> = Vec::with_capacity(owners.len());
+        let mut numbers: Vec<i32> = Vec::new();
+        let mut first = 0;
+        for range in owners {
+            let some = place(range.start)..place(range.end);
+            let number = |of: &i32| (*of as usize - range.start + first) as i32;
+            numbers.extend(all[some.clone()].iter().map(number));
+            rows.push(some);
+            first += range.len();
+        }
+        let mut picked = pick(table, &rows);
+        for (column, values) in &mut picked.columns {
+            if **column == *name::ROW {
+                *values = Column::full(Values::Int32(std::mem::take(&mut numbers)));
+            }
+        }
+        (picked, rows)
+    }
+}
+
+/// The rows of some ranges, one behind the other, without columns that none of them has a value of.
+fn pick(table: &TableBatch, ranges: &[Range<usize>]) -> TableBatch {
+    let rows = ranges.iter().map(ExactSizeIterator::len).sum();
+    let picked = table.columns.iter().map(|(name, column)| (name.clone(), column.pick(ranges)));
+    let columns = picked.filter(|(_, column)| column.values().len() > 0).collect();
+    TableBatch { rows, columns }
 }
 
 impl Piece for MemoryPiece {
     fn id(&self) -> &str {
         &self.id
+    }
+
+    fn memory(&self) -> Option<&MemoryPiece> {
+        Some(self)
     }
 
     fn start_ranges(&self) -> StartRanges {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::catalog::Catalog;
 use crate::column::Column;
 use crate::columns::{Table, name};
+use crate::memory::MemoryPiece;
 use crate::scopes::ScopeRow;
 use crate::summary::TraceTable;
 use model::TraceId;
@@ -102,9 +103,9 @@ pub(crate) trait Piece: Send + Sync {
     /// Unique among the pieces of a store.
     fn id(&self) -> &str;
 
-    /// Whether it is sealed: it stays as it is until it is merged or leaves.
-    fn is_block(&self) -> bool {
-        false
+    /// The piece, when it is in memory and not a sealed block.
+    fn memory(&self) -> Option<&MemoryPiece> {
+        None
     }
 
     fn span_count(&self) -> usize {
@@ -112,6 +113,11 @@ pub(crate) trait Piece: Send + Sync {
     }
 
     fn start_ranges(&self) -> StartRanges;
+
+    /// When the last of its spans ends.
+    fn latest_end(&self) -> Result<u64, Damaged> {
+        Ok(self.traces()?.end.iter().copied().max().unwrap_or(0))
+    }
 
     /// False only when no span of the trace is here.
     fn may_hold(&self, trace: TraceId) -> bool;

@@ -19,14 +19,28 @@ use crate::types::{
 /// The pieces of the store at one moment, and those that turned out to be damaged.
 pub(crate) struct View {
     pub(crate) pieces: Vec<Arc<dyn Piece>>,
+    /// The name of the one that takes new spans: under this name it will not be seen again, unless
+    /// nothing comes.
+    pub(crate) open: Option<String>,
     pub(crate) damaged: Vec<Damaged>,
     /// Blocks or parts of the log were set aside before.
     pub(crate) lacks_blocks: bool,
-    /// Traces that lie in several blocks, put together for the queries to come.
+    /// Traces that lie in several pieces, put together for the queries to come.
     pub(crate) seams: Arc<Mutex<KeptSeams>>,
 }
 
 impl View {
+    /// A view of one of its pieces alone.
+    pub(crate) fn of_piece(&self, piece: &Arc<dyn Piece>) -> Self {
+        Self {
+            pieces: vec![piece.clone()],
+            open: None,
+            damaged: Vec::new(),
+            lacks_blocks: false,
+            seams: Arc::default(),
+        }
+    }
+
     /// Whether a damaged block is left out, whoever noticed it first.
     pub(crate) fn is_partial(&self) -> bool {
         self.lacks_blocks || !self.damaged.is_empty()
@@ -42,48 +56,6 @@ impl View {
                 None
             }
         }
-    }
-
-    /// The names of the blocks, and the ids of traces that lie in several pieces, ascending: those
-    /// in blocks alone, and those of which a part is still in the head.
-    pub(crate) fn shared_traces(&mut self) -> (Vec<String>, Vec<u128>, Vec<u128>) {
-        let (blocks, head): (Vec<_>, Vec<_>) =
-            self.pieces.clone().into_iter().partition(|piece| piece.is_block());
-        let names: Vec<String> = blocks.iter().map(|piece| piece.id().to_owned()).collect();
-        let kept = self.seams.lock().blocks.clone();
-        let mut in_blocks = if kept.0 == names {
-            kept.1.ids.to_vec()
-        } else {
-            let mut ids: Vec<u128> = Vec::new();
-            for piece in &blocks {
-                ids.extend(self.note(piece.traces()).iter().flat_map(|table| &table.ids));
-            }
-            repeated(&mut ids)
-        };
-        let mut ids: Vec<u128> = Vec::new();
-        for piece in &head {
-            ids.extend(self.note(piece.traces()).iter().flat_map(|table| &table.ids));
-        }
-        let mut others = repeated(&mut ids);
-        ids.dedup();
-        for piece in &blocks {
-            let may: Vec<TraceId> = ids
-                .iter()
-                .map(|&id| TraceId::from_number(id))
-                .filter(|&id| piece.may_hold(id))
-                .collect();
-            if may.is_empty() {
-                continue;
-            }
-            if let Some(table) = self.note(piece.traces()) {
-                let there = may.into_iter().filter(|&id| table.find(id).is_some());
-                others.extend(there.map(TraceId::to_number));
-            }
-        }
-        others.sort_unstable();
-        others.dedup();
-        in_blocks.retain(|id| others.binary_search(id).is_err());
-        (names, in_blocks, others)
     }
 
     /// The parts of a trace, from every piece that has some.
@@ -123,16 +95,6 @@ impl View {
         }
         earliest
     }
-}
-
-/// Sorts ids, and gives those that occur more than once, each once.
-fn repeated(ids: &mut [u128]) -> Vec<u128> {
-    // Quick on runs that are sorted already.
-    ids.sort();
-    let mut twice: Vec<u128> =
-        ids.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
-    twice.dedup();
-    twice
 }
 
 /// The order of results: newest start first, then by id.

@@ -65,6 +65,50 @@ impl TraceTable {
         self.service_offsets[trace] as usize..self.service_offsets[trace + 1] as usize
     }
 
+    /// Some of its rows, ascending, of spans that lie one behind the other.
+    pub(crate) fn pick(&self, traces: &[usize]) -> Self {
+        fn some<T: Copy>(values: &[T], traces: &[usize]) -> Vec<T> {
+            traces.iter().map(|&trace| values[trace]).collect()
+        }
+        let mut picked = Self {
+            ids: some(&self.ids, traces),
+            start: some(&self.start, traces),
+            end: some(&self.end, traces),
+            first_row: vec![0],
+            error_count: some(&self.error_count, traces),
+            orphan_count: some(&self.orphan_count, traces),
+            missing_root: some(&self.missing_root, traces),
+            service_offsets: vec![0],
+            ..Self::default()
+        };
+        let mut numbers = vec![u32::MAX; self.texts.len()];
+        let mut texts = Vec::new();
+        let mut number = |text: u32| {
+            let number = &mut numbers[text as usize];
+            if *number == u32::MAX {
+                *number = texts.len() as u32;
+                texts.push(self.texts[text as usize].clone());
+            }
+            *number
+        };
+        let (mut row, mut share) = (0, 0);
+        for &trace in traces {
+            row += self.rows(trace).len() as u32;
+            picked.first_row.push(row);
+            picked.root_service.push(number(self.root_service[trace]));
+            picked.root_name.push(number(self.root_name[trace]));
+            for at in self.services_of(trace) {
+                share += 1;
+                picked.services.push(number(self.services[at]));
+                picked.service_spans.push(self.service_spans[at]);
+                picked.service_errors.push(self.service_errors[at]);
+            }
+            picked.service_offsets.push(share);
+        }
+        picked.texts = texts;
+        picked
+    }
+
     pub(crate) fn summary(&self, trace: usize) -> TraceSummary {
         TraceSummary {
             trace_id: TraceId::from_number(self.ids[trace]),

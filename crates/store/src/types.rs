@@ -509,6 +509,34 @@ pub struct MeasureRequest {
     pub exemplars_max: usize,
 }
 
+/// Spans of which a query's author wants to know what they have.
+#[derive(Debug, Clone)]
+pub struct ChoiceRequest {
+    /// What leaves the spans; `None` for all.
+    pub pipeline: Option<traceql::Pipeline>,
+    /// When they start, nanoseconds since the epoch. Where there is no pipeline, names and values of
+    /// other spans that lie in the same blocks may be told, too.
+    pub starts: std::ops::RangeInclusive<u64>,
+}
+
+/// Names of attributes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NameSet {
+    /// By level; at most 10,000 of each.
+    pub names: std::collections::BTreeSet<(Level, String)>,
+    /// A damaged block is left out.
+    pub partial: bool,
+}
+
+/// Values of a field.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FieldValues {
+    /// Values and how many spans have each, most frequent first.
+    pub values: Vec<(traceql::Static, u64)>,
+    /// A damaged block is left out.
+    pub partial: bool,
+}
+
 /// Series over time.
 #[derive(Debug, Clone, Default)]
 pub struct Measured {

@@ -1,11 +1,16 @@
 //! A search as Jaeger's clients ask for one, carried out on the store.
 
+use std::sync::Arc;
+
 use model::{kind, status_code};
 use store::{AttributeCondition, Level, Position, SearchRequest, SpanFilter, Store, TraceSummary};
 
+use super::candidates::Finder;
+use super::filter::Predicate;
 use super::matching::{Residual, matches};
 use super::problem::Problem;
 use super::stored_service;
+use super::traces::blocking;
 
 /// The most traces that one search returns.
 pub(super) const LIMIT_MAX: usize = 10_000;
@@ -13,10 +18,10 @@ pub(super) const LIMIT_MAX: usize = 10_000;
 /// How many traces a search has by default.
 pub(super) const LIMIT_DEFAULT: usize = 100;
 
-/// Traces that are read whole at the most for conditions that the store does not know.
-const CANDIDATES_MAX: usize = 5_000;
+/// Traces that are read whole at the most without being found to be what is asked for.
+pub(super) const CANDIDATES_MAX: usize = 5_000;
 
-/// Traces that are asked of the store at once when some of them may fall away.
+/// Traces that are asked of the store at once, at least, when some of them may fall away.
 const PAGE: usize = 100;
 
 /// One span of each trace found meets all of it.
@@ -25,6 +30,8 @@ pub(super) struct Ask {
     pub(super) service: Option<String>,
     pub(super) operation: Option<String>,
     pub(super) tags: Vec<(String, String)>,
+    /// A structured filter.
+    pub(super) filter: Option<Predicate>,
     pub(super) start_unix_nano: Option<u64>,
     /// The start must be before this.
     pub(super) end_unix_nano: Option<u64>,
@@ -52,19 +59,23 @@ impl Ask {
             let store::SearchPage { traces, more, partial } = page;
             return Ok(Found { traces, more, partial });
         }
+        let finder = Finder::new(filter.clone(), &residual);
+        let conditions = Arc::new((filter, residual));
         let mut found = Found::default();
         let mut after = self.after;
-        let mut looked_at = 0;
+        let mut fell_away = 0;
         loop {
-            let request = SearchRequest { filter: filter.clone(), limit: PAGE, after };
-            let page = store.search(request).await?;
+            let wanted = (self.limit - found.traces.len()).saturating_add(1);
+            let page = finder.page(store, after, wanted.max(PAGE)).await?;
             found.partial |= page.partial;
             for summary in page.traces {
-                looked_at += 1;
                 let (start_unix_nano, trace_id) = (summary.start_unix_nano, summary.trace_id);
                 after = Some(Position { start_unix_nano, trace_id });
                 let Some(spans) = store.trace(trace_id).await?.spans else { continue };
-                if !matches(&spans, &filter, &residual) {
+                let conditions = conditions.clone();
+                let is_one = move || matches(&spans, &conditions.0, &conditions.1);
+                if !blocking(is_one).await? {
+                    fell_away += 1;
                     continue;
                 }
                 if found.traces.len() == self.limit {
@@ -76,7 +87,7 @@ impl Ask {
             if !page.more {
                 return Ok(found);
             }
-            if looked_at >= CANDIDATES_MAX {
+            if fell_away >= CANDIDATES_MAX {
                 found.partial = true;
                 return Ok(found);
             }
@@ -84,7 +95,7 @@ impl Ask {
     }
 
     /// What the store can look for, and what is left to be seen on the spans themselves.
-    fn conditions(&self) -> (SpanFilter, Vec<Residual>) {
+    pub(super) fn conditions(&self) -> (SpanFilter, Vec<Residual>) {
         let mut filter = SpanFilter {
             service: self.service.as_deref().map(stored_service),
             operation: self.operation.clone(),
@@ -94,7 +105,8 @@ impl Ask {
             start_max_unix_nano: self.end_unix_nano,
             ..SpanFilter::default()
         };
-        let mut residual = Vec::new();
+        let mut residual: Vec<Residual> =
+            self.filter.iter().cloned().map(Residual::Filter).collect();
         let attribute = |level: Option<Level>, key: &str, value: &str| AttributeCondition {
             level,
             key: key.to_owned(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
@@ -20,6 +20,7 @@ use super::problem::Problem;
 use super::traces::{Loaded, blocking, load, load_all, marked};
 use super::{dependencies::dependencies, shown_service, stored_service};
 use crate::Api;
+use crate::extract::{Segment, Whole};
 
 const MICRO: u64 = 1_000;
 const MILLI: u64 = 1_000_000;
@@ -113,7 +114,11 @@ pub(super) fn kind_text(kind: i32) -> &'static str {
     if name == "unspecified" { "" } else { name }
 }
 
-async fn service_operations(State(api): Shared, Path(service): Path<String>, uri: Uri) -> Answer {
+async fn service_operations(
+    State(api): Shared,
+    Segment(service, _): Segment<Refusal>,
+    uri: Uri,
+) -> Answer {
     let params = Params::of(&uri)?;
     let mut rows = operation_names(&api, &service, None).await?;
     // Some clients escape the name twice, as for a query, where a plus stands for a space.
@@ -223,6 +228,7 @@ fn ask(params: &Params, now_unix_nano: u64) -> Result<Ask, Problem> {
         duration_max_nano: longest,
         limit,
         after: None,
+        filter: None,
     })
 }
 
@@ -251,7 +257,7 @@ fn path_id(text: &str) -> Result<TraceId, Problem> {
         .map_err(|error| Problem::bad(format!("cannot parse trace id {text:?}: {error}")))
 }
 
-async fn trace(State(api): Shared, Path(id): Path<String>, uri: Uri) -> Answer {
+async fn trace(State(api): Shared, Segment(id, _): Segment<Refusal>, uri: Uri) -> Answer {
     let params = Params::of(&uri)?;
     let id = path_id(&id)?;
     // A store that knows its traces by id needs no hint of when they were.
@@ -266,14 +272,14 @@ async fn trace(State(api): Shared, Path(id): Path<String>, uri: Uri) -> Answer {
     traces_answer(&params, vec![loaded], Value::Null).await
 }
 
-async fn archive(Path(id): Path<String>) -> Answer {
+async fn archive(Segment(id, _): Segment<Refusal>) -> Answer {
     path_id(&id)?;
     let message = "archive storage was not configured; every trace is kept for the whole retention";
     let status = StatusCode::INTERNAL_SERVER_ERROR;
     Err(Problem { status, message: message.to_owned() }.into())
 }
 
-async fn transform(uri: Uri, body: Bytes) -> Answer {
+async fn transform(uri: Uri, Whole(body, _): Whole<Refusal>) -> Answer {
     let params = Params::of(&uri)?;
     let data = blocking(move || {
         let wrong = |error: String| Problem::bad(format!("cannot read OTLP JSON: {error}"));

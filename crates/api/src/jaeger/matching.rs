@@ -1,10 +1,12 @@
-//! Conditions that are looked for on the spans of a trace, because no column of the store has them.
+//! Whether a span meets a search: all of it, as the store's own search has the rest.
 
 use model::{Attribute, Span, SpanBatch, Value, status_code};
 use store::{AttributeCondition, Level, SpanFilter};
 
+use super::filter::Predicate;
+
 /// A condition on fields that are tags to Jaeger.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Residual {
     /// Any status but error.
     NoError,
@@ -16,14 +18,25 @@ pub(super) enum Residual {
     TraceState(String),
     /// An event of that name, or an attribute `event` with that text.
     Event(String),
+    /// A structured filter.
+    Filter(Predicate),
     /// What no span meets.
     Never,
 }
 
 /// Whether one span meets a filter and all the rest.
 pub(super) fn matches(batch: &SpanBatch, filter: &SpanFilter, residual: &[Residual]) -> bool {
-    batch.spans().iter().any(|span| {
-        residual.iter().all(|condition| condition.holds(batch, span)) && meets(batch, span, filter)
+    matching(batch, filter, residual).next().is_some()
+}
+
+/// The spans that meet a filter and all the rest.
+pub(super) fn matching<'b>(
+    batch: &'b SpanBatch,
+    filter: &'b SpanFilter,
+    residual: &'b [Residual],
+) -> impl Iterator<Item = &'b Span> {
+    batch.spans().iter().filter(move |span| {
+        meets(batch, span, filter) && residual.iter().all(|condition| condition.holds(batch, span))
     })
 }
 
@@ -46,15 +59,21 @@ impl Residual {
                 };
                 batch.span_events(span).iter().any(named) || has(batch, span, &condition)
             }
+            Self::Filter(predicate) => predicate.holds(batch, span),
             Self::Never => false,
         }
     }
 }
 
+/// A duration as the store's searches see it: one beyond 2^63 nanoseconds counts as 0.
+pub(super) fn duration(span: &Span) -> u64 {
+    i64::try_from(span.duration_nano()).map_or(0, i64::unsigned_abs)
+}
+
 /// Whether a span meets a filter, as the store's search has it.
 fn meets(batch: &SpanBatch, span: &Span, filter: &SpanFilter) -> bool {
     let (_, resource) = batch.origin(span);
-    let duration = span.duration_nano();
+    let duration = duration(span);
     filter.service.as_ref().is_none_or(|service| service == batch.service_name(resource))
         && filter.operation.as_ref().is_none_or(|name| name == batch.text(span.name))
         && filter.status.is_none_or(|status| status == span.status_code)

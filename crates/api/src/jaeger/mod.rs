@@ -4,7 +4,9 @@
 //! parameters, answers and the shape of errors. `docs/compatibility.md` lists every endpoint.
 
 mod ask;
+mod candidates;
 mod dependencies;
+mod filter;
 pub(crate) mod grpc;
 mod legacy;
 mod matching;
@@ -12,6 +14,9 @@ mod metrics;
 mod params;
 mod pretty;
 mod problem;
+mod spans;
+#[cfg(test)]
+mod tests;
 mod time;
 mod traces;
 mod v3;

@@ -3,6 +3,8 @@
 use http::StatusCode;
 use store::ReadError;
 
+use crate::extract::Unreadable;
+
 /// What went wrong, in words for who asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Problem {
@@ -20,14 +22,24 @@ impl Problem {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: crate::waiting::BUSY.to_owned() }
     }
 
+    pub(super) fn internal(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message: message.into() }
+    }
+
     pub(super) fn not_found(message: impl Into<String>) -> Self {
         Self { status: StatusCode::NOT_FOUND, message: message.into() }
     }
 }
 
+impl From<Unreadable> for Problem {
+    fn from(part: Unreadable) -> Self {
+        Self { status: part.status, message: part.problem }
+    }
+}
+
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message: error.to_string() }
+        Self::internal(error.to_string())
     }
 }
 
@@ -36,6 +48,7 @@ impl From<Problem> for tonic::Status {
         match problem.status {
             StatusCode::BAD_REQUEST => Self::invalid_argument(problem.message),
             StatusCode::NOT_FOUND => Self::not_found(problem.message),
+            StatusCode::SERVICE_UNAVAILABLE => Self::unavailable(problem.message),
             _ => Self::internal(problem.message),
         }
     }

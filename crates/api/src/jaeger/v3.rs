@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use bytes::Bytes;
 use formats::jaeger::parse_trace_id;
+use http::Uri;
 use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use http::{StatusCode, Uri};
 use model::SpanBatch;
 use query::{decode_cursor, encode_cursor};
 use serde_json::{Value, json};
@@ -17,14 +16,17 @@ use store::{Position, TraceSummary};
 
 use super::ask::{Ask, Found, LIMIT_DEFAULT, LIMIT_MAX};
 use super::dependencies::dependencies;
+use super::filter::{LEVELS, OPERATORS, Predicate, call_of, check};
 use super::legacy::{operation_names, service_names};
 use super::params::{Params, duration, kind, truth};
 use super::problem::Problem;
 use super::shown_service;
+use super::spans::{self, SpanPage, SpanRank, SpanSearch};
 use super::time::parse_rfc3339;
 use super::traces::{Loaded, blocking, load, load_all, marked};
 use super::v3_body;
 use crate::Api;
+use crate::extract::{Segment, Whole};
 
 type Shared = State<Arc<Api>>;
 type Answer = Result<Response, Refusal>;
@@ -35,6 +37,7 @@ pub(super) fn router(api: Arc<Api>) -> Router {
         .route("/operations", get(operations))
         .route("/traces", get(find_traces).post(post_traces))
         .route("/traces/{trace_id}", get(trace))
+        .route("/spans", get(find_spans).post(post_spans))
         .route("/trace-summaries", get(find_summaries).post(post_summaries))
         .route("/dependencies", get(get_dependencies))
         .route("/capabilities", get(capabilities))
@@ -119,26 +122,72 @@ pub(super) fn page_token(text: &str) -> Result<Option<Position>, Problem> {
     position.map_err(|error| malformed("query.pagination.pageToken", error))
 }
 
-pub(super) fn no_filter() -> Problem {
-    malformed("query.filter", "structured filters are not served; use query.attributes")
+/// Refuses a search that says the same in two ways: filters stand alone.
+pub(super) fn alone(ask: Ask) -> Result<Ask, Problem> {
+    let is_given = [
+        ("query.serviceName", ask.service.is_some()),
+        ("query.operationName", ask.operation.is_some()),
+        ("query.attributes", !ask.tags.is_empty()),
+        ("query.durationMin", ask.duration_min_nano.is_some()),
+        ("query.durationMax", ask.duration_max_nano.is_some()),
+    ];
+    match is_given.iter().find(|(_, is_given)| *is_given && ask.filter.is_some()) {
+        Some((name, _)) => Err(malformed("query.filter", format!("it excludes {name}"))),
+        None => Ok(ask),
+    }
+}
+
+/// A structured filter in the text of a parameter.
+fn filter(params: &Params) -> Result<Option<Predicate>, Problem> {
+    let name = "query.filter";
+    let Some(text) = params.get(name) else { return Ok(None) };
+    let value: Value = serde_json::from_str(text)
+        .map_err(|error| malformed(name, format!("expecting a JSON object: {error}")))?;
+    check(name, &call_of(name, &value)?).map(Some)
+}
+
+fn whole(text: &str) -> Result<u64, String> {
+    text.parse::<u64>().map_err(|_| format!("{text:?} is not a whole number above 0"))
+}
+
+fn times(params: &Params) -> Result<(u64, u64), Problem> {
+    let time = |names: &[&str]| read(params, names, parse_rfc3339);
+    range(
+        time(&["query.startTimeMin", "query.start_time_min"])?,
+        time(&["query.startTimeMax", "query.start_time_max"])?,
+    )
+}
+
+fn span_search(params: &Params) -> Result<SpanSearch, Problem> {
+    let (start_unix_nano, end_unix_nano) = times(params)?;
+    let sizes = ["query.pagination.pageSize", "query.pagination.page_size"];
+    let tokens = ["query.pagination.pageToken", "query.pagination.page_token"];
+    let orders = ["query.orderBy", "query.order_by"];
+    if let Some((name, _)) = params.either(&orders) {
+        return Err(unsorted(name));
+    }
+    let token = params.either(&tokens).map(|(_, token)| token).unwrap_or_default();
+    Ok(SpanSearch {
+        filter: filter(params)?,
+        start_unix_nano,
+        end_unix_nano,
+        limit: spans::page_size(read(params, &sizes, whole)?)?,
+        after: SpanRank::of_token(token)?,
+    })
+}
+
+pub(super) fn unsorted(name: &str) -> Problem {
+    malformed(name, "spans come newest first; no other order is served")
 }
 
 fn search(params: &Params) -> Result<Search, Problem> {
-    if params.get("query.filter").is_some() {
-        return Err(no_filter());
-    }
-    let time = |names: &[&str]| read(params, names, parse_rfc3339);
-    let (start, end) = range(
-        time(&["query.startTimeMin", "query.start_time_min"])?,
-        time(&["query.startTimeMax", "query.start_time_max"])?,
-    )?;
-    let number = |text: &str| {
-        text.parse::<u64>().map_err(|_| format!("{text:?} is not a whole number above 0"))
-    };
+    let (start, end) = times(params)?;
     let depths = ["query.searchDepth", "query.search_depth", "query.num_traces"];
-    let depth = read(params, &depths, number)?;
-    let page_size = read(params, &["query.pagination.pageSize"], number)?;
-    let token = params.get("query.pagination.pageToken");
+    let depth = read(params, &depths, whole)?;
+    let sizes = ["query.pagination.pageSize", "query.pagination.page_size"];
+    let page_size = read(params, &sizes, whole)?;
+    let tokens = ["query.pagination.pageToken", "query.pagination.page_token"];
+    let token = params.either(&tokens).map(|(_, token)| token);
     let is_paged = page_size.is_some() || token.is_some();
     if is_paged && depth.is_some() {
         return Err(Problem::bad("query.pagination and query.searchDepth exclude each other"));
@@ -157,7 +206,8 @@ fn search(params: &Params) -> Result<Search, Problem> {
     let text = |names: &[&str]| params.either(names).map(|(_, text)| text.to_owned());
     let name = if is_paged { "query.pagination.pageSize" } else { "query.searchDepth" };
     Ok(Search {
-        ask: Ask {
+        ask: alone(Ask {
+            filter: filter(params)?,
             service: text(&["query.serviceName", "query.service_name"]),
             operation: text(&["query.operationName", "query.operation_name"]),
             tags: tags.unwrap_or_default().into_iter().collect(),
@@ -167,7 +217,7 @@ fn search(params: &Params) -> Result<Search, Problem> {
             duration_max_nano: longest,
             limit: limit(name, page_size.or(depth))?,
             after: page_token(token.unwrap_or_default())?,
-        },
+        })?,
         raw: read(params, &["query.rawTraces", "query.raw_traces"], truth)?.unwrap_or(false),
         is_paged,
     })
@@ -193,7 +243,7 @@ async fn operations(State(api): Shared, uri: Uri) -> Answer {
     Ok(Json(json!({ "operations": rows })).into_response())
 }
 
-async fn trace(State(api): Shared, Path(id): Path<String>, uri: Uri) -> Answer {
+async fn trace(State(api): Shared, Segment(id, _): Segment<Refusal>, uri: Uri) -> Answer {
     let params = Params::of(&uri)?;
     let id = parse_trace_id(&id).map_err(|error| malformed("trace_id", error))?;
     read(&params, &["startTime", "start_time"], parse_rfc3339)?;
@@ -207,7 +257,7 @@ async fn find_traces(State(api): Shared, uri: Uri) -> Answer {
     traces(&api, search).await
 }
 
-async fn post_traces(State(api): Shared, body: Bytes) -> Answer {
+async fn post_traces(State(api): Shared, Whole(body, _): Whole<Refusal>) -> Answer {
     traces(&api, v3_body::search(&body)?).await
 }
 
@@ -235,11 +285,27 @@ async fn result(traces: Vec<Loaded>) -> Answer {
         drop(spans);
         model::json::encode(&bytes).map(|json| format!("{{\"result\":{json}}}"))
     });
-    let json = json.await?.map_err(|error| Problem {
-        status: StatusCode::INTERNAL_SERVER_ERROR,
-        message: error.to_string(),
-    })?;
+    let json = json.await?.map_err(|error| Problem::internal(error.to_string()))?;
     let answer = ([(CONTENT_TYPE, "application/json")], json).into_response();
+    Ok(marked(answer, partial))
+}
+
+async fn find_spans(State(api): Shared, uri: Uri) -> Answer {
+    let search = span_search(&Params::of(&uri)?)?;
+    spans_answer(&api, search).await
+}
+
+async fn post_spans(State(api): Shared, Whole(body, _): Whole<Refusal>) -> Answer {
+    spans_answer(&api, v3_body::span_search(&body)?).await
+}
+
+async fn spans_answer(api: &Arc<Api>, search: SpanSearch) -> Answer {
+    let SpanPage { parts, next, partial } = search.find(api, usize::MAX).await?;
+    let json = blocking(move || model::json::encode(&parts.concat())).await?;
+    let json = json.map_err(|error| Problem::internal(error.to_string()))?;
+    let token = next.map(|next| format!(",\"nextPageToken\":\"{}\"", next.token()));
+    let body = format!("{{\"spans\":{json}{}}}", token.unwrap_or_default());
+    let answer = ([(CONTENT_TYPE, "application/json")], body).into_response();
     Ok(marked(answer, partial))
 }
 
@@ -248,7 +314,7 @@ async fn find_summaries(State(api): Shared, uri: Uri) -> Answer {
     summaries(&api, search).await
 }
 
-async fn post_summaries(State(api): Shared, body: Bytes) -> Answer {
+async fn post_summaries(State(api): Shared, Whole(body, _): Whole<Refusal>) -> Answer {
     summaries(&api, v3_body::search(&body)?).await
 }
 
@@ -321,7 +387,13 @@ async fn get_dependencies(State(api): Shared, uri: Uri) -> Answer {
 
 /// What a client may rely on.
 async fn capabilities() -> Response {
-    let search =
-        json!({ "withoutServiceName": true, "sameSpanConjunction": true, "paginated": true });
+    let search = json!({
+        "withoutServiceName": true,
+        "sameSpanConjunction": true,
+        "filter": { "levels": LEVELS, "operators": OPERATORS },
+        "paginated": true,
+        "spanSearch": true,
+        "spanSorting": false,
+    });
     Json(json!({ "search": search })).into_response()
 }

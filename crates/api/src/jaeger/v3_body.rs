@@ -3,10 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::ask::Ask;
+use super::filter::{Predicate, call_of, check};
 use super::params::duration;
 use super::problem::Problem;
+use super::spans::{self, SpanRank, SpanSearch};
 use super::time::parse_rfc3339;
-use super::v3::{Search, limit, malformed, no_filter, ordered, page_token, range};
+use super::v3::{Search, alone, limit, malformed, ordered, page_token, range, unsorted};
 
 /// Both spellings of the fields of `TraceQueryParameters`.
 const FIELDS: [(&str, &str); 11] = [
@@ -23,22 +25,59 @@ const FIELDS: [(&str, &str); 11] = [
     ("pagination", "pagination"),
 ];
 
-/// What a body asks for.
-pub(super) fn search(body: &[u8]) -> Result<Search, Problem> {
-    let body: Value = serde_json::from_slice(body)
+/// Both spellings of the fields of `SpanQueryParameters`.
+const SPAN_FIELDS: [(&str, &str); 5] = [
+    ("startTimeMin", "start_time_min"),
+    ("startTimeMax", "start_time_max"),
+    ("filter", "filter"),
+    ("pagination", "pagination"),
+    ("orderBy", "order_by"),
+];
+
+/// The query of a body, with fields of these names alone.
+fn query(body: &[u8], names: &[(&str, &str)]) -> Result<Map<String, Value>, Problem> {
+    let mut body: Value = serde_json::from_slice(body)
         .map_err(|error| Problem::bad(format!("the body is no JSON: {error}")))?;
-    let query = body.get("query").filter(|query| !query.is_null());
-    let query = query.ok_or_else(|| Problem::bad("the body has no query"))?;
-    let query = query.as_object().ok_or_else(|| malformed("query", "it is no object"))?;
-    let is_known =
-        |name: &str| FIELDS.iter().any(|(camel, snake)| [*camel, *snake].contains(&name));
-    if let Some(unknown) = query.keys().find(|name| !is_known(name)) {
-        return Err(malformed(&format!("query.{unknown}"), "there is no such field"));
+    let query = match body.get_mut("query").map(Value::take) {
+        None | Some(Value::Null) => return Err(Problem::bad("the body has no query")),
+        Some(Value::Object(query)) => query,
+        Some(_) => return Err(malformed("query", "it is no object")),
+    };
+    let is_known = |name: &str| names.iter().any(|(camel, snake)| [*camel, *snake].contains(&name));
+    match query.keys().find(|name| !is_known(name)) {
+        Some(unknown) => Err(malformed(&format!("query.{unknown}"), "there is no such field")),
+        None => Ok(query),
     }
-    let fields = Fields(query);
-    if fields.get("filter").is_some() {
-        return Err(no_filter());
+}
+
+/// What a body that searches for spans asks for.
+pub(super) fn span_search(body: &[u8]) -> Result<SpanSearch, Problem> {
+    let query = query(body, &SPAN_FIELDS)?;
+    let fields = Fields(&query);
+    let time = |name: &str| fields.read_text(name, parse_rfc3339);
+    let (start_unix_nano, end_unix_nano) = range(time("startTimeMin")?, time("startTimeMax")?)?;
+    if fields.get("orderBy").is_some_and(|order| *order != Value::Array(Vec::new())) {
+        return Err(unsorted("query.orderBy"));
     }
+    let (page_size, token, _) = pagination(&fields)?;
+    Ok(SpanSearch {
+        filter: filter(&fields)?,
+        start_unix_nano,
+        end_unix_nano,
+        limit: spans::page_size(page_size)?,
+        after: SpanRank::of_token(&token)?,
+    })
+}
+
+fn filter(fields: &Fields<'_>) -> Result<Option<Predicate>, Problem> {
+    let Some(value) = fields.get("filter") else { return Ok(None) };
+    check("query.filter", &call_of("query.filter", value)?).map(Some)
+}
+
+/// What a body that searches for traces asks for.
+pub(super) fn search(body: &[u8]) -> Result<Search, Problem> {
+    let query = query(body, &FIELDS)?;
+    let fields = Fields(&query);
     let time = |name: &str| fields.read_text(name, parse_rfc3339);
     let (start, end) = range(time("startTimeMin")?, time("startTimeMax")?)?;
     let shortest = fields.read_text("durationMin", duration)?;
@@ -51,7 +90,8 @@ pub(super) fn search(body: &[u8]) -> Result<Search, Problem> {
     }
     let name = if is_paged { "query.pagination.pageSize" } else { "query.searchDepth" };
     Ok(Search {
-        ask: Ask {
+        ask: alone(Ask {
+            filter: filter(&fields)?,
             service: fields.text("serviceName")?,
             operation: fields.text("operationName")?,
             tags: tags(&fields)?,
@@ -61,7 +101,7 @@ pub(super) fn search(body: &[u8]) -> Result<Search, Problem> {
             duration_max_nano: longest,
             limit: limit(name, page_size.or(depth))?,
             after: page_token(&token)?,
-        },
+        })?,
         raw: match fields.get("rawTraces") {
             None => false,
             Some(value) => value
@@ -77,8 +117,8 @@ struct Fields<'a>(&'a Map<String, Value>);
 
 impl<'a> Fields<'a> {
     fn get(&self, camel: &str) -> Option<&'a Value> {
-        let snake =
-            FIELDS.iter().find(|(name, _)| *name == camel).map_or(camel, |(_, snake)| snake);
+        let mut both = FIELDS.iter().chain(&SPAN_FIELDS);
+        let snake = both.find(|(name, _)| *name == camel).map_or(camel, |(_, snake)| snake);
         let value = self.0.get(camel).or_else(|| self.0.get(snake));
         value.filter(|value| !value.is_null())
     }
@@ -102,15 +142,19 @@ impl<'a> Fields<'a> {
         read(text).map(Some).map_err(wrong)
     }
 
-    /// A count, as a number or, as ProtoJSON allows, as a text.
     fn number(&self, name: &str) -> Result<Option<u64>, Problem> {
         let Some(value) = self.get(name) else { return Ok(None) };
-        let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
+        let number = count(value);
         let wrong = || {
             malformed(&format!("query.{name}"), format!("{value} is not a whole number above 0"))
         };
         number.map(Some).ok_or_else(wrong)
     }
+}
+
+/// A count, as a number or, as ProtoJSON allows, as a text.
+fn count(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 
 fn tags(fields: &Fields<'_>) -> Result<Vec<(String, String)>, Problem> {
@@ -127,8 +171,7 @@ fn pagination(fields: &Fields<'_>) -> Result<(Option<u64>, String, bool), Proble
     let wrong = |name: &str, error: &str| malformed(&format!("query.pagination{name}"), error);
     let map = value.as_object().ok_or_else(|| wrong("", "it is no object"))?;
     let field = |camel: &str, snake: &str| map.get(camel).or_else(|| map.get(snake));
-    let size = field("pageSize", "page_size").and_then(Value::as_u64);
-    let size = size.filter(|&size| size > 0);
+    let size = field("pageSize", "page_size").and_then(count).filter(|&size| size > 0);
     let size = size.ok_or_else(|| wrong(".pageSize", "a page has at least one trace"))?;
     let token = match field("pageToken", "page_token") {
         None => String::new(),

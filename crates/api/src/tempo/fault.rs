@@ -9,6 +9,8 @@ use serde::Serialize;
 use store::{QueryError, ReadError};
 use tonic::Status;
 
+use crate::extract::Unreadable;
+
 /// Why a request has no answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Fault {
@@ -99,6 +101,7 @@ impl Fault {
             StatusCode::NOT_FOUND => Status::not_found(text),
             StatusCode::FORBIDDEN => Status::permission_denied(text),
             StatusCode::UNAUTHORIZED => Status::unauthenticated(text),
+            StatusCode::SERVICE_UNAVAILABLE => Status::unavailable(text),
             _ => Status::internal(text),
         }
     }
@@ -139,6 +142,12 @@ impl From<QueryError> for Fault {
             QueryError::Refused(reason) => Self::new(StatusCode::BAD_REQUEST, reason),
             failed => Self::new(StatusCode::INTERNAL_SERVER_ERROR, failed.to_string()),
         }
+    }
+}
+
+impl From<Unreadable> for Fault {
+    fn from(part: Unreadable) -> Self {
+        Self::new(part.status, part.problem)
     }
 }
 

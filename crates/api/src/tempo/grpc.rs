@@ -13,7 +13,7 @@ use super::parameters::Parameters;
 use super::proto::streaming_querier_server::{StreamingQuerier, StreamingQuerierServer};
 use super::proto::{
     QueryInstantRequest, QueryInstantResponse, QueryRangeRequest, QueryRangeResponse,
-    SearchRequest, SearchResponse, SearchTagValuesRequest, SearchTagValuesResponse,
+    SearchMetrics, SearchRequest, SearchResponse, SearchTagValuesRequest, SearchTagValuesResponse,
     SearchTagValuesV2Response, SearchTagsRequest, SearchTagsResponse, SearchTagsV2Response,
 };
 use super::stream::{Answers, in_messages, refused, searched};
@@ -101,10 +101,10 @@ impl StreamingQuerier for Service {
         let parameters = self.of_names(request.into_inner());
         let names = tags::names(self.api.store.as_ref(), &parameters).await.map_err(refused)?;
         let SearchTagsResponse { tag_names, metrics } = names.v1();
-        Ok(in_messages(tag_names, String::len, move |tag_names| SearchTagsResponse {
+        in_messages(tag_names, String::len, |tag_names, _| SearchTagsResponse {
             tag_names,
             metrics,
-        }))
+        })
     }
 
     async fn search_tags_v2(
@@ -114,10 +114,10 @@ impl StreamingQuerier for Service {
         let parameters = self.of_names(request.into_inner());
         let names = tags::names(self.api.store.as_ref(), &parameters).await.map_err(refused)?;
         let SearchTagsV2Response { scopes, metrics } = names.v2();
-        Ok(in_messages(scopes, Message::encoded_len, move |scopes| SearchTagsV2Response {
+        in_messages(scopes, Message::encoded_len, |scopes, _| SearchTagsV2Response {
             scopes,
             metrics,
-        }))
+        })
     }
 
     async fn search_tag_values(
@@ -128,11 +128,11 @@ impl StreamingQuerier for Service {
         let field = tags::field_v1(&message.tag_name).map_err(refused)?;
         let parameters = self.of_values(&message);
         let values = tags::values(self.api.store.as_ref(), &field, &parameters).await;
-        let SearchTagValuesResponse { tag_values, metrics } = tags::v1(values.map_err(refused)?);
-        Ok(in_messages(tag_values, String::len, move |tag_values| SearchTagValuesResponse {
+        let SearchTagValuesResponse { tag_values, metrics } = values.map_err(refused)?.v1();
+        in_messages(tag_values, String::len, |tag_values, _| SearchTagValuesResponse {
             tag_values,
             metrics,
-        }))
+        })
     }
 
     async fn search_tag_values_v2(
@@ -143,10 +143,11 @@ impl StreamingQuerier for Service {
         let field = tags::field_v2(&message.tag_name).map_err(refused)?;
         let parameters = self.of_values(&message);
         let values = tags::values(self.api.store.as_ref(), &field, &parameters).await;
-        let SearchTagValuesV2Response { tag_values, metrics } = tags::v2(values.map_err(refused)?);
-        Ok(in_messages(tag_values, Message::encoded_len, move |tag_values| {
-            SearchTagValuesV2Response { tag_values, metrics }
-        }))
+        let SearchTagValuesV2Response { tag_values, metrics } = values.map_err(refused)?.v2();
+        in_messages(tag_values, Message::encoded_len, |tag_values, _| SearchTagValuesV2Response {
+            tag_values,
+            metrics,
+        })
     }
 
     async fn metrics_query_range(
@@ -165,12 +166,12 @@ impl StreamingQuerier for Service {
         let asked = Asked::of(&parameters, false).map_err(refused)?;
         let answer = asked.run(self.api.store.as_ref()).await.map_err(refused)?.range();
         let QueryRangeResponse { series, metrics, status, message } = answer;
-        Ok(in_messages(series, Message::encoded_len, move |series| QueryRangeResponse {
+        in_messages(series, Message::encoded_len, |series, last| QueryRangeResponse {
             series,
-            metrics,
+            metrics: if last { metrics } else { metrics.map(unfinished) },
             status,
             message: message.clone(),
-        }))
+        })
     }
 
     async fn metrics_query_instant(
@@ -186,13 +187,18 @@ impl StreamingQuerier for Service {
         let asked = Asked::of(&parameters, true).map_err(refused)?;
         let answer = asked.run(self.api.store.as_ref()).await.map_err(refused)?.instant();
         let QueryInstantResponse { series, metrics, status, message } = answer;
-        Ok(in_messages(series, Message::encoded_len, move |series| QueryInstantResponse {
+        in_messages(series, Message::encoded_len, |series, last| QueryInstantResponse {
             series,
-            metrics,
+            metrics: if last { metrics } else { metrics.map(unfinished) },
             status,
             message: message.clone(),
-        }))
+        })
     }
+}
+
+/// What a query took, before the last of its messages.
+fn unfinished(metrics: SearchMetrics) -> SearchMetrics {
+    SearchMetrics { completed_jobs: 0, ..metrics }
 }
 
 /// Digits that are not taken for seconds.

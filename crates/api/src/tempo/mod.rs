@@ -58,6 +58,7 @@ pub fn router(api: Api) -> Router {
     let api = Arc::new(api);
     grpc::router(&api)
         .merge(paths().with_state(api.clone()))
+        .merge(crate::prometheus::router(&api))
         .fallback(no_such_path)
         .method_not_allowed_fallback(other_method)
         .layer(axum::middleware::from_fn_with_state(api, guard))
@@ -72,6 +73,7 @@ pub fn router(api: Api) -> Router {
 fn paths() -> Router<Arc<Api>> {
     Router::new()
         .route("/ready", get(ready))
+        .route("/status/version", get(|| async { format!("tempo, version {VERSION}\n") }))
         .route("/api/echo", get(|| async { "echo" }))
         .route("/api/status/buildinfo", get(|| async { Json(build_info()) }))
         .route("/api/traces/{trace_id}", get(traces::v1))

@@ -1,6 +1,7 @@
 //! Answers in several messages.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
 
 use futures_util::stream::{self, Stream, StreamExt};
@@ -12,6 +13,7 @@ use tonic::{Response, Status};
 use super::fault::Fault;
 use super::proto::{SearchResponse, TraceSearchMetadata};
 use super::search;
+use crate::waiting::{BUSY, Room};
 
 /// How long a message may be, but for one that holds a single item: clients take 4 MiB by default.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
@@ -27,21 +29,34 @@ pub(super) fn refused(fault: impl Into<Fault>) -> Status {
     fault.into().status()
 }
 
-/// Answers of at most [`MESSAGE_BYTES_MAX`], one at least.
+/// How room for waiting answers is found.
+type TakeRoom = fn(usize) -> Option<Room>;
+
+/// Answers of at most [`MESSAGE_BYTES_MAX`], one at least; `message` is told which is the last.
+///
+/// # Errors
+/// There is no room for so much that waits to be read.
 pub(super) fn in_messages<I, T: Send + 'static>(
     items: Vec<I>,
     length: impl Fn(&I) -> usize,
-    message: impl Fn(Vec<I>) -> T,
-) -> Response<Answers<T>> {
-    let messages: Vec<_> =
-        split(items, length).into_iter().map(|items| Ok(message(items))).collect();
-    Response::new(Box::pin(stream::iter(messages)))
+    message: impl Fn(Vec<I>, bool) -> T,
+) -> Result<Response<Answers<T>>, Status> {
+    let (groups, bytes) = split(items, length);
+    let room = Room::take(bytes).ok_or_else(busy)?;
+    let count = groups.len();
+    let message = |(at, items)| Ok(message(items, at + 1 == count));
+    let messages: Vec<_> = groups.into_iter().enumerate().map(message).collect();
+    Ok(Response::new(Box::pin(stream::iter(room.held_by(messages.into_iter())))))
 }
 
-/// Items in groups of at most [`MESSAGE_BYTES_MAX`], one group at least.
-fn split<I>(items: Vec<I>, length: impl Fn(&I) -> usize) -> Vec<Vec<I>> {
+fn busy() -> Status {
+    Status::unavailable(BUSY)
+}
+
+/// Items in groups of at most [`MESSAGE_BYTES_MAX`], one group at least, and the bytes of all.
+fn split<I>(items: Vec<I>, length: impl Fn(&I) -> usize) -> (Vec<Vec<I>>, usize) {
     let mut groups = vec![Vec::new()];
-    let mut bytes = 0;
+    let (mut bytes, mut sum) = (0, 0);
     for item in items {
         // Around each item stand its field's number and its length.
         let more = length(&item) + 8;
@@ -50,11 +65,12 @@ fn split<I>(items: Vec<I>, length: impl Fn(&I) -> usize) -> Vec<Vec<I>> {
             bytes = 0;
         }
         bytes += more;
+        sum += more;
         if let Some(group) = groups.last_mut() {
             group.push(item);
         }
     }
-    groups
+    (groups, sum)
 }
 
 enum Step {
@@ -74,48 +90,68 @@ where
     let done = async move { Step::Done(found.await) };
     let mut told = Told::default();
     let messages = stream::select(progress.map(Step::Progress), stream::once(done))
-        .flat_map(move |step| stream::iter(told.take(step)));
+        .flat_map(move |step| stream::iter(told.take(step, Room::take)));
     Box::pin(messages)
 }
 
 /// What a client knows already.
 #[derive(Default)]
 struct Told {
-    traces: HashMap<String, TraceSearchMetadata>,
+    /// A number for what was told of each trace.
+    traces: HashMap<String, u64>,
     done: bool,
 }
 
+type Messages = Box<dyn Iterator<Item = Result<SearchResponse, Status>> + Send>;
+
 impl Told {
-    fn take(&mut self, step: Step) -> Vec<Result<SearchResponse, Status>> {
+    /// The messages for a step. Progress for which there is no room is told later or at the end.
+    fn take(&mut self, step: Step, room: TakeRoom) -> Messages {
         let (page, done) = match step {
             // What was still on its way when the search ended.
-            Step::Progress(_) if self.done => return Vec::new(),
+            Step::Progress(_) if self.done => return none(),
             Step::Progress(page) => (page, false),
             Step::Done(Ok(page)) => (page, true),
             Step::Done(Err(error)) => {
                 self.done = true;
-                return vec![Err(refused(error))];
+                return Box::new(std::iter::once(Err(refused(error))));
             }
         };
         self.done = done;
-        let mut news = Vec::new();
-        for trace in page.traces.iter().map(search::trace) {
-            if self.traces.get(&trace.trace_id) != Some(&trace) {
-                self.traces.insert(trace.trace_id.clone(), trace.clone());
-                news.push(trace);
-            }
-        }
+        let traces = page.traces.iter().map(search::trace);
+        let news = traces.map(|trace| (digest(&trace), trace));
+        let news: Vec<_> = news
+            .filter(|(digest, trace)| self.traces.get(&trace.trace_id) != Some(digest))
+            .collect();
         if news.is_empty() && !done {
-            return Vec::new();
+            return none();
         }
-        let groups = split(news, Message::encoded_len);
+        let ids: Vec<_> =
+            news.iter().map(|(digest, trace)| (trace.trace_id.clone(), *digest)).collect();
+        let news = news.into_iter().map(|(_, trace)| trace).collect();
+        let (groups, bytes) = split(news, Message::encoded_len);
+        let Some(room) = room(bytes) else {
+            return if done { Box::new(std::iter::once(Err(busy()))) } else { none() };
+        };
+        self.traces.extend(ids);
         let last = groups.len() - 1;
-        let message = |(at, traces)| {
-            let metrics = Some(search::metrics(&page.stats, done && at == last));
+        let stats = page.stats;
+        let message = move |(at, traces)| {
+            let metrics = Some(search::metrics(&stats, done && at == last));
             Ok(SearchResponse { traces, metrics })
         };
-        groups.into_iter().enumerate().map(message).collect()
+        Box::new(room.held_by(groups.into_iter().enumerate().map(message)))
     }
+}
+
+fn none() -> Messages {
+    Box::new(std::iter::empty())
+}
+
+fn digest(trace: &TraceSearchMetadata) -> u64 {
+    let mut state = DefaultHasher::new();
+    trace.encode_to_vec().hash(&mut state);
+    state.finish()
 }
 
 #[cfg(test)]
@@ -161,7 +197,7 @@ mod tests {
             let names = message.traces.into_iter().map(|trace| trace.root_trace_name).collect();
             (names, metrics.completed_jobs == metrics.total_jobs)
         };
-        told.take(step).into_iter().map(message).collect()
+        told.take(step, Room::take).map(message).collect()
     }
 
     #[test]
@@ -210,12 +246,33 @@ mod tests {
     fn messages_are_short() {
         let long = "x".repeat(MESSAGE_BYTES_MAX / 3);
         let traces = (1..=6).map(|id| found(id, &long)).collect();
-        let messages = Told::default().take(Step::Done(Ok(page(traces))));
-        assert!(messages.len() >= 3, "{}", messages.len());
-        let lengths: Vec<usize> =
-            messages.iter().map(|message| message.as_ref().unwrap().encoded_len()).collect();
+        let messages = Told::default().take(Step::Done(Ok(page(traces))), Room::take);
+        let lengths: Vec<usize> = messages.map(|message| message.unwrap().encoded_len()).collect();
+        assert!(lengths.len() >= 3, "{lengths:?}");
         // One trace alone may be longer than that: its name is in it twice here.
         assert!(lengths.iter().all(|length| *length < 2 * MESSAGE_BYTES_MAX), "{lengths:?}");
-        assert_eq!(split(Vec::<String>::new(), String::len).len(), 1);
+        assert_eq!(split(Vec::<String>::new(), String::len), (vec![Vec::new()], 0));
+    }
+
+    #[test]
+    fn where_there_is_no_room_progress_waits_and_the_end_says_so() {
+        let mut state = Told::default();
+        let full: TakeRoom = |_| None;
+        let all = page(vec![found(1, "a")]);
+        assert_eq!(state.take(Step::Progress(all.clone()), full).count(), 0);
+        // It is news still.
+        assert_eq!(told(&mut state, Step::Progress(all)), [(vec!["a".to_owned()], false)]);
+        let end = page(vec![found(2, "b")]);
+        let answers: Vec<_> = state.take(Step::Done(Ok(end)), full).collect();
+        let [Err(status)] = &answers[..] else { panic!("{answers:?}") };
+        assert_eq!(status.code(), tonic::Code::Unavailable);
+    }
+
+    #[tokio::test]
+    async fn the_last_of_several_messages_is_known_as_such() {
+        let items = vec!["x".repeat(MESSAGE_BYTES_MAX / 2); 3];
+        let answer = in_messages(items, String::len, |items, last| (items.len(), last)).unwrap();
+        let told: Vec<_> = answer.into_inner().map(Result::unwrap).collect().await;
+        assert_eq!(told, [(1, false), (1, false), (1, true)]);
     }
 }

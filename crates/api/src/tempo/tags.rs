@@ -3,17 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::Uri;
+use http::{HeaderValue, Uri};
 use query::static_text;
-use store::{Level, MeasureRequest, Measured, Store, ValueType};
-use traceql::{
-    Attribute, Field, FieldExpr, Intrinsic, Kind, MetricsFunction, MetricsLeaf, Pipeline, Scope,
-    SpansetExpr, Stage, Static, Status,
-};
+use serde::Serialize;
+use store::{ChoiceRequest, Level, Store};
+use traceql::{Attribute, Field, Intrinsic, Kind, Pipeline, Scope, Stage, Status};
 
-use super::Shared;
 use super::fault::Fault;
 use super::parameters::Parameters;
 use super::proto::{
@@ -21,40 +18,52 @@ use super::proto::{
     SearchTagsV2Response, SearchTagsV2Scope, TagValue,
 };
 use super::values::type_name;
+use super::{PARTIAL, Shared};
+use crate::extract::Segment;
 
-/// How many values of one attribute are listed when nobody says.
+/// How many values of one attribute, and names of one scope, are listed when nobody says.
 const VALUES_MAX: usize = 10_000;
 
 const INTRINSIC: &str = "intrinsic";
 
 pub(super) async fn names_v1(State(api): Shared, uri: Uri) -> Result<Response, Fault> {
     let parameters = Parameters::of(&uri, (api.clock)())?;
-    Ok(Json(names(api.store.as_ref(), &parameters).await?.v1()).into_response())
+    let names = names(api.store.as_ref(), &parameters).await?;
+    Ok(response(names.partial, names.v1()))
 }
 
 pub(super) async fn names_v2(State(api): Shared, uri: Uri) -> Result<Response, Fault> {
     let parameters = Parameters::of(&uri, (api.clock)())?;
-    Ok(Json(names(api.store.as_ref(), &parameters).await?.v2()).into_response())
+    let names = names(api.store.as_ref(), &parameters).await?;
+    Ok(response(names.partial, names.v2()))
 }
 
 pub(super) async fn values_v1(
     State(api): Shared,
-    Path(tag): Path<String>,
+    Segment(tag, _): Segment<Fault>,
     uri: Uri,
 ) -> Result<Response, Fault> {
     let parameters = Parameters::of(&uri, (api.clock)())?;
     let values = values(api.store.as_ref(), &field_v1(&tag)?, &parameters).await?;
-    Ok(Json(v1(values)).into_response())
+    Ok(response(values.partial, values.v1()))
 }
 
 pub(super) async fn values_v2(
     State(api): Shared,
-    Path(tag): Path<String>,
+    Segment(tag, _): Segment<Fault>,
     uri: Uri,
 ) -> Result<Response, Fault> {
     let parameters = Parameters::of(&uri, (api.clock)())?;
     let values = values(api.store.as_ref(), &field_v2(&tag)?, &parameters).await?;
-    Ok(Json(v2(values)).into_response())
+    Ok(response(values.partial, values.v2()))
+}
+
+fn response(partial: bool, body: impl Serialize) -> Response {
+    let mut response = Json(body).into_response();
+    if partial {
+        response.headers_mut().insert(PARTIAL, HeaderValue::from_static("true"));
+    }
+    response
 }
 
 /// Names by scope.
@@ -63,6 +72,8 @@ pub(super) struct Names {
     limit: usize,
     /// No scope was asked for.
     all: bool,
+    /// A damaged block is left out.
+    partial: bool,
 }
 
 impl Names {
@@ -100,37 +111,28 @@ pub(super) async fn names(store: &dyn Store, parameters: &Parameters) -> Result<
         let problem = format!("{wanted:?} is none of {}", SCOPES.join(", "));
         return Err(Fault::parameter("scope", problem));
     }
+    let limit = limit(parameters)?;
+    let found = store.names(request(parameters)?).await?;
     let mut scopes: BTreeMap<&'static str, BTreeSet<String>> = BTreeMap::new();
-    let filter = parameters.query().and_then(|(_, text)| traceql::lenient(text));
-    let range = parameters.range()?;
-    match filter {
-        Some(filter) => {
-            let function = MetricsFunction::Compare {
-                selection: FieldExpr::Static(Static::Bool(true)),
-                top_n: 1,
-                range: None,
-            };
-            let measured = measure(store, filter, function, Vec::new(), range).await?;
-            let labels = measured.series.iter().flat_map(|series| &series.labels);
-            for (label, _) in labels {
-                if let Ok(Field::Attribute(Attribute { scope, name, .. })) =
-                    traceql::attribute(label)
-                {
-                    scopes.entry(scope.name()).or_default().insert(name);
-                }
-            }
-        }
-        None => {
-            for row in store.attributes().await? {
-                scopes.entry(scope_of(row.level)).or_default().insert(row.key);
-            }
-        }
+    for (level, name) in found.names {
+        scopes.entry(scope_of(level)).or_default().insert(name);
     }
     scopes.insert(INTRINSIC, intrinsics());
     let mut scopes: Vec<_> =
         SCOPES.into_iter().filter_map(|name| scopes.remove_entry(name)).collect();
     scopes.retain(|(name, _)| wanted.is_none_or(|wanted| wanted == *name));
-    Ok(Names { scopes, limit: limit(parameters)?, all: wanted.is_none() })
+    Ok(Names { scopes, limit, all: wanted.is_none(), partial: found.partial })
+}
+
+/// The spans that a request is about: of its range, and those of its filter, of which as much
+/// counts as is whole.
+fn request(parameters: &Parameters) -> Result<ChoiceRequest, Fault> {
+    let (start, end) = parameters.range()?;
+    let filter = parameters.query().and_then(|(_, text)| traceql::lenient(text));
+    Ok(ChoiceRequest {
+        pipeline: filter.map(|filter| Pipeline { stages: vec![Stage::Spansets(filter)] }),
+        starts: start.unwrap_or(0)..=end.unwrap_or(u64::MAX),
+    })
 }
 
 /// 0 is no limit.
@@ -207,47 +209,58 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
 }
 
-pub(super) fn v1(values: Vec<(String, &'static str)>) -> SearchTagValuesResponse {
-    let texts: BTreeSet<String> = values.into_iter().map(|(value, _)| value).collect();
-    SearchTagValuesResponse {
-        tag_values: texts.into_iter().collect(),
-        metrics: Some(MetadataMetrics::default()),
+/// Values with their types, most frequent first.
+#[derive(Default)]
+pub(super) struct Values {
+    values: Vec<(String, &'static str)>,
+    /// A damaged block is left out.
+    partial: bool,
+}
+
+impl Values {
+    pub(super) fn v1(self) -> SearchTagValuesResponse {
+        let texts: BTreeSet<String> = self.values.into_iter().map(|(value, _)| value).collect();
+        SearchTagValuesResponse {
+            tag_values: texts.into_iter().collect(),
+            metrics: Some(MetadataMetrics::default()),
+        }
+    }
+
+    pub(super) fn v2(self) -> SearchTagValuesV2Response {
+        let value =
+            |(value, kind): (String, &'static str)| TagValue { r#type: kind.to_owned(), value };
+        SearchTagValuesV2Response {
+            tag_values: self.values.into_iter().map(value).collect(),
+            metrics: Some(MetadataMetrics::default()),
+        }
     }
 }
 
-pub(super) fn v2(values: Vec<(String, &'static str)>) -> SearchTagValuesV2Response {
-    let value = |(value, kind): (String, &'static str)| TagValue { r#type: kind.to_owned(), value };
-    SearchTagValuesV2Response {
-        tag_values: values.into_iter().map(value).collect(),
-        metrics: Some(MetadataMetrics::default()),
-    }
-}
-
-/// Values and their types, most frequent first.
+/// The values of a field that a request asks for.
 pub(super) async fn values(
     store: &dyn Store,
     field: &Field,
     parameters: &Parameters,
-) -> Result<Vec<(String, &'static str)>, Fault> {
+) -> Result<Values, Fault> {
     let limit = limit(parameters)?;
-    let range = parameters.range()?;
-    let filter = parameters.query().and_then(|(_, text)| traceql::lenient(text));
-    let mut values = match (field, filter) {
-        (Field::Intrinsic(Intrinsic::Status), _) => keywords(Status::ALL.map(Status::name)),
-        (Field::Intrinsic(Intrinsic::Kind), _) => keywords(Kind::ALL.map(Kind::name)),
-        (Field::Intrinsic(intrinsic), _) if !is_listed(*intrinsic) => Vec::new(),
-        (Field::Attribute(attribute), None) => of_table(store, attribute, limit).await?,
-        (field, filter) => {
-            let all = SpansetExpr::Filter(FieldExpr::Static(Static::Bool(true)));
-            counted(store, filter.unwrap_or(all), field, range).await?
+    let request = request(parameters)?;
+    let mut answer = match field {
+        Field::Intrinsic(Intrinsic::Status) => keywords(Status::ALL.map(Status::name)),
+        Field::Intrinsic(Intrinsic::Kind) => keywords(Kind::ALL.map(Kind::name)),
+        Field::Intrinsic(intrinsic) if !is_listed(*intrinsic) => Values::default(),
+        field => {
+            let found = store.field_values(request, field.clone(), limit).await?;
+            let text = |(value, _)| (static_text(&value), type_name(&value));
+            Values { values: found.values.into_iter().map(text).collect(), partial: found.partial }
         }
     };
-    values.truncate(limit);
-    Ok(values)
+    answer.values.truncate(limit);
+    Ok(answer)
 }
 
-fn keywords<const N: usize>(names: [&'static str; N]) -> Vec<(String, &'static str)> {
-    names.into_iter().map(|name| (name.to_owned(), "keyword")).collect()
+fn keywords<const N: usize>(names: [&'static str; N]) -> Values {
+    let values = names.into_iter().map(|name| (name.to_owned(), "keyword")).collect();
+    Values { values, partial: false }
 }
 
 /// Numbers and ids have no values to choose from.
@@ -266,77 +279,4 @@ fn is_listed(intrinsic: Intrinsic) -> bool {
             | RootServiceName
             | StatusMessage
     )
-}
-
-async fn of_table(
-    store: &dyn Store,
-    attribute: &Attribute,
-    limit: usize,
-) -> Result<Vec<(String, &'static str)>, Fault> {
-    let level = match attribute.scope {
-        Scope::Any => None,
-        Scope::Span => Some(Level::Span),
-        Scope::Resource => Some(Level::Resource),
-        Scope::Event => Some(Level::Event),
-        Scope::Link => Some(Level::Link),
-        Scope::Instrumentation => Some(Level::Scope),
-    };
-    let list = store.attribute_values(level, attribute.name.clone(), limit).await?;
-    let rows = list.values.into_iter().filter_map(|row| {
-        let kind = match row.value_type {
-            ValueType::String => "string",
-            ValueType::Int => "int",
-            ValueType::Double => "float",
-            ValueType::Bool => "bool",
-            // The language compares neither.
-            ValueType::Bytes | ValueType::Any => return None,
-        };
-        Some((row.value, kind))
-    });
-    Ok(rows.collect())
-}
-
-/// The values of a field among the spans of a query.
-async fn counted(
-    store: &dyn Store,
-    filter: SpansetExpr,
-    field: &Field,
-    range: (Option<u64>, Option<u64>),
-) -> Result<Vec<(String, &'static str)>, Fault> {
-    let function = MetricsFunction::CountOverTime;
-    let measured = measure(store, filter, function, vec![field.clone()], range).await?;
-    let label = field.to_string();
-    let mut values = Vec::new();
-    for series in measured.series {
-        let count = series.values.first().copied().unwrap_or(0.0);
-        let value = series.labels.into_iter().find(|(name, _)| *name == label);
-        if let Some((_, value)) = value.filter(|(_, value)| *value != Static::Nil && count > 0.0) {
-            values.push((count, static_text(&value), type_name(&value)));
-        }
-    }
-    values.sort_by(|one, other| other.0.total_cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
-    // What spans lack is a group, too, under a text of the language.
-    values.retain(|(_, text, kind)| (text.as_str(), *kind) != ("nil", "string"));
-    Ok(values.into_iter().map(|(_, text, kind)| (text, kind)).collect())
-}
-
-/// Counts the spans of a query over the whole of a range.
-async fn measure(
-    store: &dyn Store,
-    filter: SpansetExpr,
-    function: MetricsFunction,
-    by: Vec<Field>,
-    (start, end): (Option<u64>, Option<u64>),
-) -> Result<Measured, Fault> {
-    let pipeline = Pipeline { stages: vec![Stage::Spansets(filter)] };
-    let start_unix_nano = start.unwrap_or(0);
-    let end = end.unwrap_or(i64::MAX.cast_unsigned()).max(start_unix_nano.saturating_add(1));
-    let request = MeasureRequest {
-        leaf: MetricsLeaf { pipeline, function, by },
-        start_unix_nano,
-        step_nano: (end - start_unix_nano).max(1),
-        steps: 1,
-        exemplars_max: 0,
-    };
-    Ok(store.measure(request).await?)
 }

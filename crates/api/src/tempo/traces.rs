@@ -1,6 +1,6 @@
 //! Single traces, whole.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_TYPE};
@@ -13,6 +13,7 @@ use super::fault::Fault;
 use super::parameters::Parameters;
 use super::proto::PartialStatus;
 use super::{PARTIAL, Shared};
+use crate::extract::Segment;
 
 const PROTOBUF: &str = "application/protobuf";
 
@@ -21,16 +22,17 @@ const DAMAGED: &str = "a damaged block was left out";
 /// A trace as its spans, in Tempo's first shape.
 pub(super) async fn v1(
     State(api): Shared,
-    Path(id): Path<String>,
+    Segment(id, _): Segment<Fault>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Fault> {
     let id = trace_id(&id, &uri)?;
     let read = api.store.trace(id).await?;
     let Some(spans) = read.spans else {
+        // Tempo's own words, which clients show.
         let text = match read.partial {
-            true => format!("trace {id} not found; {DAMAGED}"),
-            false => format!("trace {id} not found"),
+            true => format!("trace not found; {DAMAGED}"),
+            false => "trace not found".to_owned(),
         };
         return Err(Fault::new(StatusCode::NOT_FOUND, text));
     };
@@ -49,7 +51,7 @@ pub(super) async fn v1(
 /// A trace, and how complete it is. One that is not there is an empty one.
 pub(super) async fn v2(
     State(api): Shared,
-    Path(id): Path<String>,
+    Segment(id, _): Segment<Fault>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Fault> {
@@ -94,8 +96,7 @@ fn json(bytes: &[u8]) -> Result<String, Fault> {
 /// The id of a request, whose times have to be times, too: a trace is found whatever they are.
 fn trace_id(text: &str, uri: &Uri) -> Result<TraceId, Fault> {
     let parameters = Parameters::of(uri, 0)?;
-    parameters.time("start")?;
-    parameters.time("end")?;
+    parameters.range()?;
     let id: Result<TraceId, _> = text.parse();
     id.map_err(|error| Fault::parameter("trace id", error.to_string()))
 }

@@ -7,11 +7,14 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use formats::zipkin::span_of;
 use futures_util::stream;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use model::SpanBatch;
 use serde::Serialize;
 use store::ReadError;
+
+use crate::extract::Unreadable;
+use crate::waiting::{BUSY, Room};
 
 /// How much of an answer is made before the client takes it.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -31,6 +34,12 @@ impl Fault {
     /// 400 that names the parameter at fault.
     pub(super) fn parameter(name: &str, problem: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::BAD_REQUEST, format!("{name}: {problem}"))
+    }
+}
+
+impl From<Unreadable> for Fault {
+    fn from(part: Unreadable) -> Self {
+        Self::new(part.status, part.problem)
     }
 }
 
@@ -84,12 +93,23 @@ pub(super) fn json_answer(value: &impl Serialize, partial: Partial) -> Response 
 
 /// The spans of a trace: a list.
 pub(super) fn spans_answer(spans: SpanBatch, partial: Partial) -> Response {
-    with_type(streamed(Writer::new(vec![spans], false)), partial)
+    spans_streamed(vec![spans], false, partial)
 }
 
 /// Traces: a list of lists.
 pub(super) fn traces_answer(traces: Vec<SpanBatch>, partial: Partial) -> Response {
-    with_type(streamed(Writer::new(traces, true)), partial)
+    spans_streamed(traces, true, partial)
+}
+
+/// The spans wait with the answers of all other APIs until the last of them is written.
+fn spans_streamed(traces: Vec<SpanBatch>, is_outer: bool, partial: Partial) -> Response {
+    let bytes = traces.iter().map(|trace| trace.bytes().len()).sum();
+    let Some(room) = Room::take(bytes) else {
+        let mut busy = Fault::new(StatusCode::SERVICE_UNAVAILABLE, BUSY).into_response();
+        busy.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        return busy;
+    };
+    with_type(streamed(room, Writer::new(traces, is_outer)), partial)
 }
 
 fn with_type(body: Body, partial: Partial) -> Response {
@@ -97,9 +117,9 @@ fn with_type(body: Body, partial: Partial) -> Response {
 }
 
 /// JSON takes several times the room of the spans that it is made of: it is made as it is taken.
-fn streamed(mut writer: Writer) -> Body {
+fn streamed(room: Room, mut writer: Writer) -> Body {
     let chunks = std::iter::from_fn(move || writer.chunk().map(Ok::<Bytes, Infallible>));
-    Body::from_stream(stream::iter(chunks))
+    Body::from_stream(stream::iter(room.held_by(chunks)))
 }
 
 /// Writes traces a chunk at a time.

@@ -16,7 +16,7 @@ mod sources;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -26,6 +26,7 @@ use model::TraceId;
 use serde_json::{Value, json};
 use store::{EdgeRequest, EdgeRow};
 
+use crate::extract::Segment;
 use crate::{Api, access};
 use answer::{Fault, Partial, json_answer, traces_answer};
 use parameters::{Parameters, trace_id};
@@ -101,7 +102,7 @@ async fn traces(State(api): Shared, uri: Uri) -> Answer {
     Ok(traces_answer(found.traces, found.partial))
 }
 
-async fn trace(State(api): Shared, Path(text): Path<String>) -> Answer {
+async fn trace(State(api): Shared, Segment(text, _): Segment<Fault>) -> Answer {
     let read = api.store.trace(trace_id("trace id", &text)?).await?;
     let Some(spans) = read.spans else {
         let mut problem = format!("{text} not found");

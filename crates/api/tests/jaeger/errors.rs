@@ -50,6 +50,8 @@ async fn the_legacy_api_names_the_parameter() {
         ("/api/operations", "parameter 'service' is required"),
         ("/api/operations?service=a&spanKind=x", "param 'spanKind': unsupported span kind: 'x'"),
         ("/api/services/a%25zz/operations", "invalid URL escape"),
+        ("/api/services/%FF/operations", "the path is not UTF-8"),
+        ("/api/traces/%FF", "the path is not UTF-8"),
         ("/api/dependencies?endTs=x", "param 'endTs'"),
         ("/api/dependencies?lookback=1h", "param 'lookback'"),
         ("/api/metrics/calls", "param 'service': please provide at least one service name"),
@@ -75,6 +77,18 @@ async fn the_legacy_api_names_the_parameter() {
     assert_eq!(archive.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(legacy(&archive).contains("archive storage was not configured"));
     assert_eq!(bench.post("/api/archive/xyz", "").await.status, StatusCode::BAD_REQUEST);
+}
+
+/// Its neighbour on the port has a shape of its own.
+#[tokio::test]
+async fn a_path_that_is_no_text_is_refused_by_api_v1() {
+    let answer = Bench::new().get("/api/v1/traces/%FF").await;
+    let body: Value = serde_json::from_str(&answer.text).expect("JSON");
+    assert_eq!(
+        (answer.status, answer.kind.as_str()),
+        (StatusCode::BAD_REQUEST, "application/json")
+    );
+    assert_eq!(body, json!({ "error": "the path is not UTF-8" }));
 }
 
 /// The error of api_v3.
@@ -109,7 +123,7 @@ async fn api_v3_names_the_parameter() {
         ("RANGE&query.attributes=x", "malformed parameter query.attributes"),
         ("RANGE&query.attributes=%7B%22a%22%3A1%7D", "malformed parameter query.attributes"),
         ("RANGE&query.rawTraces=maybe", "malformed parameter query.rawTraces"),
-        ("RANGE&query.filter=%7B%7D", "structured filters are not served"),
+        ("RANGE&query.filter=%7B%7D", "malformed parameter query.filter.op"),
         ("RANGE&query.pagination.pageSize=0", "a page has at least one trace"),
         ("RANGE&query.pagination.pageSize=1&query.searchDepth=1", "exclude each other"),
         (
@@ -127,6 +141,7 @@ async fn api_v3_names_the_parameter() {
     }
     for (path, said) in [
         ("/api/v3/traces/xyz", "malformed parameter trace_id"),
+        ("/api/v3/traces/%FF", "the path is not UTF-8"),
         ("/api/v3/traces/10?startTime=x", "malformed parameter startTime"),
         ("/api/v3/traces/10?end_time=x", "malformed parameter end_time"),
         ("/api/v3/traces/10?rawTraces=x", "malformed parameter rawTraces"),
@@ -166,7 +181,7 @@ async fn bodies_of_api_v3_are_checked_alike() {
         (r#"{"query":{RANGE,"searchDepth":-1}}"#, "malformed parameter query.searchDepth"),
         (r#"{"query":{RANGE,"attributes":{"a":1}}}"#, "malformed parameter query.attributes"),
         (r#"{"query":{RANGE,"rawTraces":"x"}}"#, "malformed parameter query.rawTraces"),
-        (r#"{"query":{RANGE,"filter":{}}}"#, "structured filters are not served"),
+        (r#"{"query":{RANGE,"filter":{}}}"#, "malformed parameter query.filter.op"),
         (r#"{"query":{RANGE,"pagination":{}}}"#, "query.pagination.pageSize"),
         (r#"{"query":{RANGE,"pagination":{"pageSize":1,"pageToken":5}}}"#, "pageToken"),
     ] {
@@ -176,6 +191,9 @@ async fn bodies_of_api_v3_are_checked_alike() {
             assert!(v3(&answer).contains(said), "{path} {body}: {answer:?}");
         }
     }
+    let long = bench.post("/api/v3/traces", &" ".repeat(3 << 20)).await;
+    assert_eq!(long.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(v3(&long), "the body is too large");
     let request = Request::delete("/api/v3/services").body(Body::empty()).unwrap();
     assert_eq!(bench.request(request).await.status, StatusCode::METHOD_NOT_ALLOWED);
 }

@@ -2,7 +2,9 @@
 //! cannot.
 
 mod errors;
+mod filter;
 mod metrics;
+mod spans;
 mod v3;
 
 use std::sync::Arc;

@@ -39,7 +39,18 @@ async fn services_operations_dependencies() {
         bench.json(&format!("/api/v3/dependencies?{range}")).await,
         json!({ "dependencies": [{ "parent": "web", "child": "cart", "callCount": "2" }] })
     );
-    assert!(bench.json("/api/v3/capabilities").await["search"]["withoutServiceName"] == true);
+    let search = &bench.json("/api/v3/capabilities").await["search"];
+    for (name, value) in [
+        ("withoutServiceName", true),
+        ("sameSpanConjunction", true),
+        ("paginated", true),
+        ("spanSearch", true),
+        ("spanSorting", false),
+    ] {
+        assert_eq!(search[name], value, "{name}");
+    }
+    assert_eq!(search["filter"]["levels"], json!(["span", "resource", "scope", "event", "link"]));
+    assert_eq!(search["filter"]["operators"].as_array().map(Vec::len), Some(16));
 }
 
 #[tokio::test]
@@ -130,4 +141,11 @@ async fn summaries_come_page_by_page() {
     let second = bench.json(&format!("{path}&query.pagination.pageToken={token}")).await;
     assert_eq!(second["summaries"][0]["traceId"], OLD);
     assert_eq!(second.get("nextPageToken"), None);
+    for size in [json!(1), json!("1")] {
+        let body = json!({ "query": {
+            "startTimeMin": "2020-01-01T00:00:00Z", "startTimeMax": "2030-01-01T00:00:00Z",
+            "pagination": { "page_size": size, "page_token": token } } });
+        let posted = bench.post("/api/v3/trace-summaries", &body.to_string()).await.json();
+        assert_eq!(posted, second, "{size}");
+    }
 }

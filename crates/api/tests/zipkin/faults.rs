@@ -27,6 +27,7 @@ async fn the_wrong_parameter_is_named() {
         ("traces?annotationQuery=+and+a", &["annotationQuery", "character 1"]),
         ("trace/xyz", &["trace id", "'x'", "position 1"]),
         ("trace/12%204", &["trace id", "' '", "position 3"]),
+        ("trace/%FF", &["UTF-8"]),
         ("trace/0", &["trace id", "zeros"]),
         ("trace/", &["trace id"]),
         ("trace/000000000000000000000000000000001", &["trace id", "33"]),

@@ -109,6 +109,9 @@ fn span_scope(batch: &SpanBatch, at: usize) -> usize {
     batch.spans()[at].scope as usize
 }
 
+/// What an edit does to a list of attributes.
+type Change = Box<dyn FnMut(&mut Vec<KeyValue>)>;
+
 fn edit_prost(request: &mut ExportTraceServiceRequest, at: usize, edit: &Edit) {
     if let Edit::DropSpans(salt) = edit {
         let scopes = request.resource_spans.iter_mut().flat_map(|one| &mut one.scope_spans);
@@ -126,7 +129,7 @@ fn edit_prost(request: &mut ExportTraceServiceRequest, at: usize, edit: &Edit) {
                 continue;
             }
             let span = &mut scope_spans.spans[left];
-            let mut change: Box<dyn FnMut(&mut Vec<KeyValue>)> = match edit.clone() {
+            let change: Change = match edit.clone() {
                 Edit::Set(_, key, number) => Box::new(move |list| {
                     let value = Some(AnyValue { value: Some(AnyValueKind::IntValue(number)) });
                     match list.iter_mut().find(|one| one.key == key) {
@@ -158,7 +161,7 @@ fn edit_prost(request: &mut ExportTraceServiceRequest, at: usize, edit: &Edit) {
                         Place::Event => span.events.first_mut().map(|event| &mut event.attributes),
                         Place::Link => span.links.first_mut().map(|link| &mut link.attributes),
                     };
-                    list.into_iter().for_each(|list| change(list));
+                    list.into_iter().for_each(change);
                 }
                 Edit::Rename(name) => span.name = name.clone(),
                 Edit::Status(code, message) => {

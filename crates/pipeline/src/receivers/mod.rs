@@ -1,5 +1,6 @@
 //! Receivers, one module per protocol, and what they share: connections, limits, bodies.
 
+mod auth;
 mod body;
 mod budget;
 mod cors;
@@ -10,6 +11,7 @@ mod server;
 mod settings;
 mod write_timeout;
 
+pub use auth::Authenticator;
 pub use budget::{ByteBudget, IN_FLIGHT_BYTES_MAX_DEFAULT};
 pub use cors::{OriginError, check_origin};
 pub use counters::{ConnectionCounters, ReceiverCounters, TransportCounters};

@@ -17,12 +17,17 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::counters::ConnectionCounters;
 use super::settings::ServerSettings;
 use super::write_timeout::WriteTimeout;
+use crate::net::ServerTls;
 
 /// How long accepting rests after a failure of the kernel's, such as too many open files.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
@@ -31,6 +36,9 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// a round trip without holding much for those who were refused.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+
+/// How long a client may take to come to terms over TLS. It takes two round trips.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Fewer, larger frames cost less for each byte.
 const FRAME_BYTES_MAX: u32 = 128 << 10;
@@ -80,6 +88,7 @@ pub async fn serve<H: Handler>(
         builder: builder(settings),
         head_timeout: settings.head_timeout,
         write_timeout: settings.write_timeout,
+        tls: settings.tls.clone(),
         shutdown: shutdown.clone(),
         cut: CancellationToken::new(),
     });
@@ -90,7 +99,9 @@ pub async fn serve<H: Handler>(
             let stream = accept(&listener).await;
             let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
                 handler.connections().refused.fetch_add(1, Ordering::Relaxed);
-                turn_away(stream);
+                if settings.tls.is_none() {
+                    turn_away(stream);
+                }
                 continue;
             };
             let (handler, connection) = (Arc::clone(&handler), Arc::clone(&connection));
@@ -179,10 +190,14 @@ fn builder(settings: &ServerSettings) -> auto::Builder<TokioExecutor> {
     builder
 }
 
+/// Plain, or with TLS.
+type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
 struct ConnectionSettings {
     builder: auto::Builder<TokioExecutor>,
     head_timeout: Duration,
     write_timeout: Duration,
+    tls: Option<ServerTls>,
     shutdown: CancellationToken,
     /// Ends connections that outlast the drain timeout.
     cut: CancellationToken,
@@ -190,6 +205,22 @@ struct ConnectionSettings {
 
 impl ConnectionSettings {
     async fn run<H: Handler>(&self, stream: TcpStream, handler: Arc<H>) {
+        let Some(tls) = &self.tls else {
+            return self.serve(Either::Left(stream), handler).await;
+        };
+        let handshake = TlsAcceptor::from(tls.config()).accept(stream);
+        let stream = tokio::select! {
+            stream = timeout(HANDSHAKE_TIMEOUT, handshake) => stream,
+            () = self.shutdown.cancelled() => return,
+        };
+        match stream {
+            Ok(Ok(stream)) => self.serve(Either::Right(Box::new(stream)), handler).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        }
+    }
+
+    async fn serve<H: Handler>(&self, stream: Stream, handler: Arc<H>) {
         let asked = Arc::new(AtomicBool::new(false));
         let service = service_fn({
             let asked = Arc::clone(&asked);

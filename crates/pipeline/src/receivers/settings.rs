@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::net::ServerTls;
+
 /// Limits of a server, for HTTP and gRPC alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerSettings {
@@ -32,6 +34,8 @@ pub struct ServerSettings {
     pub drain_timeout: Duration,
     /// The delay asked of a client that met a full [`super::ByteBudget`]. Default 1 s.
     pub busy_retry_after: Duration,
+    /// TLS, and mTLS; the handshake has to be done within 10 s. Default none.
+    pub tls: Option<ServerTls>,
 }
 
 impl Default for ServerSettings {
@@ -47,6 +51,7 @@ impl Default for ServerSettings {
             keepalive_timeout: Duration::from_secs(20),
             drain_timeout: Duration::from_secs(10),
             busy_retry_after: Duration::from_secs(1),
+            tls: None,
         }
     }
 }

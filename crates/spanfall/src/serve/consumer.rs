@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::SpanBatch;
-use pipeline::{Consumer, Refusal};
+use pipeline::{Consumer, Data, Refusal, Request};
 use store::{AppendError, Store};
 
 /// Hands every batch to the store.
@@ -21,20 +21,36 @@ impl StoreConsumer {
 
 #[async_trait]
 impl Consumer for StoreConsumer {
-    async fn consume(&self, batch: SpanBatch) -> Result<(), Refusal> {
-        self.store.append(batch).await.map_err(|error| {
-            let reason = error.to_string();
-            match error {
-                AppendError::Busy => {
-                    Refusal::Exhausted { reason, retry_after: Duration::from_secs(1) }
-                }
-                AppendError::DiskFull { .. } => {
-                    Refusal::Unavailable { reason, retry_after: Duration::from_secs(10) }
-                }
-                AppendError::Log { .. } | AppendError::Closed => {
-                    Refusal::Unavailable { reason, retry_after: Duration::from_secs(5) }
-                }
+    async fn consume(&self, request: Request) -> Result<(), Refusal> {
+        let Data::Traces(batches) = request.data else {
+            let reason = "the store takes traces only".to_owned();
+            return Err(Refusal::Invalid { reason });
+        };
+        for batch in batches {
+            // Its own bytes go into the log, so they must be what it holds.
+            let batch = if batch.is_edited() {
+                let edited = SpanBatch::decode(batch.encoded());
+                edited.map_err(|error| Refusal::Internal { reason: error.to_string() })?
+            } else {
+                Arc::unwrap_or_clone(batch)
+            };
+            if !batch.is_empty() {
+                self.store.append(batch).await.map_err(refusal)?;
             }
-        })
+        }
+        Ok(())
+    }
+}
+
+fn refusal(error: AppendError) -> Refusal {
+    let reason = error.to_string();
+    match error {
+        AppendError::Busy => Refusal::Exhausted { reason, retry_after: Duration::from_secs(1) },
+        AppendError::DiskFull { .. } => {
+            Refusal::Unavailable { reason, retry_after: Duration::from_secs(10) }
+        }
+        AppendError::Log { .. } | AppendError::Closed => {
+            Refusal::Unavailable { reason, retry_after: Duration::from_secs(5) }
+        }
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Block {
     filter: TraceFilter,
     cache: Arc<Cache>,
     files: Mutex<HashMap<String, Arc<CheckedFile>>>,
+    /// Found when first asked for.
+    latest_end: OnceLock<u64>,
     /// Where the folder goes with the block, to be deleted there.
     bin: OnceLock<PathBuf>,
 }
@@ -60,6 +62,7 @@ impl Block {
             filter: TraceFilter::of(&[]),
             cache,
             files: Mutex::default(),
+            latest_end: OnceLock::new(),
             bin: OnceLock::new(),
         };
         for (name, facts) in &block.meta.files {
@@ -181,12 +184,16 @@ impl Piece for Block {
         &self.meta.id
     }
 
-    fn is_block(&self) -> bool {
-        true
-    }
-
     fn start_ranges(&self) -> StartRanges {
         self.meta.start_ranges
+    }
+
+    fn latest_end(&self) -> Result<u64, Damaged> {
+        if let Some(&end) = self.latest_end.get() {
+            return Ok(end);
+        }
+        let end = self.traces()?.end.iter().copied().max().unwrap_or(0);
+        Ok(*self.latest_end.get_or_init(|| end))
     }
 
     fn may_hold(&self, trace: TraceId) -> bool {

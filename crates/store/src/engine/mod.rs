@@ -1,7 +1,8 @@
 //! The embedded engine: one folder, one process.
 //!
 //! Four threads work behind it: the writer (log and head), the syncer (durability of the log), the
-//! sealer (a full head into a block) and the compactor (blocks into larger ones, retention).
+//! sealer (chunks of the head into larger pieces, a full head into a block) and the compactor (blocks
+//! into larger ones, retention).
 
 mod compactor;
 mod open;
@@ -22,7 +23,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::Store;
 use crate::block::Cache;
-use crate::catalog::Catalog;
+use crate::catalog::Catalogs;
 use crate::edges::{self, EdgeRequest, EdgeSet};
 use crate::files::folder_bytes;
 use crate::piece::{Damaged, Piece};
@@ -30,10 +31,12 @@ use crate::query::{self, Cancel, KeptSeams, Stop};
 use crate::search::{self, View};
 use crate::spm::{self, RedRequest, RedSet};
 use crate::trace;
+use crate::trace_metrics::{TraceMetricsRequest, TraceMetricsSet};
 use crate::types::{
-    AppendError, AttributeRow, FindRequest, FoundPage, Health, Level, MeasureRequest, Measured,
-    OperationRow, QueryError, ReadError, SearchPage, SearchRequest, SeriesRequest, SeriesSet,
-    ServiceRow, StoreStatus, TraceRead, TraceSummary, ValueList,
+    AppendError, AttributeRow, ChoiceRequest, FieldValues, FindRequest, FoundPage, Health, Level,
+    MeasureRequest, Measured, NameSet, OperationRow, QueryError, ReadError, SearchPage,
+    SearchRequest, SeriesRequest, SeriesSet, ServiceRow, StoreStatus, TraceRead, TraceSummary,
+    ValueList,
 };
 
 pub use open::OpenError;
@@ -137,11 +140,12 @@ impl Options {
 pub(crate) struct Shared {
     options: Options,
     state: Mutex<State>,
-    /// Signalled when a head waits to be sealed, was sealed, or the engine stops.
+    /// Signalled when chunks can be merged, a head waits to be sealed, was sealed, or the engine
+    /// stops.
     changed: parking_lot::Condvar,
     workers: Workers,
     cache: Arc<Cache>,
-    /// Traces that lie in several blocks.
+    /// Traces that lie in several pieces.
     seams: Arc<Mutex<KeptSeams>>,
     stopping: AtomicBool,
     disk_limit_bytes: u64,
@@ -170,12 +174,26 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    /// Adds requests to the head, with the times they came at.
+    fn append<'b>(&self, requests: impl IntoIterator<Item = (u64, &'b SpanBatch)>) {
+        let mut state = self.state.lock();
+        let mut to_merge = false;
+        for (received, batch) in requests {
+            to_merge |= state.append(batch, received, self.options.chunk_rows);
+        }
+        drop(state);
+        if to_merge {
+            self.changed.notify_all();
+        }
+    }
+
     /// The pieces at this moment. Spans that were acknowledged are all there.
     fn view(&self) -> View {
         let mut state = self.state.lock();
         let lacks_blocks = state.damaged_blocks + state.damaged_log > 0;
         View {
             pieces: state.pieces(),
+            open: state.open_piece(),
             damaged: Vec::new(),
             lacks_blocks,
             seams: self.seams.clone(),
@@ -311,16 +329,12 @@ impl Engine {
 
     async fn catalog<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Catalog) -> T + Send + 'static,
+        read: impl FnOnce(&Catalogs) -> T + Send + 'static,
     ) -> Result<T, ReadError> {
         self.blocking(move |view| {
-            let mut sum = Catalog::default();
-            for piece in view.pieces.clone() {
-                if let Some(catalog) = view.note(piece.catalog()) {
-                    sum.join(&catalog);
-                }
-            }
-            read(&sum)
+            let pieces = view.pieces.clone().into_iter();
+            let catalogs = pieces.filter_map(|piece| view.note(piece.catalog())).collect();
+            read(&Catalogs(catalogs))
         })
         .await
     }
@@ -389,20 +403,27 @@ impl Store for Engine {
         self.blocking(move |view| spm::red(view, &request)).await
     }
 
+    async fn trace_metrics(
+        &self,
+        request: TraceMetricsRequest,
+    ) -> Result<TraceMetricsSet, QueryError> {
+        self.query(move |view, cancel| query::trace_metrics(view, &request, cancel)).await
+    }
+
     async fn summaries(&self, ids: Vec<TraceId>) -> Result<Vec<TraceSummary>, ReadError> {
         self.blocking(move |view| ids.into_iter().filter_map(|id| view.summary(id)).collect()).await
     }
 
     async fn services(&self) -> Result<Vec<ServiceRow>, ReadError> {
-        self.catalog(Catalog::services).await
+        self.catalog(Catalogs::services).await
     }
 
     async fn operations(&self, service: Option<String>) -> Result<Vec<OperationRow>, ReadError> {
-        self.catalog(move |catalog| catalog.operations(service.as_deref())).await
+        self.catalog(move |catalogs| catalogs.operations(service.as_deref())).await
     }
 
     async fn attributes(&self) -> Result<Vec<AttributeRow>, ReadError> {
-        self.catalog(Catalog::attributes).await
+        self.catalog(Catalogs::attributes).await
     }
 
     async fn attribute_values(
@@ -411,7 +432,20 @@ impl Store for Engine {
         key: String,
         limit: usize,
     ) -> Result<ValueList, ReadError> {
-        self.catalog(move |catalog| catalog.attribute_values(level, &key, limit)).await
+        self.catalog(move |catalogs| catalogs.attribute_values(level, &key, limit)).await
+    }
+
+    async fn names(&self, request: ChoiceRequest) -> Result<NameSet, QueryError> {
+        self.query(move |view, cancel| query::names(view, &request, cancel)).await
+    }
+
+    async fn field_values(
+        &self,
+        request: ChoiceRequest,
+        field: traceql::Field,
+        limit: usize,
+    ) -> Result<FieldValues, QueryError> {
+        self.query(move |view, cancel| query::choices(view, &request, &field, limit, cancel)).await
     }
 
     fn status(&self) -> StoreStatus {

@@ -382,7 +382,7 @@ fn read_segment(shared: &Arc<Shared>, path: &Path) -> io::Result<Option<log::Rep
         let (decoded, waiting) = std::sync::mpsc::sync_channel::<(u64, SpanBatch)>(BATCHES_AHEAD);
         scope.spawn(move || {
             for (received, batch) in waiting {
-                shared.state.lock().append(&batch, received, shared.options.chunk_rows);
+                shared.append([(received, &batch)]);
             }
         });
         log::recover(path, &shared.damaged_dir(), |received, payload| {

@@ -1,15 +1,17 @@
-//! The sealer: a full head into a block, and then its log away.
+//! The sealer: a full head into a block, and then its log away. Between two heads it merges chunks of
+//! the one that fills: only when none waits, and a few at a time, so that no head waits long.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Shared;
-use super::state::Sealing;
+use super::state::{ChunkMerge, Sealing};
 use crate::block::{Block, BlockFacts, BlockMeta};
 use crate::files::sync_folder;
 use crate::log;
-use crate::merge::{MergeError, merge};
+use crate::merge::{MergeError, merge, merge_in_memory};
+use crate::piece::Piece;
 
 /// How long after a failure sealing is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -17,19 +19,37 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Sealing has to keep up with arrival: the quickest level.
 const ZSTD_LEVEL: i32 = 1;
 
-pub(crate) fn run(shared: &Arc<Shared>) {
+enum Job {
+    Seal(Sealing),
+    Merge(ChunkMerge),
+}
+
+/// Waits for something to do; `None` at the end.
+fn next_job(shared: &Shared) -> Option<Job> {
+    let mut state = shared.state.lock();
     loop {
-        let sealing = {
-            let mut state = shared.state.lock();
-            while state.sealing.is_none() && !shared.stopping() {
-                shared.changed.wait_for(&mut state, Duration::from_secs(1));
-            }
-            state.sealing.clone()
-        };
         if shared.stopping() {
-            return;
+            return None;
         }
-        let Some(sealing) = sealing else { continue };
+        if let Some(sealing) = &state.sealing {
+            return Some(Job::Seal(sealing.clone()));
+        }
+        if let Some(merge) = state.next_merge() {
+            return Some(Job::Merge(merge));
+        }
+        shared.changed.wait_for(&mut state, Duration::from_secs(1));
+    }
+}
+
+pub(crate) fn run(shared: &Arc<Shared>) {
+    while let Some(job) = next_job(shared) {
+        let sealing = match job {
+            Job::Seal(sealing) => sealing,
+            Job::Merge(merge) => {
+                merge_chunks(shared, merge);
+                continue;
+            }
+        };
         match seal(shared, &sealing) {
             Ok(()) => shared.workers.clear_problem("sealing"),
             Err(MergeError::Stopped) => {}
@@ -43,6 +63,22 @@ pub(crate) fn run(shared: &Arc<Shared>) {
             }
         }
     }
+}
+
+/// Merges chunks of the head into one piece. Done for nothing when the head goes to be sealed
+/// meanwhile.
+fn merge_chunks(shared: &Shared, ChunkMerge { id, chunks }: ChunkMerge) {
+    let pieces: Vec<Arc<dyn Piece>> =
+        chunks.iter().map(|chunk| chunk.clone() as Arc<dyn Piece>).collect();
+    let by = match merge_in_memory(id, &pieces) {
+        Ok(merged) => vec![Arc::new(merged)],
+        Err(error) => {
+            // They serve as they are, and are not tried again.
+            tracing::error!(%error, "chunks of the head could not be merged");
+            chunks.clone()
+        }
+    };
+    shared.state.lock().replace_chunks(&chunks, by);
 }
 
 fn seal(shared: &Arc<Shared>, sealing: &Sealing) -> Result<(), MergeError> {
@@ -70,7 +106,7 @@ fn seal(shared: &Arc<Shared>, sealing: &Sealing) -> Result<(), MergeError> {
 /// Merges pieces into a block that is in its place and open, but not yet among the others.
 pub(crate) fn write_block(
     shared: &Arc<Shared>,
-    pieces: &[Arc<dyn crate::piece::Piece>],
+    pieces: &[Arc<dyn Piece>],
     facts: BlockFacts,
     zstd_level: i32,
 ) -> Result<Arc<Block>, MergeError> {

@@ -1,4 +1,5 @@
-//! What the store holds at a moment: open rows, frozen chunks, a head that is being sealed, blocks.
+//! What the store holds at a moment: open rows, frozen chunks and what they were merged into, a head
+//! that is being sealed, blocks.
 
 use std::sync::Arc;
 
@@ -13,18 +14,53 @@ use crate::scopes::ScopePool;
 /// A chunk is frozen at this many bytes even if it has few rows.
 const CHUNK_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// So many chunks are merged: then most traces lie in one piece, and dictionaries are held once.
+/// Every span is merged once on its way through the head, so that it costs little.
+const MERGE_CHUNKS: usize = 8;
+
+/// Fewer chunks are merged when they take so many bytes: merging takes as many once more.
+const MERGE_BYTES: usize = 32 * 1024 * 1024;
+
 /// Spans that are in the log only.
 #[derive(Default)]
 pub(crate) struct Head {
-    pub(crate) pieces: Vec<Arc<dyn Piece>>,
+    /// Chunks that were merged, in the order they came.
+    merged: Vec<Arc<MemoryPiece>>,
+    /// Chunks that came after them.
+    chunks: Vec<Arc<MemoryPiece>>,
     pub(crate) spans: usize,
-    /// What its chunks take in memory, about.
+    /// What its pieces take in memory, about.
     pub(crate) bytes: usize,
     /// What its requests take in the log.
     pub(crate) log_bytes: usize,
     /// When the first and the last span came; 0 when there is none.
     pub(crate) received_min: u64,
     pub(crate) received_max: u64,
+}
+
+impl Head {
+    fn pieces(&self) -> impl Iterator<Item = Arc<dyn Piece>> + '_ {
+        self.merged.iter().chain(&self.chunks).map(|piece| piece.clone() as Arc<dyn Piece>)
+    }
+
+    /// How many of the chunks are to be merged, from the first; 0 as long as there are too few.
+    fn chunks_to_merge(&self) -> usize {
+        let mut bytes = 0;
+        for (at, chunk) in self.chunks.iter().enumerate() {
+            bytes += chunk.bytes();
+            let count = at + 1;
+            if count >= MERGE_CHUNKS || (count > 1 && bytes >= MERGE_BYTES) {
+                return count;
+            }
+        }
+        0
+    }
+}
+
+/// Chunks that are merged, and the name of what they become.
+pub(crate) struct ChunkMerge {
+    pub(crate) id: String,
+    pub(crate) chunks: Vec<Arc<MemoryPiece>>,
 }
 
 /// A head on its way into a block.
@@ -63,8 +99,8 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Adds a request's spans to the head.
-    pub(crate) fn append(&mut self, batch: &SpanBatch, received: u64, chunk_rows: usize) {
+    /// Adds a request's spans to the head. True when chunks can be merged now that could not before.
+    pub(crate) fn append(&mut self, batch: &SpanBatch, received: u64, chunk_rows: usize) -> bool {
         self.frozen_tail = None;
         self.tail.append(batch, received, &mut self.pool);
         if self.head.received_min == 0 {
@@ -73,9 +109,11 @@ impl State {
         self.head.received_max = self.head.received_max.max(received);
         self.head.spans += batch.len();
         self.head.log_bytes += batch.bytes().len();
-        if self.tail.len() >= chunk_rows || self.tail.bytes() >= CHUNK_BYTES_MAX {
+        let full = self.tail.len() >= chunk_rows || self.tail.bytes() >= CHUNK_BYTES_MAX;
+        if full {
             self.freeze();
         }
+        full && self.head.chunks_to_merge() > 0
     }
 
     fn freeze(&mut self) {
@@ -84,7 +122,7 @@ impl State {
         }
         let piece = self.tail_piece();
         self.head.bytes += piece.bytes();
-        self.head.pieces.push(piece);
+        self.head.chunks.push(piece);
         self.tail = ChunkBuilder::default();
         self.frozen_tail = None;
     }
@@ -99,6 +137,38 @@ impl State {
         piece
     }
 
+    /// The next chunks of the head to merge.
+    pub(crate) fn next_merge(&mut self) -> Option<ChunkMerge> {
+        let count = self.head.chunks_to_merge();
+        if count == 0 {
+            return None;
+        }
+        self.chunks_made += 1;
+        let id = format!("merged-{}", self.chunks_made);
+        Some(ChunkMerge { id, chunks: self.head.chunks[..count].to_vec() })
+    }
+
+    /// Puts what chunks became in their place. False, and nothing done, when they are not in the
+    /// head any more.
+    pub(crate) fn replace_chunks(
+        &mut self,
+        chunks: &[Arc<MemoryPiece>],
+        by: Vec<Arc<MemoryPiece>>,
+    ) -> bool {
+        let Head { merged, chunks: present, bytes, .. } = &mut self.head;
+        let first = present.iter().zip(chunks).filter(|(a, b)| Arc::ptr_eq(a, b)).count();
+        if first < chunks.len() {
+            return false;
+        }
+        let sum = |pieces: &[Arc<MemoryPiece>]| -> usize {
+            pieces.iter().map(|piece| piece.bytes()).sum()
+        };
+        *bytes = bytes.saturating_sub(sum(chunks)) + sum(&by);
+        present.drain(..first);
+        merged.extend(by);
+        true
+    }
+
     pub(crate) fn head(&self) -> &Head {
         &self.head
     }
@@ -109,7 +179,7 @@ impl State {
         let head = std::mem::take(&mut self.head);
         self.pool.clear();
         self.sealing = Some(Sealing {
-            pieces: head.pieces,
+            pieces: head.pieces().collect(),
             received_min: head.received_min,
             received_max: head.received_max,
             log_through,
@@ -122,10 +192,15 @@ impl State {
         if self.tail.len() > 0 {
             all.push(self.tail_piece());
         }
-        all.extend(self.head.pieces.iter().cloned());
+        all.extend(self.head.pieces());
         all.extend(self.sealing.iter().flat_map(|sealing| sealing.pieces.iter().cloned()));
         all.extend(self.blocks.iter().map(|block| block.clone() as Arc<dyn Piece>));
         all
+    }
+
+    /// The name of the piece that takes new spans, as it is among the pieces now.
+    pub(crate) fn open_piece(&self) -> Option<String> {
+        self.frozen_tail.as_ref().map(|piece| piece.id().to_owned())
     }
 
     pub(crate) fn blocks(&self) -> &[Arc<Block>] {
@@ -159,5 +234,61 @@ impl State {
 
     pub(crate) fn block_bytes(&self) -> u64 {
         self.blocks.iter().map(|block| block.meta().bytes()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::merge::merge_in_memory;
+
+    /// A head of so many chunks.
+    fn head_of(chunks: usize) -> State {
+        let mut generator = loadgen::Generator::new(loadgen::Options::default());
+        let (mut state, mut out) = (State::default(), Vec::new());
+        for chunk in 0..chunks {
+            generator.request(4, 1_800_000_000_000_000_000, &mut out);
+            let batch = SpanBatch::decode(Bytes::from(std::mem::take(&mut out))).unwrap();
+            let can_merge = state.append(&batch, 1, 1);
+            assert_eq!(can_merge, chunk + 1 >= MERGE_CHUNKS);
+        }
+        state
+    }
+
+    fn merged(ChunkMerge { id, chunks }: &ChunkMerge) -> Arc<MemoryPiece> {
+        let pieces: Vec<Arc<dyn Piece>> =
+            chunks.iter().map(|chunk| chunk.clone() as Arc<dyn Piece>).collect();
+        Arc::new(merge_in_memory(id.clone(), &pieces).unwrap())
+    }
+
+    #[test]
+    fn merged_chunks_take_the_place_of_theirs() {
+        let mut state = head_of(MERGE_CHUNKS + 1);
+        let (spans, bytes) = (state.span_count(), state.head().bytes);
+        let merge = state.next_merge().unwrap();
+        assert!(state.replace_chunks(&merge.chunks, vec![merged(&merge)]));
+        assert_eq!(state.pieces().len(), 2);
+        assert!(state.next_merge().is_none());
+        let held: usize = state.pieces().iter().map(|piece| piece.span_count()).sum();
+        assert_eq!((state.span_count(), held as u64), (spans, spans));
+        let held: usize =
+            state.pieces().iter().filter_map(|piece| piece.memory()).map(MemoryPiece::bytes).sum();
+        assert_eq!(state.head().bytes, held);
+        assert!(held < bytes);
+        // For the second time they are not there any more.
+        assert!(!state.replace_chunks(&merge.chunks, vec![merged(&merge)]));
+    }
+
+    #[test]
+    fn a_merge_that_a_seal_overtakes_is_for_nothing() {
+        let mut state = head_of(MERGE_CHUNKS);
+        let merge = state.next_merge().unwrap();
+        state.begin_sealing(1);
+        assert!(!state.replace_chunks(&merge.chunks, vec![merged(&merge)]));
+        assert_eq!(state.pieces().len(), MERGE_CHUNKS);
+        let sealing = state.sealing.as_ref().map(|sealing| sealing.pieces.len());
+        assert_eq!((sealing, state.head().bytes), (Some(MERGE_CHUNKS), 0));
     }
 }

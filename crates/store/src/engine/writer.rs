@@ -129,12 +129,7 @@ impl Writer {
         }
         self.shared.workers.clear_problem("log");
         self.shared.workers.clear_problem("disk");
-        {
-            let mut state = self.shared.state.lock();
-            for request in &group {
-                state.append(&request.batch, received, self.shared.options.chunk_rows);
-            }
-        }
+        self.shared.append(group.iter().map(|request| (received, &request.batch)));
         group.into_iter().for_each(|request| drop(request.reply.send(Ok(()))));
     }
 

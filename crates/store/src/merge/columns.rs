@@ -1,21 +1,32 @@
-//! Which columns a merged block has, and which attributes lose theirs.
+//! Which columns a merged piece has, and which attributes lose theirs.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::MergeError;
+use crate::attributes::COLUMNS_MAX;
 use crate::block::TableColumns;
 use crate::columns::{Table, parse_attribute_column, required};
 use crate::piece::{Damaged, Piece};
 use crate::types::ValueType;
 
-/// The most attribute columns of a table in a block.
-const ATTRIBUTE_COLUMNS_MAX: usize = 256;
+/// Which attributes have a column of their own; the others go to the rest tables.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// The most attribute columns of a table.
+    columns_max: usize,
+    /// One in so many rows has an attribute with a column, at least.
+    dense_share: u64,
+}
 
-/// An attribute that fewer than one in so many rows have goes to the rest table.
-const DENSE_SHARE: u64 = 500;
+impl Limits {
+    pub(super) const BLOCK: Self = Self { columns_max: 256, dense_share: 500 };
 
-/// Which columns the block will have.
+    /// As in a chunk. What is rare among a few rows need not be in the block that they come to.
+    pub(super) const MEMORY: Self = Self { columns_max: COLUMNS_MAX, dense_share: u64::MAX };
+}
+
+/// Which columns the merged piece will have.
 pub(super) struct Columns {
     pub(super) kept: TableColumns,
     /// Attribute columns that go to the rest tables, for spans, events and links.
@@ -23,7 +34,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    pub(super) fn of(pieces: &[Arc<dyn Piece>]) -> Result<Self, MergeError> {
+    pub(super) fn of(pieces: &[Arc<dyn Piece>], limits: Limits) -> Result<Self, MergeError> {
         let mut kept = TableColumns::default();
         let mut demoted: [Vec<Arc<str>>; 3] = Default::default();
         for table in [Table::Spans, Table::Events, Table::Links] {
@@ -41,8 +52,10 @@ impl Columns {
             attributes.sort_by_key(|column| std::cmp::Reverse(count(column)));
             let dense = attributes
                 .iter()
-                .take(ATTRIBUTE_COLUMNS_MAX)
-                .take_while(|column| count(column) * DENSE_SHARE >= rows as u64)
+                .take(limits.columns_max)
+                .take_while(|column| {
+                    count(column).saturating_mul(limits.dense_share) >= rows as u64
+                })
                 .count();
             demoted[table as usize] =
                 attributes.split_off(dense).into_iter().map(Arc::from).collect();

@@ -1,33 +1,38 @@
-//! Several pieces into one block: sealing merges the chunks of a head, compaction merges blocks.
+//! Several pieces into one: sealing merges the pieces of a head into a block, compaction merges
+//! blocks, and chunks are merged in memory.
 //!
-//! Goes through the traces in order of their ids, a stretch at a time, so that memory holds a few
-//! rows of every piece whatever their size. A trace that lies in several pieces comes together
-//! here, a span that came twice is written once, and the trace's row is computed anew.
+//! Goes through the traces in order of their ids, into a block a stretch at a time, so that memory
+//! holds a few rows of every piece whatever their size. A trace that lies in several pieces comes
+//! together here, a span that came twice is written once, and the trace's row is computed anew.
 
 mod columns;
 mod owned;
+mod sink;
 mod sources;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::block::{BlockFacts, BlockMeta, BlockWriter, Forward};
+use crate::block::{BlockFacts, BlockMeta, Forward};
 use crate::builder::unresolved_parents;
-use crate::catalog::Catalog;
 use crate::column::{Column, Values};
 use crate::columns::{Table, name, parse_attribute_column};
 use crate::gather::{Dictionary, GONE, Part, gather};
-use crate::piece::{Damaged, Piece, TableBatch};
+use crate::memory::MemoryPiece;
+use crate::piece::{Damaged, Piece, StartRanges, TableBatch};
 use crate::scopes::ScopeList;
 use crate::summary::{SpanFacts, TraceTable, TraceTableBuilder};
 use crate::texts::Texts;
 
-use columns::Columns;
+use columns::{Columns, Limits};
 use owned::Owned;
+use sink::{BlockSink, MemorySink, Sink};
 use sources::{MergeRow, Sources};
 
-/// Rows that are merged at a time, unless one trace has more.
+/// Rows that are merged into a block at a time, unless one trace has more.
 const BATCH_ROWS: usize = 16 * 1024;
 
 /// Why a merge did not finish.
@@ -49,17 +54,43 @@ pub(crate) fn merge(
     zstd_level: i32,
     stopped: &dyn Fn() -> bool,
 ) -> Result<BlockMeta, MergeError> {
-    let columns = Columns::of(pieces)?;
-    let writer = BlockWriter::create(folder, columns.kept.clone(), zstd_level);
-    let mut merger = Merger::new(pieces, columns, writer.map_err(MergeError::Write)?)?;
-    for stretch in stretches(&merger.traces) {
+    let columns = Columns::of(pieces, Limits::BLOCK)?;
+    let sink = BlockSink::create(folder, columns.kept.clone(), zstd_level)?;
+    let mut merger = Merger::new(pieces, columns, sink)?;
+    for stretch in stretches(&merger.traces, BATCH_ROWS) {
         if stopped() {
             return Err(MergeError::Stopped);
         }
         merger.stretch(&stretch)?;
     }
-    let Merger { writer, table, scopes, catalog, .. } = merger;
-    writer.finish(&table.finish(), scopes.rows(), &catalog, facts).map_err(MergeError::Write)
+    let Merger { sink, table, scopes, .. } = merger;
+    sink.finish(&table.finish(), scopes.rows(), facts)
+}
+
+/// The spans of all pieces as one in memory. Takes what the pieces take once more for as long as it
+/// lasts, so that they are to be few.
+pub(crate) fn merge_in_memory(
+    id: String,
+    pieces: &[Arc<dyn Piece>],
+) -> Result<MemoryPiece, MergeError> {
+    merge_in_memory_with(id, pieces, Limits::MEMORY)
+}
+
+fn merge_in_memory_with(
+    id: String,
+    pieces: &[Arc<dyn Piece>],
+    limits: Limits,
+) -> Result<MemoryPiece, MergeError> {
+    let columns = Columns::of(pieces, limits)?;
+    let sink = MemorySink::new(columns.kept.clone());
+    let mut merger = Merger::new(pieces, columns, sink)?;
+    for stretch in stretches(&merger.traces, usize::MAX) {
+        merger.stretch(&stretch)?;
+    }
+    let Merger { sink, table, scopes, .. } = merger;
+    let mut start_ranges = StartRanges::default();
+    pieces.iter().for_each(|piece| start_ranges.join(&piece.start_ranges()));
+    Ok(sink.finish(id, table.finish(), scopes.rows().to_vec(), start_ranges))
 }
 
 /// A trace's part in a piece.
@@ -70,8 +101,8 @@ struct TracePart {
     ordinal: u32,
 }
 
-/// The parts of all traces in order, cut into stretches of about [`BATCH_ROWS`] rows.
-fn stretches(tables: &[Arc<TraceTable>]) -> Vec<Vec<TracePart>> {
+/// The parts of all traces in order, cut into stretches of at most so many rows, or of one trace.
+fn stretches(tables: &[Arc<TraceTable>], rows_max: usize) -> Vec<Vec<TracePart>> {
     let mut parts: Vec<TracePart> = tables
         .iter()
         .enumerate()
@@ -93,7 +124,7 @@ fn stretches(tables: &[Arc<TraceTable>]) -> Vec<Vec<TracePart>> {
             .iter()
             .map(|part| tables[part.piece as usize].rows(part.ordinal as usize).len())
             .sum();
-        if rows > 0 && rows + more > BATCH_ROWS {
+        if rows > 0 && rows + more > rows_max {
             all.push(std::mem::take(&mut stretch));
             rows = 0;
         }
@@ -114,14 +145,13 @@ struct Input {
     scopes: Vec<i32>,
 }
 
-struct Merger {
+struct Merger<S> {
     inputs: Vec<Input>,
     traces: Vec<Arc<TraceTable>>,
     columns: Columns,
-    writer: BlockWriter,
+    sink: S,
     table: TraceTableBuilder,
     scopes: ScopeList,
-    catalog: Catalog,
     /// Values of demoted columns that wait for the other rest rows of their stretch.
     pending: [Vec<TableBatch>; 3],
     span_rows: usize,
@@ -129,12 +159,8 @@ struct Merger {
     link_rows: usize,
 }
 
-impl Merger {
-    fn new(
-        pieces: &[Arc<dyn Piece>],
-        columns: Columns,
-        writer: BlockWriter,
-    ) -> Result<Self, MergeError> {
+impl<S: Sink> Merger<S> {
+    fn new(pieces: &[Arc<dyn Piece>], columns: Columns, sink: S) -> Result<Self, MergeError> {
         let mut scopes = ScopeList::default();
         let mut inputs = Vec::new();
         let mut traces = Vec::new();
@@ -162,10 +188,9 @@ impl Merger {
             inputs,
             traces,
             columns,
-            writer,
+            sink,
             table,
             scopes,
-            catalog: Catalog::default(),
             pending: Default::default(),
             span_rows: 0,
             event_rows: 0,
@@ -256,7 +281,7 @@ impl Merger {
                 name::PARENT_SPAN_ID => unresolved.take(),
                 _ => {
                     let parts = sources.parts(column, ranges, goes);
-                    gather(&parts, rows, self.writer.dictionary(Table::Spans, place))
+                    gather(&parts, rows, self.sink.dictionary(Table::Spans, place))
                 }
             };
             columns.extend(values.map(|values| (column.clone(), values)));
@@ -274,9 +299,7 @@ impl Merger {
         if batch.rows == 0 {
             return Ok(());
         }
-        let writer = &self.writer;
-        self.catalog.add(table, &batch, self.scopes.rows(), &|column| writer.texts(table, column));
-        self.writer.write(table, &batch).map_err(MergeError::Write)
+        self.sink.write(table, batch, self.scopes.rows())
     }
 
     /// Events, links and attributes without a column, of the spans of a stretch.
@@ -376,7 +399,7 @@ impl Merger {
             vec![(name::ROW.into(), Column::full(Values::Int32(rows.owners.clone())))];
         for (place, column) in self.columns.kept[table as usize].iter().enumerate() {
             if **column != *name::ROW {
-                let dictionary = self.writer.dictionary(table, place);
+                let dictionary = self.sink.dictionary(table, place);
                 let values = gather(&rows.parts(column), rows.count, dictionary);
                 columns.extend(values.map(|values| (column.clone(), values)));
             }
@@ -421,7 +444,7 @@ impl OwnedRows {
     }
 }
 
-/// The values of a column that the block does not have, as rows of the rest table. `first` is the
+/// The values of a column that the merged piece does not have, as rows of the rest table. `first` is the
 /// number of the owners' first row.
 fn demoted(column: &str, parts: &[Part<'_>], rows: usize, first: usize) -> Option<TableBatch> {
     let (value_type, key) = parse_attribute_column(column)?;

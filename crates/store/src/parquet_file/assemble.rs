@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::decode::{Dictionary, Page};
 use super::presence::Presence;
-use super::values::{extend_plain, look_up, no_values};
+use super::values::{extend_plain, look_up, no_values, reserve};
 use super::{delta, encoding, hybrid, plain};
 use crate::bits::Bits;
 use crate::column::{Column, Values};
@@ -15,6 +15,8 @@ use crate::texts::Texts;
 /// Rows of one or several pages on their way to a column.
 pub(super) struct Assembler {
     rows: usize,
+    /// How many it will have.
+    wanted: usize,
     /// `None` as long as all rows have a value.
     present: Option<Presence>,
     values: Values,
@@ -31,9 +33,11 @@ enum Numbered {
 }
 
 impl Assembler {
-    pub(super) fn new(kind: Kind) -> Self {
+    /// For so many rows.
+    pub(super) fn new(kind: Kind, wanted: usize) -> Self {
         Self {
             rows: 0,
+            wanted,
             present: None,
             values: no_values(kind),
             texts: Numbered::Nothing,
@@ -65,8 +69,13 @@ impl Assembler {
                 present.push_run(true, count);
             }
         }
-        self.rows += count;
         let values = page.values_of(&rows);
+        // Where all rows of a page have a value, those of the others mostly have one, too.
+        if self.rows == 0 && values.len() == count {
+            // Codes are unpacked eight by eight.
+            reserve(&mut self.values, self.wanted + 8);
+        }
+        self.rows += count;
         if values.is_empty() {
             return Ok(());
         }

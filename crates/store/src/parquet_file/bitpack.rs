@@ -129,7 +129,16 @@ pub(super) fn unpack_wide(bytes: &[u8], width: usize, out: &mut [u64]) {
         return;
     }
     let mask = u64::MAX >> (64 - width);
-    for (index, value) in out.iter_mut().enumerate() {
+    // Eight bytes hold a narrow number wherever it begins in the first of them.
+    let narrow = if width <= 57 { bytes.len().saturating_sub(7) * 8 / width } else { 0 };
+    let narrow = narrow.min(out.len());
+    for (index, value) in out[..narrow].iter_mut().enumerate() {
+        let bit = index * width;
+        if let Some(source) = bytes.get(bit / 8..).and_then(<[u8]>::first_chunk) {
+            *value = u64::from_le_bytes(*source) >> (bit % 8) & mask;
+        }
+    }
+    for (index, value) in out.iter_mut().enumerate().skip(narrow) {
         let bit = index * width;
         let mut copy = [0; 16];
         let source: &[u8; 16] = match bytes.get(bit / 8..).and_then(<[u8]>::first_chunk) {

@@ -80,7 +80,7 @@ impl Cursor {
 
     /// Rows of the row group, not before those of the call before.
     pub(super) fn take(&mut self, rows: Range<usize>) -> Result<Column, String> {
-        let mut column = Assembler::new(self.facts.kind);
+        let mut column = Assembler::new(self.facts.kind, rows.len());
         while column.rows() < rows.len() {
             let at = rows.start + column.rows();
             while at >= self.page_rows.end {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::plain;
 use crate::column::Values;
 use crate::columns::Kind;
+use crate::spare;
 
 pub(super) fn no_values(kind: Kind) -> Values {
     match kind {
@@ -28,6 +29,19 @@ pub(super) fn clear(values: &mut Values) {
         Values::Bool(values) => values.clear(),
         Values::Id8(values) => values.clear(),
         Values::Id16(values) => values.clear(),
+    }
+}
+
+/// Makes room for so many values where there are none yet.
+pub(super) fn reserve(values: &mut Values, count: usize) {
+    match values {
+        Values::Codes(values, _) => *values = spare::take(count),
+        Values::Int32(values) => *values = spare::take(count),
+        Values::Int64(values) => *values = spare::take(count),
+        Values::Double(values) => *values = spare::take(count),
+        Values::Bool(values) => values.reserve_exact(count),
+        Values::Id8(values) => values.reserve_exact(count),
+        Values::Id16(values) => values.reserve_exact(count),
     }
 }
 

@@ -1,13 +1,18 @@
 //! `compare()`: which values the attributes of selected spans have, and those of the others.
 
+use std::cmp::Reverse;
+use std::collections::HashSet;
+
 use hashbrown::HashMap;
 use traceql::{Attribute, Field, Intrinsic, Scope, Static};
 
-use super::groups::Groups;
-use super::lanes::{NO, coded};
+use super::filter::scope_value;
+use super::groups::Distinct;
+use super::lanes::coded;
 use super::mask::Mask;
+use super::measure::Rows;
 use super::slab::Slab;
-use crate::columns::{Table, parse_attribute_column};
+use crate::columns::{Table, name, parse_attribute_column};
 use crate::piece::Damaged;
 use crate::types::MeasuredSeries;
 
@@ -19,14 +24,240 @@ const TYPE: &str = "__meta_type";
 
 const TYPES: [&str; 2] = ["baseline", "selection"];
 
-/// Adds the rows' values to groups of: type, attribute, value.
+/// What a value takes in memory beside its text, about.
+const VALUE_BYTES: usize = 128;
+
+/// The spans of both sides by attribute, value and interval.
+#[derive(Debug)]
+pub(super) struct Compared {
+    steps: usize,
+    /// By the attribute's name: the others and the selection.
+    fields: HashMap<String, [Side; 2]>,
+}
+
+/// The intervals that have spans, ascending, and how many.
+type Spans = Vec<(u32, u64)>;
+
+/// Spans of one side that have an attribute.
+#[derive(Debug)]
+struct Side {
+    /// By interval.
+    totals: Vec<u64>,
+    values: Distinct,
+    /// Of each value.
+    spans: Vec<Spans>,
+    /// There are too many values to tell them.
+    overflown: bool,
+    /// What the values take, about.
+    bytes: usize,
+}
+
+impl Side {
+    fn new(steps: usize) -> Self {
+        let (values, spans) = Default::default();
+        Self { totals: vec![0; steps], values, spans, overflown: false, bytes: 0 }
+    }
+
+    /// The number of a value; `None` when there are too many to tell them.
+    fn number(&mut self, value: &Static) -> Option<usize> {
+        if self.overflown {
+            return None;
+        }
+        let number = self.values.number_of(value);
+        if number >= VALUES_MAX {
+            self.overflow();
+            return None;
+        }
+        if number == self.spans.len() {
+            self.spans.push(Vec::new());
+            let text = if let Static::String(text) = value { text.len() } else { 0 };
+            self.bytes += VALUE_BYTES + text;
+        }
+        Some(number)
+    }
+
+    /// Adds spans of a value by its number.
+    fn add(&mut self, number: Option<usize>, interval: usize, spans: u64) {
+        self.totals[interval] += spans;
+        let Some(of_value) = number.and_then(|number| self.spans.get_mut(number)) else { return };
+        match of_value.binary_search_by_key(&(interval as u32), |(at, _)| *at) {
+            Ok(at) => of_value[at].1 += spans,
+            Err(at) => {
+                of_value.insert(at, (interval as u32, spans));
+                self.bytes += size_of::<(u32, u64)>();
+            }
+        }
+    }
+
+    fn overflow(&mut self) {
+        *self = Self { totals: std::mem::take(&mut self.totals), overflown: true, ..Self::new(0) };
+    }
+
+    fn join(&mut self, other: Self) {
+        if other.overflown {
+            self.overflow();
+            self.totals.iter_mut().zip(other.totals).for_each(|(sum, more)| *sum += more);
+            return;
+        }
+        for (key, spans) in other.values.keys.iter().zip(other.spans) {
+            let number = self.number(&key[0]);
+            for (interval, spans) in spans {
+                self.add(number, interval as usize, spans);
+            }
+        }
+    }
+}
+
+impl Compared {
+    pub(super) fn new(steps: usize) -> Self {
+        Self { steps, fields: HashMap::new() }
+    }
+
+    /// What it takes in memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        let of_totals = self.fields.len() * 2 * (self.steps * 8 + VALUE_BYTES);
+        of_totals + self.fields.values().flatten().map(|side| side.bytes).sum::<usize>()
+    }
+
+    /// How many values there are.
+    pub(super) fn len(&self) -> usize {
+        self.fields.values().flatten().map(|side| side.spans.len()).sum()
+    }
+
+    fn field(&mut self, field: &Field) -> &mut [Side; 2] {
+        let steps = self.steps;
+        let sides = || [Side::new(steps), Side::new(steps)];
+        self.fields.entry(field.to_string()).or_insert_with(sides)
+    }
+
+    /// Adds up with the same of other spans.
+    pub(super) fn join(&mut self, other: Self) {
+        for (field, [baseline, selection]) in other.fields {
+            match self.fields.entry(field) {
+                hashbrown::hash_map::Entry::Vacant(entry) => {
+                    entry.insert([baseline, selection]);
+                }
+                hashbrown::hash_map::Entry::Occupied(mut entry) => {
+                    let sides = entry.get_mut();
+                    sides[0].join(baseline);
+                    sides[1].join(selection);
+                }
+            }
+        }
+    }
+
+    /// The most frequent values of every attribute on both sides, and the totals.
+    pub(super) fn series(self, top_n: usize) -> Vec<MeasuredSeries> {
+        let mut out = Vec::new();
+        for (attribute, sides) in self.fields {
+            for (side, name) in sides.into_iter().zip(TYPES) {
+                if side.totals.iter().all(|&spans| spans == 0) {
+                    continue;
+                }
+                let mut push = |side: String, value: Static, values: Vec<f64>| {
+                    let labels =
+                        vec![(TYPE.to_owned(), Static::String(side)), (attribute.clone(), value)];
+                    out.push(MeasuredSeries { labels, values, exemplars: Vec::new() });
+                };
+                let totals = side.totals.iter().map(|&spans| spans as f64).collect();
+                push(format!("{name}_total"), Static::Nil, totals);
+                if side.overflown {
+                    push(name.to_owned(), Static::Nil, vec![0.0; self.steps]);
+                    let text = Static::String("__too_many_values__".to_owned());
+                    if let Some(series) = out.last_mut() {
+                        series.labels.push(("__meta_error".to_owned(), text));
+                    }
+                    continue;
+                }
+                let values = side.values.into_values().into_iter().zip(side.spans);
+                let mut values: Vec<(Static, Spans)> = values.collect();
+                values.sort_by_cached_key(|(value, spans)| {
+                    let total: u64 = spans.iter().map(|(_, spans)| spans).sum();
+                    (Reverse(total), format!("{value:?}"))
+                });
+                for (value, spans) in values.into_iter().take(top_n) {
+                    let mut points = vec![0.0; self.steps];
+                    spans.iter().for_each(|&(at, spans)| points[at as usize] = spans as f64);
+                    push(name.to_owned(), value, points);
+                }
+            }
+        }
+        out.sort_by_cached_key(|series| format!("{:?}", series.labels));
+        out
+    }
+}
+
+/// A place that no span counts at.
+const NOWHERE: u32 = u32::MAX;
+
+/// Where the spans of a slab count: a place for each interval of either side.
+struct Places {
+    /// The first interval.
+    first: usize,
+    /// How many there are.
+    count: usize,
+    of_row: Vec<u32>,
+}
+
+impl Places {
+    fn of(slab: &Slab<'_>, rows: &Rows<'_>, chosen: &Mask) -> Self {
+        let (mut first, mut last) = (usize::MAX, 0);
+        rows.each(|_, interval| {
+            (first, last) = (first.min(interval), last.max(interval));
+        });
+        let mut of_row = vec![NOWHERE; slab.len()];
+        if first > last {
+            return Self { first: 0, count: 0, of_row };
+        }
+        rows.each(|row, interval| {
+            of_row[row] = 2 * (interval - first) as u32 + u32::from(chosen.get(row));
+        });
+        Self { first, count: 2 * (last + 1 - first), of_row }
+    }
+
+    /// The number of spans of each code at each place, by code.
+    fn count(&self, code_of: impl Fn(usize, u32) -> u32, codes: usize) -> Vec<(u32, u32, u64)> {
+        let at = self.of_row.iter().enumerate().filter(|(_, place)| **place != NOWHERE);
+        let at = at.map(|(row, &place)| (code_of(row, place), place));
+        if codes * self.count <= 4 * self.of_row.len() {
+            let mut counts = vec![0u32; codes * self.count];
+            at.for_each(|(code, place)| counts[code as usize * self.count + place as usize] += 1);
+            let of_code = counts.chunks(self.count.max(1)).zip(0..);
+            let all =
+                of_code.flat_map(|(of, code)| (0..).zip(of).map(move |(at, n)| (code, at, n)));
+            let some = all.filter(|(_, _, spans)| **spans > 0);
+            return some.map(|(code, place, &spans)| (code, place, u64::from(spans))).collect();
+        }
+        let mut all: Vec<(u32, u32)> = at.collect();
+        all.sort_unstable();
+        let runs = all.chunk_by(|one, other| one == other);
+        runs.map(|run| (run[0].0, run[0].1, run.len() as u64)).collect()
+    }
+
+    /// Adds what was counted of some values.
+    fn add(&self, to: &mut [Side; 2], counts: &[(u32, u32, u64)], values: &[Static]) {
+        for of_code in counts.chunk_by(|(one, _, _), (other, _, _)| one == other) {
+            let value = &values[of_code[0].0 as usize];
+            if *value == Static::Nil {
+                continue;
+            }
+            let mut numbers = [None; 2];
+            for &(_, place, spans) in of_code {
+                let (side, interval) = (place as usize % 2, self.first + place as usize / 2);
+                let number = numbers[side].get_or_insert_with(|| to[side].number(value));
+                to[side].add(*number, interval, spans);
+            }
+        }
+    }
+}
+
+/// Adds the rows' values by side, attribute and value.
 pub(super) fn compare(
     slab: &Slab<'_>,
-    rows: &Mask,
+    rows: &Rows<'_>,
     selected: &Mask,
     range: Option<(i64, i64)>,
-    intervals: &[u32],
-    groups: &mut Groups,
+    to: &mut Compared,
 ) -> Result<(), Damaged> {
     let mut chosen = selected.clone();
     if let Some((start, end)) = range {
@@ -39,97 +270,73 @@ pub(super) fn compare(
         }
         chosen.minus(&late);
     }
-    for field in fields(slab)? {
-        let lane = coded(slab, &field, rows)?;
-        let mut numbers: HashMap<(bool, u32), usize> = HashMap::new();
-        for row in rows.iter() {
-            let (code, interval) = (lane.codes[row], intervals[row]);
-            let value = &lane.values[code as usize];
-            if interval == NO || *value == Static::Nil {
-                continue;
-            }
-            let side = chosen.get(row);
-            let group = *numbers.entry((side, code)).or_insert_with(|| {
-                let name = TYPES[usize::from(side)].to_owned();
-                let key = [Static::String(name), Static::String(field.to_string()), value.clone()];
-                groups.number(key.into())
-            });
-            let sums = groups.sums;
-            sums.add(groups.cell_mut(group, interval as usize), f64::NAN);
-        }
+    let places = Places::of(slab, rows, &chosen);
+    if places.count == 0 {
+        return Ok(());
+    }
+    for field in fields_of_spans(slab)? {
+        let mut lane = coded(slab, &field, rows.alive)?;
+        let sides = to.field(&field);
+        let overflown = [sides[0].overflown, sides[1].overflown];
+        let counts = if overflown.contains(&true) {
+            // Any value is as good as the other.
+            let is_nil: Vec<bool> = lane.values.iter().map(|of| *of == Static::Nil).collect();
+            let any = lane.values.len() as u32;
+            lane.values.push(Static::Bool(true));
+            let code = |row: usize, place: u32| match lane.codes[row] {
+                code if overflown[place as usize % 2] && !is_nil[code as usize] => any,
+                code => code,
+            };
+            places.count(code, lane.values.len())
+        } else {
+            places.count(|row, _| lane.codes[row], lane.values.len())
+        };
+        places.add(sides, &counts, &lane.values);
+    }
+    // Spans of a scope have the same resource.
+    let scopes = slab.required(name::SCOPE)?;
+    let scopes = scopes.int32s();
+    let counts = places.count(|row, _| scopes[row] as u32, slab.scopes.len());
+    for key in resource_keys(slab) {
+        let value = |scope| scope_value(scope, Scope::Resource, &key).single();
+        let values: Vec<Static> = slab.scopes.iter().map(|scope| value(scope)).collect();
+        let name = key.clone();
+        let field = Field::Attribute(Attribute { scope: Scope::Resource, parent: false, name });
+        places.add(to.field(&field), &counts, &values);
     }
     Ok(())
 }
 
-/// Everything that spans of the slab could differ in.
-fn fields(slab: &Slab<'_>) -> Result<Vec<Field>, Damaged> {
-    let mut fields: Vec<Field> = [
+/// What spans of the slab could differ in, but for their resources.
+fn fields_of_spans(slab: &Slab<'_>) -> Result<HashSet<Field>, Damaged> {
+    let intrinsics = [
         Intrinsic::Name,
         Intrinsic::Kind,
         Intrinsic::Status,
         Intrinsic::StatusMessage,
         Intrinsic::RootName,
         Intrinsic::RootServiceName,
-    ]
-    .map(Field::Intrinsic)
-    .into();
-    let mut add = |scope: Scope, name: &str| {
-        let field = Field::Attribute(Attribute { scope, parent: false, name: name.to_owned() });
-        if !fields.contains(&field) {
-            fields.push(field);
-        }
-    };
-    for column in slab.piece.columns(Table::Spans)? {
-        if let Some((_, key)) = parse_attribute_column(&column) {
-            add(Scope::Span, key);
-        }
-    }
-    for row in slab.scopes.iter() {
-        let batch = row.batch();
-        for attribute in batch.resource_attributes(row.resource()) {
-            add(Scope::Resource, batch.text(attribute.key));
-        }
-    }
+    ];
+    let mut fields: HashSet<Field> = intrinsics.map(Field::Intrinsic).into();
+    let columns = slab.piece.columns(Table::Spans)?;
+    let keys = columns.iter().filter_map(|column| parse_attribute_column(column));
+    let keys = keys.map(|(_, key)| key.to_owned()).chain(slab.spans.rest_keys()?);
+    fields.extend(
+        keys.map(|name| Field::Attribute(Attribute { scope: Scope::Span, parent: false, name })),
+    );
     Ok(fields)
 }
 
-/// The most frequent values of every attribute on both sides, and the totals.
-pub(super) fn series(groups: &Groups, top_n: usize) -> Vec<MeasuredSeries> {
-    let mut attributes: HashMap<(String, String), Vec<(f64, usize)>> = HashMap::new();
-    for (group, key) in groups.keys.iter().enumerate() {
-        let [Static::String(side), Static::String(attribute), _] = &key[..] else { continue };
-        let total: f64 = (0..groups.steps).map(|step| groups.cell(group, step)[0]).sum();
-        let of = attributes.entry((attribute.clone(), side.clone())).or_default();
-        of.push((total, group));
-    }
-    let mut out = Vec::new();
-    for ((attribute, side), mut values) in attributes {
-        let points = |members: &[(f64, usize)]| -> Vec<f64> {
-            let sum = |step| members.iter().map(|&(_, group)| groups.cell(group, step)[0]).sum();
-            (0..groups.steps).map(sum).collect()
-        };
-        let mut push = |side: String, value: Static, error: bool, values: Vec<f64>| {
-            let mut labels = vec![(TYPE.to_owned(), Static::String(side))];
-            labels.push((attribute.clone(), value));
-            if error {
-                let text = Static::String("__too_many_values__".to_owned());
-                labels.push(("__meta_error".to_owned(), text));
+fn resource_keys(slab: &Slab<'_>) -> HashSet<String> {
+    let mut keys = HashSet::new();
+    for row in slab.scopes.iter() {
+        let batch = row.batch();
+        for attribute in batch.resource_attributes(row.resource()) {
+            let key = batch.text(attribute.key);
+            if !keys.contains(key) {
+                keys.insert(key.to_owned());
             }
-            out.push(MeasuredSeries { labels, values, exemplars: Vec::new() });
-        };
-        push(format!("{side}_total"), Static::Nil, false, points(&values));
-        if values.len() > VALUES_MAX {
-            push(side.clone(), Static::Nil, true, points(&[]));
-            continue;
-        }
-        values.sort_by(|a, b| {
-            let text = |group: usize| format!("{:?}", groups.keys[group]);
-            b.0.total_cmp(&a.0).then_with(|| text(a.1).cmp(&text(b.1)))
-        });
-        for &(total, group) in values.iter().take(top_n) {
-            push(side.clone(), groups.keys[group][2].clone(), false, points(&[(total, group)]));
         }
     }
-    out.sort_by_cached_key(|series| format!("{:?}", series.labels));
-    out
+    keys
 }

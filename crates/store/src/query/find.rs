@@ -10,7 +10,7 @@ use traceql::{Field, Pipeline, Static};
 
 use super::filter::Domain;
 use super::mask::Mask;
-use super::seam::{Seam, traces_together};
+use super::seam::{Seam, SharedTraces, traces_together};
 use super::slab::Slab;
 use super::spansets::{Spanset, Spansets, refusal};
 use super::value::Val;
@@ -109,9 +109,10 @@ pub(crate) fn find(
             work[at..].iter().take(WAVE).filter(|(piece, _)| !behind(piece)).collect();
         at += WAVE;
         let answers = in_parallel(&wave, |(piece, rows)| {
+            let shared = seam.apart(piece.as_ref());
             let apart = |id: u128| match local {
                 true => is_elsewhere(&view.pieces, piece.as_ref(), id),
-                false => !seam.has(piece.as_ref()) && seam.ids.binary_search(&id).is_ok(),
+                false => shared.binary_search(&id).is_ok(),
             };
             look(piece, rows.clone(), request, local, &apart, bound, after)
         });
@@ -173,8 +174,7 @@ fn piece_in_range(piece: &dyn Piece, request: &FindRequest) -> Result<bool, Dama
 
 /// The traces in several pieces that touch the range of time, by whichever part; ascending.
 fn reaching(view: &mut View, request: &FindRequest) -> Vec<u128> {
-    let (_, mut ids, others) = view.shared_traces();
-    ids.extend(others);
+    let mut ids = SharedTraces::of(view).ids();
     ids.retain(|&id| {
         let id = TraceId::from_number(id);
         let (mut start, mut end) = (0, 0);
@@ -187,7 +187,6 @@ fn reaching(view: &mut View, request: &FindRequest) -> Vec<u128> {
         }
         request.trace_fits(start, end)
     });
-    ids.sort_unstable();
     ids
 }
 

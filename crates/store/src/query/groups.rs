@@ -1,10 +1,19 @@
 //! What a metrics query adds up, by group and interval of time.
 
-use hashbrown::HashMap;
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::ops::Range;
+
+use hashbrown::{HashMap, HashTable};
 use traceql::{MetricsFunction, OverTime, Static};
 
 /// Bounds of a histogram are powers of two: values up to 2^63.
 const BUCKETS: usize = 64;
+
+/// Buckets of a histogram come and go by so many.
+const BUCKETS_STEP: usize = 4;
+
+/// What a group takes in memory beside its numbers, about.
+const GROUP_BYTES: usize = 256;
 
 /// What is kept for one group in one interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,59 +36,86 @@ impl Sums {
             | MetricsFunction::Compare { .. } => Self::Count,
         }
     }
+}
 
-    /// Numbers kept for one group in one interval.
-    pub(super) fn width(self) -> usize {
-        match self {
-            Self::Count => 1,
-            Self::Value(_) => 2,
-            Self::Histogram => BUCKETS,
+/// Combinations of values, numbered in order of appearance. Numbers that are none are equal.
+#[derive(Debug, Default)]
+pub(super) struct Distinct {
+    table: HashTable<u32>,
+    pub(super) keys: Vec<Vec<Static>>,
+    hasher: foldhash::fast::RandomState,
+}
+
+impl Distinct {
+    /// The number of a combination. The values come as often as they are asked for.
+    pub(super) fn number<'v>(&mut self, key: impl Iterator<Item = &'v Static> + Clone) -> usize {
+        let Self { table, keys, hasher } = self;
+        let hash_of = |key: &mut dyn Iterator<Item = &Static>| {
+            let mut state = hasher.build_hasher();
+            key.for_each(|value| hash(value, &mut state));
+            state.finish()
+        };
+        let hash = hash_of(&mut key.clone());
+        let is_key = |&at: &u32| {
+            let known = &keys[at as usize];
+            known.len() == key.clone().count()
+                && known.iter().zip(key.clone()).all(|(one, other)| same(one, other))
+        };
+        if let Some(&number) = table.find(hash, is_key) {
+            return number as usize;
         }
+        let number = keys.len();
+        keys.push(key.cloned().collect());
+        table.insert_unique(hash, number as u32, |&at| hash_of(&mut keys[at as usize].iter()));
+        number
     }
 
-    /// Adds a span's value.
-    #[inline]
-    pub(super) fn add(self, cell: &mut [f64], value: f64) {
-        match self {
-            Self::Count => cell[0] += 1.0,
-            Self::Value(function) if !value.is_nan() => {
-                cell[1] = match function {
-                    _ if cell[0] == 0.0 => value,
-                    OverTime::Min => cell[1].min(value),
-                    OverTime::Max => cell[1].max(value),
-                    OverTime::Avg | OverTime::Sum => cell[1] + value,
-                };
-                cell[0] += 1.0;
-            }
-            Self::Value(_) => {}
-            // Less than two has no bucket.
-            Self::Histogram => {
-                if value >= 2.0 {
-                    let bucket = (value as u64 - 1).ilog2() as usize + 1;
-                    cell[bucket.min(BUCKETS - 1)] += 1.0;
-                }
-            }
-        }
+    /// The number of a single value.
+    pub(super) fn number_of(&mut self, value: &Static) -> usize {
+        self.number(std::iter::once(value))
     }
 
-    /// Adds what another thread added up.
-    pub(super) fn join(self, cell: &mut [f64], other: &[f64]) {
-        match self {
-            Self::Count | Self::Histogram => {
-                cell.iter_mut().zip(other).for_each(|(sum, more)| *sum += more);
-            }
-            Self::Value(function) if other[0] > 0.0 => {
-                cell[1] = match function {
-                    _ if cell[0] == 0.0 => other[1],
-                    OverTime::Min => cell[1].min(other[1]),
-                    OverTime::Max => cell[1].max(other[1]),
-                    OverTime::Avg | OverTime::Sum => cell[1] + other[1],
-                };
-                cell[0] += other[0];
-            }
-            Self::Value(_) => {}
-        }
+    /// The single values by their numbers.
+    pub(super) fn into_values(self) -> Vec<Static> {
+        self.keys.into_iter().filter_map(|mut key| key.pop()).collect()
     }
+}
+
+fn hash(value: &Static, state: &mut impl Hasher) {
+    std::mem::discriminant(value).hash(state);
+    match value {
+        Static::Nil => {}
+        Static::String(text) => text.hash(state),
+        Static::Int(number) | Static::Duration(number) => number.hash(state),
+        Static::Float(number) if number.is_nan() => {}
+        Static::Float(number) => number.to_bits().hash(state),
+        Static::Bool(truth) => truth.hash(state),
+        Static::Status(status) => status.hash(state),
+        Static::Kind(kind) => kind.hash(state),
+    }
+}
+
+fn same(one: &Static, other: &Static) -> bool {
+    match (one, other) {
+        (Static::Float(one), Static::Float(other)) => {
+            one.to_bits() == other.to_bits() || (one.is_nan() && other.is_nan())
+        }
+        _ => one == other,
+    }
+}
+
+/// The bucket of a histogram that a whole number falls into: bucket `n` ends at 2^n. Less than two
+/// has none.
+#[inline]
+pub(super) fn bucket(value: i64) -> Option<usize> {
+    (value >= 2).then(|| BUCKETS - (value - 1).leading_zeros() as usize)
+}
+
+/// The same of any number, by its whole part.
+#[inline]
+pub(super) fn bucket_of_float(value: f64) -> Option<usize> {
+    // What is beyond goes to the ends, what is no number to 0.
+    bucket(value as i64)
 }
 
 /// Sums by group; a group is told by its values.
@@ -87,80 +123,215 @@ impl Sums {
 pub(super) struct Groups {
     pub(super) sums: Sums,
     pub(super) steps: usize,
-    index: HashMap<String, usize>,
-    pub(super) keys: Vec<Vec<Static>>,
-    cells: Vec<f64>,
+    groups: Distinct,
+    /// Spans by group, interval and bucket, as narrow as they mostly are.
+    counts: Vec<u32>,
+    /// How often a count began again at 0.
+    carried: HashMap<usize, u64>,
+    /// The buckets that there are: one of plain counts, as many as are needed of histograms.
+    buckets: Range<usize>,
+    /// By group and interval: sum, least or greatest value; of [`Sums::Value`] alone.
+    values: Vec<f64>,
+    bytes_max: usize,
+    /// They take more; what was counted since is wrong.
+    overflown: bool,
 }
 
 impl Groups {
-    pub(super) fn new(sums: Sums, steps: usize) -> Self {
-        Self { sums, steps, index: HashMap::new(), keys: Vec::new(), cells: Vec::new() }
+    /// Groups that may take so many bytes.
+    pub(super) fn new(sums: Sums, steps: usize, bytes_max: usize) -> Self {
+        let buckets = if sums == Sums::Histogram { 0..0 } else { 0..1 };
+        let (groups, counts, carried, values, overflown) = Default::default();
+        Self { sums, steps, groups, counts, carried, buckets, values, bytes_max, overflown }
     }
 
-    /// The number of a group.
-    pub(super) fn number(&mut self, key: Vec<Static>) -> usize {
-        let text = format!("{key:?}");
-        let next = self.keys.len();
-        let number = *self.index.entry(text).or_insert(next);
-        if number == next {
-            self.keys.push(key);
-            self.cells.resize(self.keys.len() * self.row(), 0.0);
+    /// Whether they would take too many bytes; then what was counted is of no use.
+    pub(super) fn overflown(&self) -> bool {
+        self.overflown
+    }
+
+    /// Whether so many groups and buckets fit, else remembers that they do not.
+    fn fits(&mut self, groups: usize, buckets: usize) -> bool {
+        let values = if matches!(self.sums, Sums::Value(_)) { size_of::<f64>() } else { 0 };
+        let cell = buckets * size_of::<u32>() + values;
+        let bytes = groups.saturating_mul(self.steps.saturating_mul(cell) + GROUP_BYTES);
+        self.overflown |= bytes > self.bytes_max;
+        !self.overflown
+    }
+
+    pub(super) fn keys(&self) -> &[Vec<Static>] {
+        &self.groups.keys
+    }
+
+    /// The number of a group; of any when there are too many.
+    pub(super) fn number<'v>(&mut self, key: impl Iterator<Item = &'v Static> + Clone) -> usize {
+        if self.overflown {
+            return 0;
+        }
+        let number = self.groups.number(key);
+        if !self.fits(self.groups.keys.len(), self.buckets.len()) {
+            return 0;
+        }
+        let cells = self.groups.keys.len() * self.steps;
+        self.counts.resize(cells * self.buckets.len(), 0);
+        if matches!(self.sums, Sums::Value(_)) {
+            self.values.resize(cells, 0.0);
         }
         number
     }
 
-    fn row(&self) -> usize {
-        self.steps * self.sums.width()
+    /// Makes room for buckets, unless it is too much.
+    #[cold]
+    fn need(&mut self, buckets: Range<usize>) {
+        let (mut start, mut end) = (buckets.start, buckets.end);
+        if self.buckets.start <= start && end <= self.buckets.end {
+            return;
+        }
+        if !self.buckets.is_empty() {
+            (start, end) = (start.min(self.buckets.start), end.max(self.buckets.end));
+        }
+        let start = start / BUCKETS_STEP * BUCKETS_STEP;
+        let wider = start..end.next_multiple_of(BUCKETS_STEP).min(BUCKETS);
+        if !self.fits(self.keys().len(), wider.len()) {
+            return;
+        }
+        let mut counts = vec![0; self.keys().len() * self.steps * wider.len()];
+        if !self.buckets.is_empty() {
+            let (from, width) = (self.buckets.start - wider.start, self.buckets.len());
+            let old = self.counts.chunks_exact(width);
+            for (new, old) in counts.chunks_exact_mut(wider.len()).zip(old) {
+                new[from..from + width].copy_from_slice(old);
+            }
+            let moved = |(at, carried)| (at / width * wider.len() + from + at % width, carried);
+            self.carried = self.carried.drain().map(moved).collect();
+        }
+        (self.counts, self.buckets) = (counts, wider);
     }
 
-    /// Bytes that a group takes.
-    pub(super) fn group_bytes(&self) -> usize {
-        self.row() * 8 + 256
-    }
-
-    pub(super) fn cell(&self, group: usize, step: usize) -> &[f64] {
-        let width = self.sums.width();
-        let start = group * self.row() + step * width;
-        &self.cells[start..start + width]
+    /// Counts spans in a bucket.
+    #[inline]
+    pub(super) fn count(&mut self, group: usize, step: usize, bucket: usize, spans: u32) {
+        if !self.buckets.contains(&bucket) {
+            self.need(bucket..bucket + 1);
+            if self.overflown {
+                return;
+            }
+        }
+        let cell = (group * self.steps + step) * self.buckets.len();
+        self.count_at(cell + bucket - self.buckets.start, spans);
     }
 
     #[inline]
-    pub(super) fn cell_mut(&mut self, group: usize, step: usize) -> &mut [f64] {
-        let width = self.sums.width();
-        let start = group * self.row() + step * width;
-        &mut self.cells[start..start + width]
+    fn count_at(&mut self, at: usize, spans: u32) {
+        // There is none when they are too many.
+        if let Some(count) = self.counts.get_mut(at) {
+            let (sum, over) = count.overflowing_add(spans);
+            *count = sum;
+            if over {
+                *self.carried.entry(at).or_default() += 1;
+            }
+        }
+    }
+
+    fn counted_at(&self, at: usize) -> u64 {
+        let carried = if self.carried.is_empty() { None } else { self.carried.get(&at) };
+        carried.map_or(0, |carried| carried << 32) + u64::from(self.counts[at])
+    }
+
+    /// Adds a span's value, which is a number.
+    #[inline]
+    pub(super) fn value(&mut self, function: OverTime, group: usize, step: usize, value: f64) {
+        let at = group * self.steps + step;
+        self.join_value(function, at, value);
+        self.count_at(at, 1);
+    }
+
+    fn join_value(&mut self, function: OverTime, at: usize, value: f64) {
+        let is_first = self.counts.get(at) == Some(&0) && !self.carried.contains_key(&at);
+        let Some(known) = self.values.get_mut(at) else { return };
+        *known = match function {
+            _ if is_first => value,
+            OverTime::Min => known.min(value),
+            OverTime::Max => known.max(value),
+            OverTime::Avg | OverTime::Sum => *known + value,
+        };
+    }
+
+    /// The spans counted of a group in an interval, by bucket.
+    pub(super) fn counts(&self, group: usize, step: usize) -> impl Iterator<Item = u64> + Clone {
+        let width = self.buckets.len();
+        let cell = (group * self.steps + step) * width;
+        (cell..cell + width).map(|at| self.counted_at(at))
+    }
+
+    /// The spans counted of a group in an interval where there are no buckets.
+    pub(super) fn spans(&self, group: usize, step: usize) -> u64 {
+        self.counts(group, step).next().unwrap_or(0)
+    }
+
+    /// What the values of a group's spans in an interval come to.
+    pub(super) fn summed(&self, group: usize, step: usize) -> f64 {
+        self.values[group * self.steps + step]
+    }
+
+    pub(super) fn buckets(&self) -> Range<usize> {
+        self.buckets.clone()
     }
 
     /// Adds up with the same of other spans.
     pub(super) fn join(&mut self, other: &Self) {
-        for (at, key) in other.keys.iter().enumerate() {
-            let group = self.number(key.clone());
+        self.overflown |= other.overflown;
+        if other.buckets.is_empty() {
+            return;
+        }
+        self.need(other.buckets());
+        if self.overflown {
+            return;
+        }
+        let width = other.buckets.len();
+        for (at, key) in other.keys().iter().enumerate() {
+            let group = self.number(key.iter());
+            if self.overflown {
+                return;
+            }
             for step in 0..self.steps {
-                let (sums, cell) = (self.sums, other.cell(at, step));
-                sums.join(self.cell_mut(group, step), cell);
+                let (from, to) = (at * self.steps + step, group * self.steps + step);
+                if let Sums::Value(function) = self.sums
+                    && other.counted_at(from) > 0
+                {
+                    self.join_value(function, to, other.values[from]);
+                }
+                let to = to * self.buckets.len() + (other.buckets.start - self.buckets.start);
+                for bucket in 0..width {
+                    let from = from * width + bucket;
+                    self.count_at(to + bucket, other.counts[from]);
+                    if let Some(carried) = other.carried.get(&from) {
+                        *self.carried.entry(to + bucket).or_default() += carried;
+                    }
+                }
             }
         }
     }
 }
 
-/// The value below which a part of a histogram lies; between the bounds of a bucket it grows
-/// exponentially. NaN of nothing.
-pub(super) fn quantile(buckets: &[f64], part: f64) -> f64 {
-    let total: f64 = buckets.iter().sum();
-    if total == 0.0 {
+/// The value below which a part of a histogram lies whose first bucket is this one; between the
+/// bounds of a bucket it grows exponentially. NaN of nothing.
+pub(super) fn quantile(first: usize, buckets: impl Iterator<Item = u64> + Clone, part: f64) -> f64 {
+    let total: u64 = buckets.clone().sum();
+    if total == 0 {
         return f64::NAN;
     }
-    let wanted = part * total;
-    let mut below = 0.0;
-    for (at, &count) in buckets.iter().enumerate().filter(|(_, count)| **count > 0.0) {
-        if below + count >= wanted {
-            let share = ((wanted - below) / count).clamp(0.0, 1.0);
-            return ((at as f64 - 1.0) + share).exp2();
+    let wanted = part * total as f64;
+    let (mut below, mut last) = (0, 0);
+    for (at, count) in buckets.enumerate().filter(|(_, count)| *count > 0) {
+        if (below + count) as f64 >= wanted {
+            let share = ((wanted - below as f64) / count as f64).clamp(0.0, 1.0);
+            return (((first + at) as f64 - 1.0) + share).exp2();
         }
         below += count;
+        last = at;
     }
-    let last = buckets.iter().rposition(|&count| count > 0.0).unwrap_or(0);
-    (last as f64).exp2()
+    ((first + last) as f64).exp2()
 }
 
 #[cfg(test)]
@@ -169,20 +340,135 @@ mod tests {
 
     #[test]
     fn buckets_end_at_powers_of_two() {
-        let mut cell = [0.0; BUCKETS];
-        for value in [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 8.0, 9.0, f64::NAN] {
-            Sums::Histogram.add(&mut cell, value);
+        for (value, expected) in [
+            (i64::MIN, None),
+            (0, None),
+            (1, None),
+            (2, Some(1)),
+            (3, Some(2)),
+            (4, Some(2)),
+            (5, Some(3)),
+            (8, Some(3)),
+            (9, Some(4)),
+            (i64::MAX, Some(63)),
+        ] {
+            assert_eq!(bucket(value), expected, "{value}");
         }
-        assert_eq!(cell[..6], [0.0, 1.0, 2.0, 2.0, 1.0, 0.0]);
+        for (value, expected) in [(f64::NAN, None), (2.9, Some(1)), (f64::INFINITY, Some(63))] {
+            assert_eq!(bucket_of_float(value), expected, "{value}");
+        }
     }
 
     #[test]
     fn quantiles_grow_exponentially_in_a_bucket() {
-        let mut buckets = [0.0; BUCKETS];
-        buckets[10] = 4.0;
-        assert_eq!(quantile(&buckets, 1.0), 1024.0);
-        assert_eq!(quantile(&buckets, 0.5), 2f64.powf(9.5));
-        assert_eq!(quantile(&buckets, 0.0), 512.0);
-        assert!(quantile(&[0.0; BUCKETS], 0.5).is_nan());
+        let of = |first, buckets: &[u64], part| quantile(first, buckets.iter().copied(), part);
+        assert_eq!(of(10, &[4, 0], 1.0), 1024.0);
+        assert_eq!(of(8, &[0, 0, 4, 0], 0.5), 2f64.powf(9.5));
+        assert_eq!(of(0, &[0, 0, 0, 4], 0.0), 4.0);
+        assert!(of(0, &[0; BUCKETS], 0.5).is_nan());
+        assert!(of(0, &[], 0.5).is_nan());
+    }
+
+    fn text(text: &str) -> [Static; 1] {
+        [Static::String(text.to_owned())]
+    }
+
+    /// What is counted of a group in an interval, by bucket.
+    fn held(groups: &Groups, group: usize, step: usize) -> Vec<(usize, u64)> {
+        let all = groups.buckets().zip(groups.counts(group, step));
+        all.filter(|(_, count)| *count > 0).collect()
+    }
+
+    #[test]
+    fn histograms_grow_at_both_ends() {
+        let mut groups = Groups::new(Sums::Histogram, 2, 1 << 20);
+        let one = groups.number(text("one").iter());
+        groups.count(one, 1, 20, 5);
+        groups.count(one, 0, 9, 1);
+        let mut other = Groups::new(Sums::Histogram, 2, 1 << 20);
+        let both = [other.number(text("two").iter()), other.number(text("one").iter())];
+        both.into_iter().for_each(|group| other.count(group, 1, 63, 2));
+        groups.join(&other);
+        assert_eq!(groups.buckets(), 8..64);
+        let all = [(0, 0), (0, 1), (1, 0), (1, 1)].map(|(group, step)| held(&groups, group, step));
+        assert_eq!(all, [vec![(9, 1)], vec![(20, 5), (63, 2)], vec![], vec![(63, 2)]]);
+    }
+
+    #[test]
+    fn counts_beyond_32_bits_are_carried() {
+        let mut groups = Groups::new(Sums::Histogram, 3, 1 << 20);
+        let mut other = Groups::new(Sums::Histogram, 3, 1 << 20);
+        for groups in [&mut groups, &mut other] {
+            let group = groups.number(text("one").iter());
+            groups.count(group, 1, 20, u32::MAX);
+            groups.count(group, 1, 20, 3);
+            groups.count(group, 2, 40, 1);
+        }
+        groups.join(&other);
+        assert_eq!(held(&groups, 0, 1), [(20, 2 * (u64::from(u32::MAX) + 3))]);
+        assert_eq!(held(&groups, 0, 2), [(40, 2)]);
+    }
+
+    #[test]
+    fn values_of_several_threads_come_together() {
+        for (function, one, two) in [
+            (OverTime::Min, 3.0, -2.0),
+            (OverTime::Max, 7.0, 1.0),
+            (OverTime::Sum, 13.0, -1.0),
+            (OverTime::Avg, 13.0, -1.0),
+        ] {
+            let mut groups = Groups::new(Sums::Value(function), 3, 1 << 20);
+            let mut other = Groups::new(Sums::Value(function), 3, 1 << 20);
+            let mine = [("one", 3.0), ("two", 1.0), ("one", 3.0)];
+            for (groups, values) in
+                [(&mut groups, &mine[..]), (&mut other, &[("two", -2.0), ("one", 7.0)])]
+            {
+                for (name, value) in values {
+                    let group = groups.number(text(name).iter());
+                    groups.value(function, group, 2, *value);
+                }
+            }
+            groups.join(&other);
+            assert_eq!([groups.summed(0, 2), groups.summed(1, 2)], [one, two], "{function:?}");
+            assert_eq!([groups.spans(0, 2), groups.spans(1, 2), groups.spans(0, 1)], [3, 2, 0]);
+        }
+    }
+
+    #[test]
+    fn groups_and_buckets_have_a_bound() {
+        let mut groups = Groups::new(Sums::Histogram, 100, 64 * 1024);
+        for number in 0..10_000 {
+            let group = groups.number([Static::Int(number)].iter());
+            groups.count(group, 99, 20, 1);
+        }
+        assert!(groups.overflown() && groups.counts.len() * 4 <= 64 * 1024);
+        let mut groups = Groups::new(Sums::Histogram, 100, 64 * 1024);
+        for number in 0..20 {
+            assert_eq!(groups.number([Static::Int(number as i64)].iter()), number);
+        }
+        groups.count(0, 0, 20, 1);
+        assert!(!groups.overflown());
+        groups.count(0, 0, 63, 1);
+        assert!(groups.overflown() && groups.counts.len() * 4 <= 64 * 1024);
+    }
+
+    #[test]
+    fn equal_texts_of_other_types_are_other_groups() {
+        let mut distinct = Distinct::default();
+        let values = [
+            Static::Nil,
+            Static::Int(1),
+            Static::Float(1.0),
+            Static::Duration(1),
+            Static::String("1".to_owned()),
+            Static::Float(f64::NAN),
+        ];
+        for _ in 0..2 {
+            let numbers: Vec<usize> =
+                values.iter().map(|value| distinct.number_of(value)).collect();
+            assert_eq!(numbers, [0, 1, 2, 3, 4, 5]);
+        }
+        assert_eq!(distinct.number_of(&Static::Float(-f64::NAN)), 5);
+        assert_eq!(distinct.number([&values[0], &values[1]].into_iter()), 6);
     }
 }

@@ -1,8 +1,11 @@
 //! A value per row of a slab, as numbers: groups, intervals of time, measured values.
 
+use std::ops::Range;
+
 use traceql::{Attribute, Field, Intrinsic, Scope, Static};
 
 use super::filter::{Domain, scope_value};
+use super::groups::Distinct;
 use super::mask::Mask;
 use super::slab::Slab;
 use super::value::{Val, attribute_at};
@@ -10,10 +13,8 @@ use super::values::{field_values, kind, status};
 use crate::column::{Column, Values};
 use crate::columns::{Table, name};
 use crate::piece::Damaged;
+use crate::spare;
 use crate::types::ValueType;
-
-/// No interval, no code.
-pub(super) const NO: u32 = u32::MAX;
 
 /// A number per row that stands for a value.
 pub(super) struct Coded {
@@ -23,16 +24,30 @@ pub(super) struct Coded {
 
 impl Coded {
     fn constant(rows: usize, value: Static) -> Self {
-        Self { codes: vec![0; rows], values: vec![value] }
+        Self { codes: zeros(rows), values: vec![value] }
     }
 
     /// By scope, by trace or by another number that rows share.
-    fn shared(of_row: impl Iterator<Item = u32>, values: Vec<Static>) -> Self {
-        Self { codes: of_row.collect(), values }
+    fn shared(of_row: impl ExactSizeIterator<Item = u32>, values: Vec<Static>) -> Self {
+        let mut codes = spare::take(of_row.len());
+        codes.extend(of_row);
+        Self { codes, values }
     }
 }
 
-fn numbers_of(column: &Column) -> impl Iterator<Item = u32> + '_ {
+impl Drop for Coded {
+    fn drop(&mut self) {
+        spare::give(std::mem::take(&mut self.codes));
+    }
+}
+
+fn zeros(count: usize) -> Vec<u32> {
+    let mut zeros = spare::take(count);
+    zeros.resize(count, 0);
+    zeros
+}
+
+fn numbers_of(column: &Column) -> impl ExactSizeIterator<Item = u32> + '_ {
     column.int32s().iter().map(|&number| number as u32)
 }
 
@@ -41,12 +56,16 @@ pub(super) fn coded(slab: &Slab<'_>, field: &Field, alive: &Mask) -> Result<Code
     match field {
         Field::Attribute(attribute) if !attribute.parent => match attribute.scope {
             Scope::Resource | Scope::Instrumentation => {
+                // Scopes are more than what they have in common.
+                let mut known = Distinct::default();
                 let value = |row: &std::sync::Arc<_>| {
-                    scope_value(row, attribute.scope, &attribute.name).single()
+                    let value = scope_value(row, attribute.scope, &attribute.name).single();
+                    known.number_of(&value) as u32
                 };
-                let values = slab.scopes.iter().map(value).collect();
+                let of_scope: Vec<u32> = slab.scopes.iter().map(value).collect();
                 let scopes = slab.required(name::SCOPE)?;
-                Ok(Coded::shared(numbers_of(&scopes), values))
+                let of_row = scopes.int32s().iter().map(|&scope| of_scope[scope as usize]);
+                Ok(Coded::shared(of_row, known.into_values()))
             }
             Scope::Span => span_attribute(slab, &attribute.name, alive),
             // Of the span, else of its resource.
@@ -55,9 +74,9 @@ pub(super) fn coded(slab: &Slab<'_>, field: &Field, alive: &Mask) -> Result<Code
                 let mut own = coded(slab, &Field::Attribute(of(Scope::Span)), alive)?;
                 let resource = coded(slab, &Field::Attribute(of(Scope::Resource)), alive)?;
                 let first = own.values.len() as u32;
-                own.values.extend(resource.values);
+                own.values.extend_from_slice(&resource.values);
                 let nil: Vec<bool> = own.values.iter().map(|value| *value == Static::Nil).collect();
-                for (code, other) in own.codes.iter_mut().zip(resource.codes) {
+                for (code, other) in own.codes.iter_mut().zip(&resource.codes) {
                     if nil[*code as usize] {
                         *code = first + other;
                     }
@@ -72,7 +91,8 @@ pub(super) fn coded(slab: &Slab<'_>, field: &Field, alive: &Mask) -> Result<Code
                 return Ok(Coded::constant(slab.len(), Static::Nil));
             };
             let texts = (0..texts.len() as u32).map(|code| texts.text(code).to_owned());
-            Ok(Coded { codes: codes.to_vec(), values: texts.map(Static::String).collect() })
+            let texts = texts.map(Static::String).collect();
+            Ok(Coded::shared(codes.iter().copied(), texts))
         }
         Field::Intrinsic(Intrinsic::Status | Intrinsic::Kind) => {
             let (column, of) = match field {
@@ -114,88 +134,137 @@ fn span_attribute(slab: &Slab<'_>, key: &str, alive: &Mask) -> Result<Coded, Dam
             }
             continue;
         }
-        let mut known: hashbrown::HashMap<String, u32> = hashbrown::HashMap::new();
-        for (at, row) in column.rows_present().enumerate() {
+        let mut known = Distinct::default();
+        for (at, row) in column.rows_present().enumerate().filter(|&(_, row)| alive.get(row)) {
             let value = attribute_at(value_type, column.values(), at).single();
-            out.codes[row] = *known.entry(value.to_string()).or_insert_with(|| {
-                out.values.push(value);
-                out.values.len() as u32 - 1
-            });
+            out.codes[row] = first + known.number_of(&value) as u32;
         }
+        out.values.extend(known.into_values());
     }
     Ok(out)
 }
 
 fn generic(slab: &Slab<'_>, field: &Field, alive: &Mask) -> Result<Coded, Damaged> {
     let rows: Vec<u32> = alive.iter().map(|row| row as u32).collect();
-    let mut out = Coded::constant(slab.len(), Static::Nil);
-    let mut known: hashbrown::HashMap<String, u32> = hashbrown::HashMap::new();
+    let mut known = Distinct::default();
+    known.number_of(&Static::Nil);
+    let mut codes = zeros(slab.len());
     for (row, value) in rows.iter().zip(field_values(slab, field, Domain::Spans, &rows)?) {
-        let value = value.single();
-        if value != Static::Nil {
-            out.codes[*row as usize] = *known.entry(value.to_string()).or_insert_with(|| {
-                out.values.push(value);
-                out.values.len() as u32 - 1
-            });
-        }
+        codes[*row as usize] = known.number_of(&value.single()) as u32;
     }
-    Ok(out)
+    Ok(Coded { codes, values: known.into_values() })
 }
 
-/// The interval of each row that is alive, [`NO`] for those outside of all. An interval holds its
-/// end and not its start.
+/// Intervals of time that follow each other. One holds its end and not its start.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window {
+    pub(super) start: u64,
+    pub(super) step: u64,
+    pub(super) steps: usize,
+}
+
+impl Window {
+    /// The interval that holds a time and the last time in it; `None` outside of all.
+    fn interval(&self, time: u64) -> Option<(usize, u64)> {
+        let since = time.checked_sub(self.start)?.checked_sub(1)?;
+        let interval = since / self.step;
+        if interval >= self.steps as u64 {
+            return None;
+        }
+        let last = self.start.saturating_add((interval + 1).saturating_mul(self.step));
+        Some((interval as usize, last))
+    }
+}
+
+/// Rows that follow each other and start in the same interval.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    pub(super) rows: Range<usize>,
+    pub(super) interval: usize,
+}
+
+/// The rows that start in some interval, ascending; among them all of those that are alive.
 pub(super) fn intervals(
     slab: &Slab<'_>,
     alive: &Mask,
-    start: u64,
-    step: u64,
-    steps: usize,
-) -> Result<Vec<u32>, Damaged> {
-    let of = |time: u64| match time.checked_sub(start) {
-        None | Some(0) => NO,
-        Some(since) => u32::try_from((since - 1) / step).unwrap_or(NO),
+    window: Window,
+) -> Result<Vec<Run>, Damaged> {
+    let mut runs: Vec<Run> = Vec::new();
+    let mut add = |rows: Range<usize>, interval: usize| match runs.last_mut() {
+        Some(run) if run.interval == interval && run.rows.end == rows.start => {
+            run.rows.end = rows.end;
+        }
+        _ => runs.push(Run { rows, interval }),
     };
-    let cut = |interval: u32| if (interval as usize) < steps { interval } else { NO };
-    let mut out = vec![NO; slab.len()];
     let odd = slab.piece.start_ranges().overlap(0, 0);
     let mut offsets = None;
     for trace in slab.traces.clone() {
         let (first, last) = (slab.table.start[trace], slab.table.end[trace]);
         let rows = slab.trace_rows(trace);
-        let interval = of(first);
-        if !odd && interval == of(last) && first > start {
-            out[rows].fill(cut(interval));
+        if !odd {
+            match window.interval(first) {
+                Some((interval, until)) if last <= until => {
+                    add(rows, interval);
+                    continue;
+                }
+                None if first > window.start || last <= window.start => continue,
+                _ => {}
+            }
+        }
+        if alive.iter_in(rows.clone()).next().is_none() {
             continue;
         }
         let offsets = match &offsets {
             Some(offsets) => offsets,
             None => offsets.insert(slab.required(name::START)?),
         };
-        for row in rows {
-            if alive.get(row) {
-                out[row] = cut(of(first.wrapping_add(offsets.int64s()[row] as u64)));
+        // Starts mostly ascend, so that the next is mostly in the interval of the one before.
+        let mut known = (0, 0..0);
+        for (row, &offset) in rows.clone().zip(&offsets.int64s()[rows]) {
+            let time = first.wrapping_add(offset as u64);
+            if !known.1.contains(&time) {
+                let Some((interval, until)) = window.interval(time) else { continue };
+                known = (interval, time..until.saturating_add(1));
             }
+            add(row..row + 1, known.0);
         }
     }
-    Ok(out)
+    Ok(runs)
 }
 
 /// A field's numbers.
-pub(super) struct Numbers {
+pub(super) enum Numbers {
+    /// Durations in nanoseconds, of every row.
+    Nanos(Column),
     /// NaN where there is none.
-    pub(super) values: Vec<f64>,
-    /// They are durations in nanoseconds.
-    pub(super) durations: bool,
+    Floats {
+        values: Vec<f64>,
+        /// They are durations in nanoseconds.
+        durations: bool,
+    },
+}
+
+impl Numbers {
+    /// Whether they are durations in nanoseconds.
+    pub(super) fn are_durations(&self) -> bool {
+        matches!(self, Self::Nanos(_) | Self::Floats { durations: true, .. })
+    }
+
+    /// The number at a row; NaN where there is none.
+    pub(super) fn at(&self, row: usize) -> f64 {
+        match self {
+            Self::Nanos(column) => column.int64_at(row).max(0) as f64,
+            Self::Floats { values, .. } => values[row],
+        }
+    }
 }
 
 /// The numbers of a field at the rows that are alive.
 pub(super) fn numbers(slab: &Slab<'_>, field: &Field, alive: &Mask) -> Result<Numbers, Damaged> {
     if let Field::Intrinsic(Intrinsic::Duration) = field {
-        let column = slab.required(name::DURATION)?;
-        let values = column.int64s().iter().map(|&nanos| nanos.max(0) as f64).collect();
-        return Ok(Numbers { values, durations: true });
+        return Ok(Numbers::Nanos(slab.required(name::DURATION)?));
     }
-    let mut out = Numbers { values: vec![f64::NAN; slab.len()], durations: false };
+    let mut numbers = vec![f64::NAN; slab.len()];
     if let Field::Attribute(Attribute { scope: Scope::Span, parent: false, name }) = field
         && slab.piece.row_count(Table::SpansRest) == 0
     {
@@ -203,20 +272,21 @@ pub(super) fn numbers(slab: &Slab<'_>, field: &Field, alive: &Mask) -> Result<Nu
             let rows = column.rows_present();
             match column.values() {
                 Values::Int64(values) => {
-                    rows.zip(values).for_each(|(row, &value)| out.values[row] = value as f64);
+                    rows.zip(values).for_each(|(row, &value)| numbers[row] = value as f64);
                 }
                 Values::Double(values) => {
-                    rows.zip(values).for_each(|(row, &value)| out.values[row] = value);
+                    rows.zip(values).for_each(|(row, &value)| numbers[row] = value);
                 }
                 _ => {}
             }
         }
-        return Ok(out);
+        return Ok(Numbers::Floats { values: numbers, durations: false });
     }
     let rows: Vec<u32> = alive.iter().map(|row| row as u32).collect();
+    let mut durations = false;
     for (row, value) in rows.iter().zip(field_values(slab, field, Domain::Spans, &rows)?) {
-        out.durations |= matches!(value, Val::One(Static::Duration(_)));
-        out.values[*row as usize] = value.number().unwrap_or(f64::NAN);
+        durations |= matches!(value, Val::One(Static::Duration(_)));
+        numbers[*row as usize] = value.number().unwrap_or(f64::NAN);
     }
-    Ok(out)
+    Ok(Numbers::Floats { values: numbers, durations })
 }

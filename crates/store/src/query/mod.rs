@@ -7,6 +7,7 @@
 //! spans lie in several pieces is first put together in memory, so that late spans never make a
 //! result wrong.
 
+mod choices;
 mod compare;
 mod filter;
 mod find;
@@ -18,6 +19,7 @@ mod seam;
 mod slab;
 mod spansets;
 mod structure;
+mod trace_metrics;
 mod value;
 mod values;
 
@@ -30,9 +32,11 @@ use traceql::{Field, Intrinsic, Pipeline, SpansetExpr, Stage};
 use crate::columns::Table;
 use crate::piece::{Damaged, Piece};
 
+pub(crate) use choices::{names, values as choices};
 pub(crate) use find::find;
 pub(crate) use measure::measure;
 pub(crate) use seam::KeptSeams;
+pub(crate) use trace_metrics::trace_metrics;
 
 /// Why a query ended without an answer.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Rows of a piece that a query looks at together: whole traces, a row group or a few.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -44,7 +44,9 @@ impl<'a> Rows<'a> {
             let owners = all[start..end].iter().map(|&owner| owner - spans.start as u32).collect();
             (start..end, owners)
         };
-        Ok(Self { owners, ..Self::plain(piece, table, rows) })
+        let mut all = Self::plain(piece, table, rows);
+        all.owners = owners;
+        Ok(all)
     }
 
     fn plain(piece: &'a dyn Piece, table: Table, rows: Range<usize>) -> Self {
@@ -105,6 +107,38 @@ impl<'a> Rows<'a> {
         }))
     }
 
+    /// The attributes that have no column, by key.
+    pub(super) fn rest_keys(&self) -> Result<HashSet<String>, Damaged> {
+        self.rest_keys_where(|_| true)
+    }
+
+    /// The attributes that have no column and belong to a row for which this holds, by key.
+    pub(super) fn rest_keys_where(
+        &self,
+        holds: impl Fn(usize) -> bool,
+    ) -> Result<HashSet<String>, Damaged> {
+        let table = self.table.rest();
+        if self.piece.row_count(table) == 0 || self.rows.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let owners = self.piece.owners(table)?;
+        let rows = self.rest_rows(&owners);
+        let owners = owners.get(rows.clone()).unwrap_or_default();
+        let keys = self.piece.read(table, rows, &[name::KEY])?.pop().flatten();
+        let Some(keys) = keys else { return Ok(HashSet::new()) };
+        let Some((codes, texts)) = keys.codes() else { return Ok(HashSet::new()) };
+        let held = |(_, owner): &(&u32, &u32)| holds(**owner as usize - self.rows.start);
+        let codes: HashSet<u32> =
+            codes.iter().zip(owners).filter(held).map(|(&code, _)| code).collect();
+        Ok(codes.into_iter().map(|code| texts.text(code).to_owned()).collect())
+    }
+
+    /// The rows of the table of attributes without a column that belong to these.
+    fn rest_rows(&self, owners: &[u32]) -> Range<usize> {
+        let start = owners.partition_point(|&owner| (owner as usize) < self.rows.start);
+        start..owners.partition_point(|&owner| (owner as usize) < self.rows.end)
+    }
+
     /// Values of an attribute that have no column: row and value, by row.
     pub(super) fn extra(&self, key: &str) -> Result<Rc<Extra>, Damaged> {
         if let Some(extra) = self.extras.borrow().get(key) {
@@ -120,8 +154,7 @@ impl<'a> Rows<'a> {
                 .enumerate()
                 .any(|(group, _)| self.piece.may_contain(table, group, name::KEY, key));
             let owners = if may { self.piece.owners(table)? } else { Arc::default() };
-            let start = owners.partition_point(|&owner| (owner as usize) < self.rows.start);
-            let end = owners.partition_point(|&owner| (owner as usize) < self.rows.end);
+            let Range { start, end } = self.rest_rows(&owners);
             let mut names = vec![name::KEY];
             names.extend(ValueType::ALL.iter().map(|value_type| value_type.name()));
             let mut columns =
@@ -144,6 +177,12 @@ impl<'a> Rows<'a> {
         let found = Rc::new(found);
         self.extras.borrow_mut().insert(key.to_owned(), found.clone());
         Ok(found)
+    }
+}
+
+impl Drop for Rows<'_> {
+    fn drop(&mut self) {
+        self.columns.get_mut().drain().filter_map(|(_, column)| column).for_each(Column::reuse);
     }
 }
 
@@ -269,7 +308,10 @@ impl<'a> Slab<'a> {
     }
 }
 
-fn once<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T, Damaged>) -> Result<&T, Damaged> {
+pub(super) fn once<T>(
+    cell: &OnceCell<T>,
+    make: impl FnOnce() -> Result<T, Damaged>,
+) -> Result<&T, Damaged> {
     if cell.get().is_none() {
         // Empty as it was just found.
         let _ = cell.set(make()?);

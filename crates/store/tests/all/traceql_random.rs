@@ -11,12 +11,13 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
+use store::MeasureRequest;
 
 use crate::bench::{NOW, SECOND};
 use crate::layouts::{Layout, layouts};
 use crate::sent::{Sent, trace_id, value};
 use crate::traceql_oracle;
-use crate::traceql_suite::{everything, find, paged};
+use crate::traceql_suite::{difference, everything, find, metrics_leaf, paged};
 
 const KEYS: [&str; 3] = ["a", "b", "c"];
 const WORDS: [&str; 3] = ["", "x", "yy"];
@@ -304,6 +305,62 @@ fn query() -> BoxedStrategy<String> {
     .boxed()
 }
 
+/// Something that spans are told apart by or that is measured.
+fn field() -> BoxedStrategy<String> {
+    let intrinsic = texts(&[
+        "name",
+        "kind",
+        "status",
+        "statusMessage",
+        "duration",
+        "traceDuration",
+        "rootName",
+        "rootServiceName",
+        "span:childCount",
+        "span:parentID",
+        "nestedSetParent",
+        "event:name",
+        "event:timeSinceStart",
+        "instrumentation:name",
+    ]);
+    prop_oneof![2 => attribute(), 1 => intrinsic].boxed()
+}
+
+fn metrics() -> BoxedStrategy<String> {
+    let pipeline = (spansets(), vec(stage(), 0..2))
+        .prop_map(|(first, stages)| [vec![first], stages].concat().join(" | "));
+    let first = prop_oneof![2 => Just("{}".to_owned()), 2 => filter(), 1 => pipeline];
+    let over = texts(&["min", "max", "avg", "sum"]);
+    let function = prop_oneof![
+        2 => texts(&["rate()", "count_over_time()"]),
+        2 => (over, field()).prop_map(|(over, field)| format!("{over}_over_time({field})")),
+        2 => field().prop_map(|field| format!("quantile_over_time({field}, 0, .3, .5, 1)")),
+        1 => field().prop_map(|field| format!("histogram_over_time({field})")),
+    ];
+    let by = vec(field(), 0..4).prop_map(|fields| match fields[..] {
+        [] => String::new(),
+        _ => format!(" by({})", fields.join(", ")),
+    });
+    let grouped = (function, by).prop_map(|(function, by)| format!("{function}{by}"));
+    let compare = (filter(), 1..4u64).prop_map(|(of, top)| format!("compare({of}, {top})"));
+    let counted = prop_oneof![6 => grouped, 1 => compare];
+    (first, counted)
+        .prop_map(|(first, counted)| format!("{first} | {counted}"))
+        .prop_filter("well-typed", |query| traceql::parse(query).is_ok())
+        .boxed()
+}
+
+/// Intervals in which spans start on the edges and between them.
+fn windows() -> impl Strategy<Value = (u64, u64, usize)> {
+    let start = prop_oneof![
+        (0..20u64).prop_map(|at| NOW + at * SECOND / 100),
+        (0..3u64).prop_map(|at| NOW - 1 + at * 3_600 * SECOND),
+        Just(0),
+    ];
+    let step = select(vec![SECOND / 100, SECOND / 30, 3 * SECOND, 3_600 * SECOND, NOW, u64::MAX]);
+    (start, step, 1..30usize)
+}
+
 fn moment() -> impl Strategy<Value = Option<u64>> {
     let time = prop_oneof![
         (0..40u64).prop_map(|at| NOW + at * SECOND / 100),
@@ -346,6 +403,22 @@ proptest! {
             prop_assert_eq!(format!("{found:#?}"), spelled.as_str(), "{}", query);
             let pages = paged(&bench, &request, limit);
             prop_assert_eq!(format!("{pages:#?}"), spelled.as_str(), "{} by {}", query, limit);
+        }
+    }
+
+    #[test]
+    fn measures_what_a_naive_evaluator_measures(
+        spans in spans(),
+        layout in layouts().prop_filter("not too many spans", Layout::is_light),
+        queries in vec((metrics(), windows()), 12),
+    ) {
+        let (bench, held) = layout.lay(&spans);
+        for (query, (start_unix_nano, step_nano, steps)) in queries {
+            let leaf = metrics_leaf(&query);
+            let request =
+                MeasureRequest { leaf, start_unix_nano, step_nano, steps, exemplars_max: 0 };
+            let difference = difference(&bench, &held, &request);
+            prop_assert!(difference.is_none(), "{query}: {}", difference.unwrap_or_default());
         }
     }
 }

@@ -10,8 +10,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use model::TraceId;
-use store::{FindRequest, FoundPage, FoundTrace, Position, QueryError, Store};
-use traceql::{Pipeline, QueryKind};
+use store::{
+    FindRequest, FoundPage, FoundTrace, MeasureRequest, Measured, MeasuredSeries, Position,
+    QueryError, Store,
+};
+use traceql::{MetricsLeaf, MetricsQuery, Pipeline, QueryKind};
 
 use crate::bench::{Bench, NOW, SECOND};
 use crate::sent::{Sent, request, trace_id};
@@ -38,6 +41,55 @@ pub fn everything(query: &str) -> FindRequest {
         spans_per_spanset: usize::MAX,
         after: None,
     }
+}
+
+pub fn metrics_leaf(query: &str) -> MetricsLeaf {
+    match traceql::parse(query) {
+        Ok(query) => match query.kind {
+            QueryKind::Metrics(MetricsQuery::Leaf(leaf)) => leaf,
+            _ => panic!("no function over spans: {query}"),
+        },
+        Err(error) => panic!("{query}: {error}"),
+    }
+}
+
+pub fn measure(bench: &Bench, request: &MeasureRequest) -> Measured {
+    bench.wait(bench.engine().measure(request.clone())).unwrap()
+}
+
+/// How the answers of the engine and of the naive evaluator differ, if they do.
+pub fn difference(bench: &Bench, held: &[Sent], request: &MeasureRequest) -> Option<String> {
+    let mut measured = measure(bench, request);
+    let with_exemplars = MeasureRequest { exemplars_max: 7, ..request.clone() };
+    let exemplars = measure(bench, &with_exemplars);
+    if let Some(stray) = traceql_oracle::stray_exemplar(held, request, &exemplars) {
+        return Some(format!("an exemplar of nothing: {stray}"));
+    }
+    let expected = traceql_oracle::measure(held, request);
+    for series in [std::mem::take(&mut measured.series), bare(exemplars)] {
+        let same = series.len() == expected.len()
+            && series.iter().zip(&expected).all(|(series, expected)| alike(series, expected));
+        if !same {
+            return Some(format!("{series:#?}\ninstead of\n{expected:#?}"));
+        }
+    }
+    None
+}
+
+/// Equal but for the order in which values were added up.
+fn alike(series: &MeasuredSeries, expected: &MeasuredSeries) -> bool {
+    let near = |(&one, &other): (&f64, &f64)| {
+        (one.is_nan() && other.is_nan()) || (one - other).abs() <= 1e-12 * other.abs()
+    };
+    // As text, in which NaN equals itself.
+    format!("{:?}", series.labels) == format!("{:?}", expected.labels)
+        && series.values.len() == expected.values.len()
+        && series.values.iter().zip(&expected.values).all(near)
+}
+
+fn bare(measured: Measured) -> Vec<MeasuredSeries> {
+    let without = |series| MeasuredSeries { exemplars: Vec::new(), ..series };
+    measured.series.into_iter().map(without).collect()
 }
 
 /// A query and its options.
@@ -193,6 +245,78 @@ fn every_query_has_its_answer_in_every_layout() {
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn metrics_count_what_a_naive_evaluator_counts_in_every_layout() {
+    let spans = traceql_traces::all();
+    let layouts = layouts(&spans);
+    let lines: Vec<&str> = include_str!("traceql_metrics.txt")
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect();
+    assert!(lines.len() >= 60, "{} queries", lines.len());
+    // All in one interval; minutes, some traces on their edges; and a part of the time.
+    let windows = [
+        (0, u64::MAX / 2, 2),
+        (NOW - 30 * 60 * SECOND, 60 * SECOND, 32),
+        (NOW - 400 * SECOND, 7_000_000_001, 50),
+    ];
+    let mut wrong = String::new();
+    for line in lines {
+        for (start_unix_nano, step_nano, steps) in windows {
+            let leaf = metrics_leaf(line);
+            let request =
+                MeasureRequest { leaf, start_unix_nano, step_nano, steps, exemplars_max: 0 };
+            for (layout, bench) in &layouts {
+                if let Some(difference) = difference(bench, &spans, &request) {
+                    let _ = writeln!(wrong, "{layout}: {line} by {step_nano}: {difference}");
+                    break;
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// An attribute with an id for every span is told by its totals on that side, by its values on the
+/// other.
+#[test]
+fn too_many_values_are_not_compared_one_by_one() {
+    let spans: Vec<Sent> = (0..10_100u64)
+        .map(|at| {
+            let mut sent =
+                Sent::new(at % 50, at + 1).name(if at % 1_000 == 7 { "odd" } else { "" });
+            sent.span.attributes = vec![crate::sent::int("id", at as i64)];
+            sent
+        })
+        .collect();
+    let bench = Bench::new();
+    for some in spans.chunks(3_000) {
+        bench.append(&request(some));
+    }
+    bench.settle();
+    let leaf = metrics_leaf("{} | compare({ name = `odd` }, 3)");
+    let (start_unix_nano, step_nano) = (NOW - SECOND, 2 * SECOND);
+    let request = MeasureRequest { leaf, start_unix_nano, step_nano, steps: 1, exemplars_max: 0 };
+    let series = measure(&bench, &request).series;
+    let of_id = series.iter().filter(|series| series.labels[1].0 == "span.id");
+    let told: Vec<String> = of_id
+        .map(|series| {
+            let labels: Vec<String> =
+                series.labels.iter().map(|(_, value)| value.to_string()).collect();
+            format!("{} {}", labels.join(" "), series.values[0])
+        })
+        .collect();
+    let expected = [
+        "`baseline` nil `__too_many_values__` 0",
+        "`baseline_total` nil 10089",
+        "`selection` 10007 1",
+        "`selection` 1007 1",
+        "`selection` 2007 1",
+        "`selection_total` nil 11",
+    ];
+    assert_eq!(told, expected);
 }
 
 #[test]

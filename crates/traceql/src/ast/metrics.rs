@@ -180,7 +180,7 @@ pub struct Hints {
     pub trace_sample: Option<f64>,
     /// `extrapolate`: weigh spans by what their trace state says of sampling.
     pub extrapolate: Option<bool>,
-    /// Names that the language does not know, and their values: they have no effect.
+    /// Names that the language does not know, and values that say nothing: they have no effect.
     pub ignored: Vec<(String, Static)>,
 }
 

@@ -52,30 +52,38 @@ fn typed() {
     }
 }
 
+/// Tempo refuses no hint: what it does not let a user steer has no effect, nor has a value that
+/// says nothing.
 #[test]
-fn internal_or_of_the_wrong_type() {
-    refused(
-        ErrorKind::Validation,
-        &[
-            ("{} with(job_size=1)", 9, "the hint job_size is not available"),
-            ("{} with(time_overlap_cutoff=0.2)", 9, "not available"),
-            ("{} with(concurrent_blocks=1)", 9, "not available"),
-            ("{} with(debug=true)", 9, "not available"),
-            ("{} with(info=true)", 9, "not available"),
-            ("{} with(debug_return_in=1)", 9, "not available"),
-            ("{} with(debug_std_dev=1)", 9, "not available"),
-            ("{} with(debug_data_factor=1)", 9, "not available"),
-            ("{} with(skip_ast_transformations=true)", 9, "not available"),
-            ("{} with(exemplars=1, spanonly_fetch=true)", 22, "not available"),
-            ("{} with(most_recent=1)", 9, "the hint most_recent is true or false"),
-            ("{} with(exemplars=-1)", 9, "the hint exemplars is a number"),
-            ("{} with(exemplars=1.5)", 9, "the hint exemplars is a number"),
-            ("{} with(sample=0)", 9, "the hint sample is true, false or a part"),
-            ("{} with(sample=1.5)", 9, "the hint sample is true, false or a part"),
-            ("{} with(span_sample=true)", 9, "the hint span_sample is a part"),
-            ("{} with(extrapolate=`yes`)", 9, "the hint extrapolate is true or false"),
-        ],
-    );
+fn without_effect() {
+    for hint in [
+        "job_size=1",
+        "time_overlap_cutoff=0.2",
+        "concurrent_blocks=1",
+        "debug=true",
+        "info=true",
+        "debug_return_in=1",
+        "debug_std_dev=1",
+        "debug_data_factor=1",
+        "skip_ast_transformations=true",
+        "spanonly_fetch=true",
+        "most_recent=1",
+        "exemplars=-1",
+        "exemplars=1.5",
+        "sample=0",
+        "sample=1.5",
+        "sample=`much`",
+        "span_sample=true",
+        "extrapolate=`yes`",
+    ] {
+        let tree = query(&format!("{{}} with({hint}, most_recent=true)"));
+        let (name, _) = hint.split_once('=').unwrap();
+        assert_eq!(tree.hints.ignored.len(), 1, "{hint}");
+        assert_eq!(tree.hints.ignored[0].0, name, "{hint}");
+        let rest = Hints { ignored: Vec::new(), ..tree.hints.clone() };
+        assert_eq!(rest, Hints { most_recent: Some(true), ..Hints::default() }, "{hint}");
+        assert_eq!(query(&tree.to_string()), tree, "{hint}");
+    }
 }
 
 #[test]

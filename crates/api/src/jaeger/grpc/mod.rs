@@ -26,6 +26,7 @@ use super::problem::Problem;
 use super::traces::{Loaded, PARTIAL};
 use crate::Api;
 use crate::access::refusal;
+use crate::waiting::Room;
 
 /// The messages and services of `jaeger.api_v2`.
 #[allow(missing_docs, clippy::all)]
@@ -37,6 +38,14 @@ pub(crate) mod api_v2 {
 #[allow(missing_docs, clippy::all)]
 pub(crate) mod api_v3 {
     tonic::include_proto!("jaeger.api_v3");
+}
+
+/// The messages of structured filters.
+#[allow(missing_docs, clippy::all)]
+pub(crate) mod expression {
+    pub(crate) mod v1 {
+        tonic::include_proto!("jaeger.expression.v1");
+    }
 }
 
 /// What reflection tells.
@@ -54,16 +63,17 @@ pub async fn router(api: Arc<Api>) -> Router {
         .send_compressed(Gzip)
         .send_compressed(Zstd);
     let v3 = v3::Service { api: api.clone() };
+    let capabilities = api_v3::capabilities_server::CapabilitiesServer::new(v3.clone());
     let v3 = api_v3::query_service_server::QueryServiceServer::new(v3)
         .accept_compressed(Gzip)
         .accept_compressed(Zstd)
         .send_compressed(Gzip)
         .send_compressed(Zstd);
     let (reporter, health) = tonic_health::server::health_reporter();
-    for name in [name_of(&v2), name_of(&v3)] {
+    for name in [name_of(&v2), name_of(&v3), name_of(&capabilities)] {
         reporter.set_service_status(name, ServingStatus::Serving).await;
     }
-    let mut routes = Routes::new(v2).add_service(v3).add_service(health);
+    let mut routes = Routes::new(v2).add_service(v3).add_service(capabilities).add_service(health);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(SERVICES)
@@ -146,10 +156,20 @@ fn left<T: Send + 'static>(
     loaded: Result<Loaded, Status>,
     messages: impl FnOnce(SpanBatch) -> Messages<T>,
 ) -> Messages<T> {
-    match loaded {
-        Ok(loaded) => loaded.spans.map_or_else(|| Box::new(std::iter::empty()) as _, messages),
-        Err(status) => Box::new(std::iter::once(Err(status))),
-    }
+    let kept = loaded.and_then(|loaded| match loaded.spans {
+        Some(spans) => held(spans.bytes().len(), || messages(spans)),
+        None => Ok(Box::new(std::iter::empty()) as _),
+    });
+    kept.unwrap_or_else(|status| Box::new(std::iter::once(Err(status))))
+}
+
+/// Messages made from so many bytes, which wait with the answers of all other APIs.
+fn held<T: Send + 'static>(
+    bytes: usize,
+    messages: impl FnOnce() -> Messages<T>,
+) -> Result<Messages<T>, Status> {
+    let room = Room::take(bytes).ok_or_else(|| Status::from(Problem::busy()))?;
+    Ok(Box::new(room.held_by(messages())))
 }
 
 /// A trace that may be gone since it was found.

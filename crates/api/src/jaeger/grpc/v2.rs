@@ -16,7 +16,7 @@ use super::api_v2::{
     GetServicesResponse, GetTraceRequest, Operation, SpansResponseChunk, TraceQueryParameters,
 };
 use super::{
-    Messages, depth, given, left, length, load, marked, span_kind, spans_of_message, time,
+    Messages, depth, given, held, left, length, load, marked, span_kind, spans_of_message, time,
 };
 use crate::Api;
 use crate::jaeger::ask::Ask;
@@ -96,6 +96,7 @@ fn ask(query: TraceQueryParameters) -> Result<Ask, Problem> {
         duration_max_nano: longest,
         limit: limit("query.search_depth", depth(query.search_depth)?)?,
         after: None,
+        filter: None,
     })
 }
 
@@ -112,7 +113,8 @@ impl QueryService for Service {
         let id = trace_id(&request.trace_id)?;
         let loaded = load(self.api.clone(), id, request.raw_traces).await?;
         let spans = loaded.spans.ok_or_else(|| Status::not_found("trace not found"))?;
-        let parts: Parts = Box::pin(stream::iter(chunks(spans)));
+        let messages = held(spans.bytes().len(), || chunks(spans))?;
+        let parts: Parts = Box::pin(stream::iter(messages));
         Ok(marked(parts, loaded.partial))
     }
 

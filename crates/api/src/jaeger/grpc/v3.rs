@@ -3,26 +3,35 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use formats::jaeger::parse_trace_id;
 use futures_util::{Stream, StreamExt, stream};
 use tonic::{Request, Response, Status};
 
+use super::api_v3::capabilities_server::Capabilities;
 use super::api_v3::query_service_server::QueryService;
 use super::api_v3::{
-    DependenciesResponse, Dependency, FindTraceSummariesRequest, FindTraceSummariesResponse,
-    FindTracesRequest, GetDependenciesRequest, GetOperationsRequest, GetOperationsResponse,
-    GetServicesRequest, GetServicesResponse, GetTraceRequest, Operation, ServiceSummary,
-    TraceQueryParameters, TraceSummary,
+    DependenciesResponse, Dependency, FilterCapabilities, FindSpansRequest, FindSpansResponse,
+    FindTraceSummariesRequest, FindTraceSummariesResponse, FindTracesRequest,
+    GetCapabilitiesRequest, GetCapabilitiesResponse, GetDependenciesRequest, GetOperationsRequest,
+    GetOperationsResponse, GetServicesRequest, GetServicesResponse, GetTraceRequest, Operation,
+    SearchCapabilities, ServiceSummary, SpanQueryParameters, TraceQueryParameters, TraceSummary,
 };
-use super::{TracesData, depth, given, left, length, load, marked, messages, span_kind, time};
+use super::expression::v1::Call;
+use super::{
+    MESSAGE_BYTES, TracesData, depth, given, held, left, length, load, marked, messages, span_kind,
+    time,
+};
 use crate::Api;
 use crate::jaeger::ask::Ask;
 use crate::jaeger::dependencies::dependencies;
+use crate::jaeger::filter::{LEVELS, OPERATORS, Predicate, check};
 use crate::jaeger::legacy::{kind_text, operation_names, service_names};
 use crate::jaeger::problem::Problem;
 use crate::jaeger::shown_service;
+use crate::jaeger::spans::{self, SpanRank, SpanSearch};
 use crate::jaeger::v3::{
-    Search, limit, malformed, next_page_token, no_filter, ordered, page_token, range,
+    Search, alone, limit, malformed, next_page_token, ordered, page_token, range, unsorted,
 };
 
 /// Summaries of one message.
@@ -30,15 +39,13 @@ const SUMMARIES_OF_MESSAGE: usize = 500;
 
 type Parts<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
+#[derive(Clone)]
 pub(super) struct Service {
     pub(super) api: Arc<Api>,
 }
 
 fn search(query: Option<TraceQueryParameters>) -> Result<Search, Problem> {
     let query = query.ok_or_else(|| Problem::bad("missing query"))?;
-    if query.filter.is_some() {
-        return Err(no_filter());
-    }
     let (start, end) = range(time(query.start_time_min), time(query.start_time_max))?;
     let shortest = length("duration_min", query.duration_min)?;
     let longest = length("duration_max", query.duration_max)?;
@@ -54,7 +61,8 @@ fn search(query: Option<TraceQueryParameters>) -> Result<Search, Problem> {
     }
     let size = if is_paged { Some(u64::from(pagination.page_size)) } else { depth };
     Ok(Search {
-        ask: Ask {
+        ask: alone(Ask {
+            filter: filter(query.filter)?,
             service: given(query.service_name),
             operation: given(query.operation_name),
             tags: query.attributes.into_iter().collect(),
@@ -64,16 +72,61 @@ fn search(query: Option<TraceQueryParameters>) -> Result<Search, Problem> {
             duration_max_nano: longest,
             limit: limit("query.search_depth", size)?,
             after: page_token(&pagination.page_token)?,
-        },
+        })?,
         raw: query.raw_traces,
         is_paged,
     })
+}
+
+fn filter(call: Option<Call>) -> Result<Option<Predicate>, Problem> {
+    call.map(|call| check("query.filter", &call)).transpose()
+}
+
+fn span_search(query: Option<SpanQueryParameters>) -> Result<SpanSearch, Problem> {
+    let query = query.ok_or_else(|| Problem::bad("missing query"))?;
+    let (start_unix_nano, end_unix_nano) =
+        range(time(query.start_time_min), time(query.start_time_max))?;
+    if !query.order_by.is_empty() {
+        return Err(unsorted("query.order_by"));
+    }
+    let size = query.pagination.as_ref().map(|pagination| u64::from(pagination.page_size));
+    let token = query.pagination.map(|pagination| pagination.page_token).unwrap_or_default();
+    Ok(SpanSearch {
+        filter: filter(query.filter)?,
+        start_unix_nano,
+        end_unix_nano,
+        limit: spans::page_size(size)?,
+        after: SpanRank::of_token(&token)?,
+    })
+}
+
+#[tonic::async_trait]
+impl Capabilities for Service {
+    async fn get_capabilities(
+        &self,
+        _: Request<GetCapabilitiesRequest>,
+    ) -> Result<Response<GetCapabilitiesResponse>, Status> {
+        let filter = FilterCapabilities {
+            levels: LEVELS.map(str::to_owned).to_vec(),
+            operators: OPERATORS.map(str::to_owned).to_vec(),
+        };
+        let search = SearchCapabilities {
+            without_service_name: true,
+            same_span_conjunction: true,
+            filter: Some(filter),
+            paginated: true,
+            span_search: true,
+            span_sorting: false,
+        };
+        Ok(Response::new(GetCapabilitiesResponse { search: Some(search) }))
+    }
 }
 
 #[tonic::async_trait]
 impl QueryService for Service {
     type GetTraceStream = Parts<TracesData>;
     type FindTracesStream = Parts<TracesData>;
+    type FindSpansStream = Parts<FindSpansResponse>;
     type FindTraceSummariesStream = Parts<FindTraceSummariesResponse>;
 
     async fn get_trace(
@@ -84,7 +137,8 @@ impl QueryService for Service {
         let id = parse_trace_id(&request.trace_id).map_err(|error| malformed("trace_id", error))?;
         let loaded = load(self.api.clone(), id, request.raw_traces).await?;
         let spans = loaded.spans.ok_or_else(|| Status::not_found("trace not found"))?;
-        let parts: Parts<_> = Box::pin(stream::iter(messages(spans)));
+        let messages = held(spans.bytes().len(), || messages(spans))?;
+        let parts: Parts<_> = Box::pin(stream::iter(messages));
         Ok(marked(parts, loaded.partial))
     }
 
@@ -104,6 +158,35 @@ impl QueryService for Service {
             .flat_map(|loaded| stream::iter(left(loaded, messages)));
         let parts: Parts<_> = Box::pin(parts);
         Ok(marked(parts, found.partial))
+    }
+
+    async fn find_spans(
+        &self,
+        request: Request<FindSpansRequest>,
+    ) -> Result<Response<Self::FindSpansStream>, Status> {
+        let search = span_search(request.into_inner().query)?;
+        let page = search.find(&self.api, MESSAGE_BYTES).await?;
+        let bytes = page.parts.iter().map(Bytes::len).sum();
+        let mut parts: Vec<FindSpansResponse> = page
+            .parts
+            .into_iter()
+            .map(|part| FindSpansResponse {
+                spans: Some(TracesData(part)),
+                next_page_token: String::new(),
+            })
+            .collect();
+        if let Some(next) = page.next {
+            // A page may be empty and not the last.
+            if parts.is_empty() {
+                parts.push(FindSpansResponse::default());
+            }
+            if let Some(last) = parts.last_mut() {
+                last.next_page_token = next.token();
+            }
+        }
+        let messages = held(bytes, || Box::new(parts.into_iter().map(Ok)))?;
+        let parts: Parts<_> = Box::pin(stream::iter(messages));
+        Ok(marked(parts, page.partial))
     }
 
     async fn get_services(

@@ -9,7 +9,7 @@ use model::{DecodeError, Rejection, SpanBatch};
 use tokio_util::task::TaskTracker;
 
 use super::fault::Fault;
-use crate::Consumer;
+use crate::{Consumer, Request};
 use crate::receivers::body::{BodyError, BodyLimits, Framing, collect};
 use crate::receivers::budget::Reservation;
 use crate::receivers::inflate::{Coding, Inflater};
@@ -107,7 +107,7 @@ impl Intake {
         let rejection = batch.rejection().clone();
         if !batch.is_empty() {
             let spans = batch.len() as u64;
-            if let Err(refusal) = self.consumer.consume(batch).await {
+            if let Err(refusal) = self.consumer.consume(Request::traces(batch)).await {
                 TransportCounters::add(&self.counters().refused_spans, spans);
                 return Err(refusal.into());
             }

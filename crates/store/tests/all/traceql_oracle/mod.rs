@@ -1,14 +1,18 @@
-//! What a TraceQL search must answer: docs/traceql.md word by word, a span at a time, with loops
-//! in loops and nothing clever.
+//! What TraceQL must answer: docs/traceql.md word by word, a span at a time, with loops in loops and
+//! nothing clever.
 
 mod conditions;
+mod metrics;
 mod stages;
 mod values;
 
 use std::cmp::Reverse;
 
+use model::TraceId;
 use store::{FindRequest, FoundTrace};
 use traceql::Static;
+
+pub use metrics::{measure, stray_exemplar};
 
 use crate::oracle::Oracle;
 use crate::sent::Sent;
@@ -24,23 +28,7 @@ pub fn find(held: &[Sent], request: &FindRequest) -> Vec<FoundTrace> {
             && request.end_unix_nano.is_none_or(|to| start < to)
             && request.duration_min_nano.is_none_or(|least| duration >= least)
             && request.duration_max_nano.is_none_or(|most| duration <= most);
-        let mut spans: Vec<&Sent> = held.iter().filter(|sent| sent.trace() == trace).collect();
-        spans.sort_by_key(|sent| {
-            let span = &sent.span;
-            let (start, end) = (span.start_time_unix_nano, span.end_time_unix_nano);
-            (start, number(&span.span_id), end, span.kind)
-        });
-        let mut judge = Judge {
-            parents: Vec::new(),
-            nested_set: Vec::new(),
-            spans,
-            trace_id: trace.to_number(),
-            duration: duration as i64,
-            root_name: summary.root_name.clone(),
-            root_service: summary.root_service.clone(),
-        };
-        judge.parents = (0..judge.spans.len()).map(|at| judge.find_parent(at)).collect();
-        judge.nested_set = judge.number();
+        let judge = Judge::of(held, trace);
         let sets = if fits { judge.pipeline(&request.pipeline, None) } else { Vec::new() };
         if !sets.is_empty() {
             let spansets = sets.iter().map(|set| judge.told(set, request)).collect();
@@ -73,6 +61,30 @@ struct Judge<'a> {
 
 fn number(id: &[u8]) -> u128 {
     id.iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
+}
+
+impl<'a> Judge<'a> {
+    fn of(held: &'a [Sent], trace: TraceId) -> Self {
+        let summary = Oracle(held).summary(trace);
+        let mut spans: Vec<&Sent> = held.iter().filter(|sent| sent.trace() == trace).collect();
+        spans.sort_by_key(|sent| {
+            let span = &sent.span;
+            let (start, end) = (span.start_time_unix_nano, span.end_time_unix_nano);
+            (start, number(&span.span_id), end, span.kind)
+        });
+        let mut judge = Self {
+            parents: Vec::new(),
+            nested_set: Vec::new(),
+            spans,
+            trace_id: trace.to_number(),
+            duration: summary.duration_nano as i64,
+            root_name: summary.root_name,
+            root_service: summary.root_service,
+        };
+        judge.parents = (0..judge.spans.len()).map(|at| judge.find_parent(at)).collect();
+        judge.nested_set = judge.number();
+        judge
+    }
 }
 
 impl Judge<'_> {

@@ -1,0 +1,240 @@
+//! A search for spans rather than traces (api_v3 `FindSpans`): newest first, as they were sent.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use model::{Span, SpanBatch, SpanId, TraceId, TracesEncoder};
+use store::SpanFilter;
+
+use super::ask::CANDIDATES_MAX;
+use super::candidates::Finder;
+use super::filter::Predicate;
+use super::matching::{Residual, matching};
+use super::problem::Problem;
+use super::traces::{blocking, load_all};
+use super::v3::malformed;
+use crate::Api;
+
+/// The most spans of a page.
+pub(super) const PAGE_MAX: usize = 1_000;
+
+/// The spans of a page when no size is given.
+const PAGE_DEFAULT: usize = 100;
+
+/// The stretch of time that is looked at first: most pages are filled by it.
+const FIRST_STRETCH_NANO: u64 = 60_000_000_000;
+
+/// How many traces are read for one page; what lies behind them is the next page's.
+const READ_MAX: usize = 20_000;
+
+/// What is searched for.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct SpanSearch {
+    pub(super) filter: Option<Predicate>,
+    pub(super) start_unix_nano: u64,
+    /// Spans start before this.
+    pub(super) end_unix_nano: u64,
+    pub(super) limit: usize,
+    pub(super) after: Option<SpanRank>,
+}
+
+/// The place of a span in the order of results: newest start first, then by trace and span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct SpanRank(Reverse<u64>, TraceId, SpanId);
+
+impl SpanRank {
+    fn of(span: &Span) -> Self {
+        Self(Reverse(span.start_unix_nano), span.trace_id, span.span_id)
+    }
+
+    /// Behind every span that starts at that time.
+    fn behind(start_unix_nano: u64) -> Self {
+        Self(Reverse(start_unix_nano), TraceId([0xff; 16]), SpanId([0xff; 8]))
+    }
+
+    /// The token of the page behind it.
+    pub(super) fn token(&self) -> String {
+        format!("{:016x}{}{}", self.0.0, self.1, self.2)
+    }
+
+    /// What a token stands for; nothing for an empty one.
+    pub(super) fn of_token(text: &str) -> Result<Option<Self>, Problem> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let number = |from: usize, to: usize| {
+            let digits = text.get(from..to).filter(|_| text.len() == 64)?;
+            let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+            u128::from_str_radix(digits, 16).ok().filter(|_| is_hex)
+        };
+        let wrong = || malformed("query.pagination.pageToken", "it is no token of this search");
+        let (Some(start), Some(trace), Some(span)) =
+            (number(0, 16), number(16, 48), number(48, 64))
+        else {
+            return Err(wrong());
+        };
+        let span = SpanId((span as u64).to_be_bytes());
+        Ok(Some(Self(Reverse(start as u64), TraceId(trace.to_be_bytes()), span)))
+    }
+}
+
+/// The size of a page, from what was asked.
+pub(super) fn page_size(asked: Option<u64>) -> Result<usize, Problem> {
+    let name = "query.pagination.pageSize";
+    match asked {
+        None => Ok(PAGE_DEFAULT),
+        Some(0) => Err(malformed(name, "a page has at least one span")),
+        Some(asked) => usize::try_from(asked)
+            .ok()
+            .filter(|&asked| asked <= PAGE_MAX)
+            .ok_or_else(|| malformed(name, format!("it must be at most {PAGE_MAX}"))),
+    }
+}
+
+/// A page of spans.
+pub(super) struct SpanPage {
+    /// Encoded `TracesData` messages, in the order of the spans.
+    pub(super) parts: Vec<Bytes>,
+    /// Where the next page starts.
+    pub(super) next: Option<SpanRank>,
+    /// Some were left out.
+    pub(super) partial: bool,
+}
+
+impl SpanSearch {
+    /// Searches backwards, a longer stretch of time at each step, until the page is full. Parts of
+    /// the answer have about `part_bytes`.
+    pub(super) async fn find(self, api: &Arc<Api>, part_bytes: usize) -> Result<SpanPage, Problem> {
+        let wanted = self.limit.saturating_add(1);
+        let mut found: BTreeSet<SpanRank> = BTreeSet::new();
+        let (mut partial, mut read) = (false, 0);
+        let mut stopped_at = None;
+        let mut end = match self.after {
+            Some(SpanRank(Reverse(start), ..)) => self.end_unix_nano.min(start.saturating_add(1)),
+            None => self.end_unix_nano,
+        };
+        let mut stretch = FIRST_STRETCH_NANO;
+        while end > self.start_unix_nano && found.len() < wanted {
+            let start = end.saturating_sub(stretch).max(self.start_unix_nano);
+            let filter = SpanFilter {
+                start_min_unix_nano: Some(start),
+                start_max_unix_nano: Some(end),
+                ..SpanFilter::default()
+            };
+            let residual: Vec<Residual> =
+                self.filter.iter().cloned().map(Residual::Filter).collect();
+            let finder = Finder::new(filter.clone(), &residual);
+            let page = finder.page(&*api.store, None, CANDIDATES_MAX).await?;
+            if page.more && end - start > 1 {
+                stretch = ((end - start) / 8).max(1);
+                continue;
+            }
+            partial |= page.more || page.partial;
+            read += page.traces.len();
+            let conditions = Arc::new((filter, residual));
+            for summary in page.traces {
+                let Some(spans) = api.store.trace(summary.trace_id).await?.spans else { continue };
+                let (conditions, after) = (conditions.clone(), self.after);
+                let ranks = blocking(move || {
+                    let (filter, residual) = &*conditions;
+                    let ranks = matching(&spans, filter, residual).map(SpanRank::of);
+                    let mut ranks: Vec<SpanRank> =
+                        ranks.filter(|rank| after.is_none_or(|after| *rank > after)).collect();
+                    ranks.sort_unstable();
+                    ranks.truncate(wanted);
+                    ranks
+                });
+                found.extend(ranks.await?);
+                while found.len() > wanted {
+                    found.pop_last();
+                }
+            }
+            end = start;
+            stretch = (stretch.saturating_mul(4)).max(1);
+            if read > READ_MAX && end > self.start_unix_nano && found.len() < wanted {
+                stopped_at = Some(SpanRank::behind(end));
+                break;
+            }
+        }
+        let mut ranks: Vec<SpanRank> = found.into_iter().collect();
+        let is_full = ranks.len() > self.limit;
+        ranks.truncate(self.limit);
+        let next = if is_full { ranks.last().copied() } else { stopped_at };
+        let (parts, lacks) = encoded(api, ranks, self.filter, part_bytes).await?;
+        Ok(SpanPage { parts, next, partial: partial | lacks })
+    }
+}
+
+/// The spans of these ranks, in messages of about `part_bytes`, and whether some are missing.
+/// Several of one rank, as a client and a server that share their id, come together.
+async fn encoded(
+    api: &Arc<Api>,
+    ranks: Vec<SpanRank>,
+    filter: Option<Predicate>,
+    part_bytes: usize,
+) -> Result<(Vec<Bytes>, bool), Problem> {
+    let mut ids: Vec<TraceId> = ranks.iter().map(|rank| rank.1).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let loaded = load_all(api, ids, true).await?;
+    let partial = loaded.iter().any(|trace| trace.partial);
+    let parts = blocking(move || {
+        let wanted: HashSet<SpanRank> = ranks.iter().copied().collect();
+        let mut spans: Vec<(&SpanBatch, &Span)> = Vec::with_capacity(ranks.len());
+        for batch in loaded.iter().filter_map(|trace| trace.spans.as_ref()) {
+            let is_one = |span: &&Span| {
+                wanted.contains(&SpanRank::of(span))
+                    && filter.as_ref().is_none_or(|filter| filter.holds(batch, span))
+            };
+            spans.extend(batch.spans().iter().filter(is_one).map(|span| (batch, span)));
+        }
+        spans.sort_by_key(|(_, span)| SpanRank::of(span));
+        let mut parts = Vec::new();
+        let mut part: Vec<u8> = Vec::new();
+        // Spans of one scope that follow one another share it: the order stays.
+        let same = |a: &(&SpanBatch, &Span), b: &(&SpanBatch, &Span)| {
+            std::ptr::eq(a.0, b.0) && a.1.scope == b.1.scope
+        };
+        for run in spans.chunk_by(same) {
+            let mut encoder = TracesEncoder::new();
+            run.iter().for_each(|(batch, span)| encoder.span_of(batch, span));
+            part.extend_from_slice(&encoder.finish());
+            if part.len() >= part_bytes {
+                parts.push(Bytes::from(std::mem::take(&mut part)));
+            }
+        }
+        if !part.is_empty() {
+            parts.push(Bytes::from(part));
+        }
+        parts
+    });
+    Ok((parts.await?, partial))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_read_as_they_were_written() {
+        let rank = SpanRank(Reverse(u64::MAX - 5), TraceId([7; 16]), SpanId([9; 8]));
+        assert_eq!(SpanRank::of_token(&rank.token()), Ok(Some(rank)));
+        assert_eq!(SpanRank::of_token(""), Ok(None));
+        let signed = format!("+{}", "0".repeat(63));
+        for wrong in ["x", "00", &"é".repeat(32), &"0".repeat(65), &signed] {
+            assert!(SpanRank::of_token(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn newest_first_then_by_id() {
+        let rank = |start, trace: u8, span: u8| {
+            SpanRank(Reverse(start), TraceId([trace; 16]), SpanId([span; 8]))
+        };
+        let order = [rank(9, 2, 2), rank(8, 1, 1), rank(8, 1, 2), rank(8, 2, 1), rank(7, 1, 1)];
+        assert!(order.is_sorted());
+        assert!(order[3] < SpanRank::behind(8) && SpanRank::behind(8) < order[4]);
+    }
+}

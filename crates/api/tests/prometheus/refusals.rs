@@ -1,0 +1,157 @@
+//! What is wrong with a request, in Prometheus' words and with its statuses.
+
+use api::Access;
+use axum::body::Body;
+use http::{Request, StatusCode};
+
+use super::{Bench, NOW, encode};
+
+#[tokio::test]
+async fn what_is_wrong_is_told_and_where() {
+    let bench = Bench::filled().await;
+    let range = |rest: &str| format!("/api/v1/query_range?query=up&{rest}");
+    for (path, status, kind, text) in [
+        ("/api/v1/query".to_owned(), 400, "bad_data", "invalid parameter \"query\": it is missing"),
+        (
+            format!("/api/v1/query?query={}", encode("sum(rate(up))")),
+            400,
+            "bad_data",
+            "invalid parameter \"query\": 1:5: parse error: expected type range vector in call to \
+             function 'rate', got instant vector",
+        ),
+        (
+            format!("/api/v1/query?query={}", encode("up +\n  deriv(up[5m])")),
+            400,
+            "bad_data",
+            "invalid parameter \"query\": 2:3: parse error: the function deriv is not served",
+        ),
+        (
+            "/api/v1/query?query=up&time=soon".to_owned(),
+            400,
+            "bad_data",
+            "invalid parameter \"time\": cannot parse \"soon\" to a valid timestamp; write seconds \
+             since 1970 or RFC 3339 such as 2026-01-31T08:00:00Z",
+        ),
+        (
+            "/api/v1/query?query=up&timeout=-1".to_owned(),
+            400,
+            "bad_data",
+            "invalid parameter \"timeout\": cannot parse \"-1\" to a valid duration; write \
+             seconds, or a number with ms, s, m, h, d, w or y",
+        ),
+        (
+            "/api/v1/query?query=up&limit=few".to_owned(),
+            400,
+            "bad_data",
+            "invalid parameter \"limit\": \"few\" is not a whole number from 0",
+        ),
+        (range("end=2&step=1"), 400, "bad_data", "invalid parameter \"start\": it is missing"),
+        (range("start=1&end=2"), 400, "bad_data", "invalid parameter \"step\": it is missing"),
+        (
+            range("start=2&end=1&step=1"),
+            400,
+            "bad_data",
+            "invalid parameter \"end\": end timestamp must not be before start time",
+        ),
+        (
+            range("start=1&end=2&step=0"),
+            400,
+            "bad_data",
+            "invalid parameter \"step\": zero or negative query resolution step widths are not \
+             accepted. Try a positive integer",
+        ),
+        (
+            range("start=0&end=11001&step=1"),
+            400,
+            "bad_data",
+            "exceeded maximum resolution of 11000 points per timeseries. Try decreasing the query \
+             resolution (?step=XX)",
+        ),
+        (
+            format!(
+                "/api/v1/query_range?start={}&end={NOW}&step=1&query={}",
+                NOW - 6000,
+                encode("rate(traces_spanmetrics_calls_total[1500ms])")
+            ),
+            422,
+            "execution",
+            "the query needs the counters at 12002 instants or more; they are read at 11001 at the \
+             most. Ask for a longer step or a shorter time, or make the ranges in brackets \
+             multiples of the step",
+        ),
+        (
+            format!(
+                "/api/v1/query?query={}",
+                encode("traces_spanmetrics_calls_total + on () traces_spanmetrics_calls_total")
+            ),
+            422,
+            "execution",
+            "found duplicate series for the match group {} on the right hand-side",
+        ),
+        ("/api/v1/series".to_owned(), 400, "bad_data", "no match[] parameter provided"),
+        (
+            format!("/api/v1/series?match[]={}", encode("rate(up[5m])")),
+            400,
+            "bad_data",
+            "invalid parameter \"match[]\": \"rate(up[5m])\" is more than a selector of series",
+        ),
+        (
+            format!("/api/v1/labels?match[]={}", encode("{}")),
+            400,
+            "bad_data",
+            "invalid parameter \"match[]\": 1:1: parse error: vector selector must contain at \
+             least one non-empty matcher",
+        ),
+        (
+            "/api/v1/labels?start=2&end=1".to_owned(),
+            400,
+            "bad_data",
+            "invalid parameter \"end\": end timestamp must not be before start time",
+        ),
+        (
+            "/api/v1/status/tsdb".to_owned(),
+            404,
+            "not_found",
+            "/prometheus/api/v1/status/tsdb is no path of Prometheus' API that is served",
+        ),
+    ] {
+        let (found_status, found_kind, found) = bench.get(&path).await.error();
+        assert_eq!((found_status, found_kind.as_str()), (status, kind), "{path}: {found}");
+        assert!(found.starts_with(text), "{path}: {found}");
+    }
+    let other = bench.post("/api/v1/query", "application/json", "{}").await.error();
+    assert_eq!((other.0, other.1.as_str()), (400, "bad_data"));
+    let form = "application/x-www-form-urlencoded";
+    let other = bench.post("/api/v1/metadata", form, "").await.error();
+    assert_eq!((other.0, other.1.as_str()), (405, "bad_data"));
+    let long = format!("query={}", "1".repeat(60_000));
+    assert_eq!(bench.post("/api/v1/query", form, &long).await.error().0, 400);
+}
+
+#[tokio::test]
+async fn a_query_that_takes_too_long_is_given_up() {
+    let bench = Bench::filled().await;
+    let path = "/api/v1/query?query=traces_spanmetrics_calls_total&timeout=0";
+    // Nothing is done in no time.
+    let (status, kind, text) = bench.get(path).await.error();
+    assert_eq!((status, kind.as_str()), (503, "timeout"), "{text}");
+    assert!(text.starts_with("the query was given up after 0 seconds"), "{text}");
+}
+
+#[tokio::test]
+async fn the_token_is_asked_for() {
+    let bench = Bench::with(Access { token: Some("secret".to_owned()), local_only: false });
+    for router in [&bench.ui, &bench.tempo] {
+        for path in
+            ["/prometheus/api/v1/query?query=1", "/prometheus/api/v1/labels", "/prometheus/"]
+        {
+            let asked = || Request::get(path);
+            let without = asked().body(Body::empty()).expect("one");
+            let without = bench.request(router, without).await;
+            assert_eq!(without.status, StatusCode::UNAUTHORIZED, "{path}");
+            let with = asked().header("authorization", "Bearer secret").body(Body::empty());
+            let with = bench.request(router, with.expect("one")).await;
+            assert_eq!(with.status, StatusCode::OK, "{path}");
+        }
+    }
+}

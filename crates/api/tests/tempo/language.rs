@@ -1,0 +1,109 @@
+//! What docs/traceql.md says of the differences to Tempo, sentence by sentence.
+
+use serde_json::{Value, json};
+
+use crate::{Bench, encode};
+
+async fn spans(bench: &Bench, query: &str) -> Vec<String> {
+    let found = bench.json(&format!("/api/search?q={}", encode(query))).await;
+    let sets = found["traces"].as_array().expect("traces").iter();
+    let sets = sets.flat_map(|trace| trace["spanSets"].as_array().expect("spansets"));
+    let spans = sets.flat_map(|set| set["spans"].as_array().expect("spans"));
+    spans.map(|span| span["name"].as_str().expect("a name").to_owned()).collect()
+}
+
+async fn value(bench: &Bench, query: &str) -> Value {
+    let path = format!("/api/metrics/query?q={}&since=1h", encode(query));
+    bench.json(&path).await["series"][0]["value"].take()
+}
+
+#[tokio::test]
+async fn differences_to_tempo() {
+    let bench = Bench::filled().await;
+    for (query, expected) in [
+        ("{ parent.retry = true }", &["charge"][..]),
+        ("{ parent.span.retry = true }", &["charge"]),
+        ("{ parent.resource.host.name = `a` }", &["charge"]),
+        ("{ parent = nil }", &["/checkout"]),
+        ("!{ status = ok } && { kind = client }", &["charge"]),
+        ("!({ status = error } | count() > 1)", &["/checkout", "charge"]),
+        ("!{ status = error }", &[]),
+        ("{} | max(duration) > 2 * min(duration)", &["/checkout", "charge"]),
+        ("{} | 2 <= count()", &["/checkout", "charge"]),
+        ("{} | count() > 2", &[]),
+        ("{ 2 ^ 3 = 8 }", &["/checkout", "charge"]),
+        ("{ 2 ^ 3 = 9 }", &[]),
+        // One and the same event, but for parts that are not joined by && alone.
+        ("{ event:name = `exception` && event.exception.type = `Broke` }", &["charge"]),
+        ("{ event.exception.type = `Broke` && event:timeSinceStart < 20ms }", &[]),
+        (
+            "{ event.exception.type = `Broke` && (event:timeSinceStart < 20ms || false) }",
+            &["charge"],
+        ),
+    ] {
+        assert_eq!(spans(&bench, query).await, expected, "{query}");
+    }
+    for query in ["{ parent.retry = true } | rate()", "{} | rate() by(parent.retry)"] {
+        let path = format!("/api/metrics/query?q={}", encode(query));
+        assert_eq!(bench.get(&path).await.status, 200, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_trace_without_a_root_has_its_structure() {
+    let bench = Bench::new();
+    let span = |id: u64, parent: u64, name: &str| {
+        json!({
+            "traceId": format!("{:032x}", 7), "spanId": format!("{id:016x}"),
+            "parentSpanId": format!("{parent:016x}"), "name": name,
+            "startTimeUnixNano": "1700000000000000000", "endTimeUnixNano": "1700000000000000000",
+        })
+    };
+    // Child and parent come apart, and lie in two pieces.
+    for one in [span(3, 2, "child"), span(2, 1, "parent")] {
+        bench.store(&json!({ "resourceSpans": [{ "scopeSpans": [{ "spans": [one] }] }] })).await;
+        bench.engine.settle();
+    }
+    assert_eq!(spans(&bench, "{ name = `parent` } > { name = `child` }").await, ["child"]);
+}
+
+/// Metrics are exact whatever part a hint allows them to be computed of.
+#[tokio::test]
+async fn hints_change_nothing_but_exemplars() {
+    let bench = Bench::filled().await;
+    for hints in [
+        "",
+        "with(sample=true)",
+        "with(sample=false)",
+        "with(sample=0.1)",
+        "with(sample=1)",
+        "with(sample=0)",
+        "with(sample=`much`)",
+        "with(span_sample=0.01)",
+        "with(trace_sample=0.01)",
+        "with(extrapolate=true)",
+        "with(sample=true, extrapolate=true)",
+        "with(most_recent=true)",
+        "with(debug=true, job_size=7)",
+        "with(anything=`at all`)",
+    ] {
+        for (query, expected) in [
+            ("{} | count_over_time()", json!(2.0)),
+            ("{} | sum_over_time(duration)", json!(0.35)),
+            ("({ status = error } | count_over_time()) / ({} | count_over_time())", json!(0.5)),
+        ] {
+            assert_eq!(
+                value(&bench, &format!("{query} {hints}")).await,
+                expected,
+                "{query} {hints}"
+            );
+        }
+        assert_eq!(spans(&bench, &format!("{{ status = error }} {hints}")).await, ["charge"]);
+    }
+    for (hint, expected) in [("exemplars=true", 1), ("exemplars=false", 0), ("exemplars=1", 1)] {
+        let query = encode(&format!("{{ status = error }} | rate() with({hint})"));
+        let answer = bench.json(&format!("/api/metrics/query_range?q={query}&exemplars=5")).await;
+        let exemplars = answer["series"][0]["exemplars"].as_array().map_or(0, Vec::len);
+        assert_eq!(exemplars, expected, "{hint}");
+    }
+}

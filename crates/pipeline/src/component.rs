@@ -1,0 +1,149 @@
+//! What a component is to the graph: first a plan, read from the configuration and without effect,
+//! then something that runs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use config::{Id, PipelineId};
+use tokio::time::Instant;
+
+use crate::consumer::Consumer;
+use crate::flow::Slot;
+use crate::receivers::ByteBudget;
+use crate::telemetry::Telemetry;
+
+/// What all components share.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The bytes that requests may take until they are answered.
+    pub budget: ByteBudget,
+    /// Where they register their numbers.
+    pub telemetry: Telemetry,
+    /// The extensions that run.
+    pub extensions: HashMap<Id, Arc<dyn Extension>>,
+}
+
+/// Something that runs until it is stopped.
+#[async_trait]
+pub trait Running: Send + Sync + 'static {
+    /// Takes nothing new, hands on what it holds, and ends; at the latest at the deadline. Tells
+    /// how many items are left, which are lost unless they are on a disk.
+    async fn stop(&self, deadline: Instant) -> u64;
+
+    /// What keeps it from its work, for health.
+    fn problem(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Something that holds nothing and needs no end.
+pub struct Still;
+
+#[async_trait]
+impl Running for Still {
+    async fn stop(&self, _: Instant) -> u64 {
+        0
+    }
+}
+
+/// A part that takes data and runs.
+#[derive(Clone)]
+pub struct Stage {
+    /// Its entrance.
+    pub consumer: Arc<dyn Consumer>,
+    /// Its life.
+    pub running: Arc<dyn Running>,
+    /// Whether what it took survives the end of the process at any moment.
+    pub is_durable: bool,
+}
+
+impl Stage {
+    /// A part that holds nothing.
+    pub fn still(consumer: Arc<dyn Consumer>) -> Self {
+        Self { consumer, running: Arc::new(Still), is_durable: false }
+    }
+}
+
+/// What is needed of every plan.
+pub trait Plan: Send + Sync + 'static {
+    /// Extensions that it names, such as an authenticator or a storage.
+    fn needs(&self) -> Vec<Id> {
+        Vec::new()
+    }
+
+    /// Whether two of it cannot run at once, because they would share a port or a folder.
+    fn is_exclusive(&self) -> bool {
+        false
+    }
+}
+
+/// A receiver that is configured.
+#[async_trait]
+pub trait ReceiverPlan: Plan {
+    /// Listens, and hands on to `next`. Fails with what a person can do something about.
+    async fn start(
+        &self,
+        id: &Id,
+        around: &Surroundings,
+        next: Arc<dyn Consumer>,
+    ) -> Result<Arc<dyn Running>, String>;
+}
+
+/// A processor that is configured. Every pipeline starts its own.
+#[async_trait]
+pub trait ProcessorPlan: Plan {
+    /// In front of `next`; `durable_behind` tells whether what lies behind survives the end of the
+    /// process at any moment.
+    async fn start(
+        &self,
+        id: &Id,
+        around: &Surroundings,
+        next: Arc<dyn Consumer>,
+        durable_behind: bool,
+    ) -> Result<Stage, String>;
+}
+
+/// An exporter that is configured. All pipelines share it.
+#[async_trait]
+pub trait ExporterPlan: Plan {
+    /// Ready to take data.
+    async fn start(&self, id: &Id, around: &Surroundings) -> Result<Stage, String>;
+}
+
+/// A connector that is configured. All pipelines share it.
+#[async_trait]
+pub trait ConnectorPlan: Plan {
+    /// In front of the pipelines that name it as their receiver.
+    async fn start(
+        &self,
+        id: &Id,
+        around: &Surroundings,
+        to: Vec<(PipelineId, Slot)>,
+    ) -> Result<Stage, String>;
+}
+
+/// An extension that is configured.
+#[async_trait]
+pub trait ExtensionPlan: Plan {
+    /// Runs before all that may need it.
+    async fn start(&self, id: &Id, around: &Surroundings) -> Result<Arc<dyn Extension>, String>;
+}
+
+/// An extension that runs.
+pub trait Extension: Running {
+    /// As one that checks who sends.
+    fn authenticator(&self) -> Option<Arc<dyn crate::receivers::Authenticator>> {
+        None
+    }
+
+    /// As one that says who we are.
+    fn client_auth(&self) -> Option<Arc<dyn crate::net::ClientAuth>> {
+        None
+    }
+
+    /// As one that keeps things on a disk: the folder for a component.
+    fn storage(&self, _component: &str) -> Option<std::path::PathBuf> {
+        None
+    }
+}

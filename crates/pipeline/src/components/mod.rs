@@ -1,0 +1,20 @@
+//! The components by their names in a configuration: settings read from YAML under the Collector's
+//! keys, and the parts that they become.
+
+mod connectors;
+mod known;
+mod processors;
+mod selection;
+mod statements;
+#[cfg(test)]
+mod tests;
+
+pub use known::known;
+
+use crate::graph::Registry;
+
+/// Registers all components that this crate has.
+pub fn register(registry: &mut Registry) {
+    processors::register(registry);
+    connectors::register(registry);
+}

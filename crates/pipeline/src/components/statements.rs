@@ -1,0 +1,154 @@
+//! Statements and conditions of OTTL in settings: `filter` and `transform`.
+
+use std::sync::Arc;
+
+use config::Reader;
+use ottl::{Condition, Context, Statement};
+
+use crate::processors::statements::{
+    Counters, ErrorMode, Filter, FilterGroup, Transform, TransformGroup,
+};
+
+/// What is said against a text, and the spot in it.
+type Fault = (String, Option<String>);
+
+fn fault(what: &str, text: &str, error: &ottl::Error) -> Fault {
+    let message = format!(
+        "unable to parse OTTL {what} {text:?}: {}:{}: {}",
+        error.line, error.column, error.message
+    );
+    (message, Some(error.caret(text)))
+}
+
+/// A condition in a context.
+pub(super) fn condition(text: &str, context: Context) -> Result<Condition, Fault> {
+    ottl::parse_condition(text, context).map_err(|error| fault("condition", text, &error))
+}
+
+fn statement(text: &str, context: Context) -> Result<Statement, Fault> {
+    ottl::parse_statement(text, context).map_err(|error| fault("statement", text, &error))
+}
+
+/// The context that the paths of a text name.
+fn inferred(what: &str, text: &str) -> Result<Context, Fault> {
+    ottl::infer_context(&[text]).map_err(|(_, error)| fault(what, text, &error))
+}
+
+pub(super) fn error_mode(reader: &mut Reader<'_, '_>) -> Option<ErrorMode> {
+    reader.field("error_mode").choice(&[
+        ("ignore", ErrorMode::Ignore),
+        ("silent", ErrorMode::Silent),
+        ("propagate", ErrorMode::Propagate),
+    ])
+}
+
+/// The contexts of traces, as settings write them.
+pub(super) fn context(reader: &mut Reader<'_, '_>) -> Option<Context> {
+    reader.field("context").choice(&[
+        ("resource", Context::Resource),
+        ("scope", Context::Scope),
+        ("instrumentation_scope", Context::Scope),
+        ("span", Context::Span),
+        ("spanevent", Context::SpanEvent),
+    ])
+}
+
+/// Settings of the processor `filter`.
+pub(super) fn filter(reader: &mut Reader<'_, '_>) -> Filter {
+    let mode = error_mode(reader).unwrap_or_default();
+    let mut groups: Vec<FilterGroup> = Vec::new();
+    let has_any = reader.has("traces") || reader.has("trace_conditions") || reader.has("spans");
+    // The form of old: lists by context.
+    reader.field("traces").section(|reader| {
+        let lists = [
+            ("resource", Context::Resource),
+            ("span", Context::Span),
+            ("spanevent", Context::SpanEvent),
+        ];
+        for (key, context) in lists {
+            let conditions = reader.field(key).parsed_list(|text| condition(text, context));
+            if let Some(conditions) = conditions {
+                groups.push(FilterGroup { context, conditions, error_mode: mode });
+            }
+        }
+    });
+    let flat = reader.field("trace_conditions").mixed(
+        |text| {
+            let context = inferred("condition", text)?;
+            let conditions = vec![condition(text, context)?];
+            Ok(Some(FilterGroup { context, conditions, error_mode: mode }))
+        },
+        |reader| {
+            let chosen = context(reader);
+            let error_mode = error_mode(reader).unwrap_or(mode);
+            let mut first = chosen;
+            let conditions = reader.field("conditions").required().parsed_list(|text| {
+                let context = match first {
+                    Some(context) => context,
+                    None => *first.insert(inferred("condition", text)?),
+                };
+                condition(text, context)
+            });
+            let context = first?;
+            Some(FilterGroup { context, conditions: conditions?, error_mode })
+        },
+    );
+    groups.extend(flat.into_iter().flatten().flatten());
+    for signal in ["metrics", "logs", "metric_conditions", "log_conditions", "profiles"] {
+        if reader.field(signal).node().is_some() {
+            reader.fault(
+                signal,
+                "this filter has only spans: use \"traces\" or \"trace_conditions\"",
+            );
+        }
+    }
+    reader.removed("spans", "write the conditions in OTTL below `traces: {span: […]}`");
+    if !has_any {
+        let message = "at least one condition must be specified: below \"traces\" or in \
+                       \"trace_conditions\"";
+        reader.fault("trace_conditions", message);
+    }
+    Filter::new(groups, Arc::new(Counters::default()))
+}
+
+/// Settings of the processor `transform`.
+pub(super) fn transform(reader: &mut Reader<'_, '_>) -> Transform {
+    let mode = error_mode(reader).unwrap_or_default();
+    reader.field("flatten_data").bool();
+    let groups = reader.field("trace_statements").mixed(
+        |text| {
+            let context = inferred("statement", text)?;
+            let statements = vec![statement(text, context)?];
+            Ok(Some(TransformGroup {
+                context,
+                conditions: Vec::new(),
+                statements,
+                error_mode: mode,
+            }))
+        },
+        |reader| {
+            let mut first = context(reader);
+            let error_mode = error_mode(reader).unwrap_or(mode);
+            let texts = reader.field("statements").strings().unwrap_or_default();
+            if first.is_none() {
+                // Of all statements of the group together.
+                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+                first = ottl::infer_context(&texts).ok();
+            }
+            let context = first.unwrap_or(Context::Span);
+            let conditions =
+                reader.field("conditions").parsed_list(|text| condition(text, context));
+            let statements =
+                reader.field("statements").required().parsed_list(|text| statement(text, context));
+            let conditions = conditions.unwrap_or_default();
+            Some(TransformGroup { context, conditions, statements: statements?, error_mode })
+        },
+    );
+    for signal in ["metric_statements", "log_statements", "profile_statements"] {
+        if reader.field(signal).node().is_some() {
+            reader.fault(signal, "this transform has only spans: use \"trace_statements\"");
+        }
+    }
+    let groups = groups.into_iter().flatten().flatten().collect();
+    Transform::new(groups, Arc::new(Counters::default()))
+}

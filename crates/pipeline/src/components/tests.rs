@@ -1,0 +1,211 @@
+//! Settings as people write them, and what is said of those that are wrong.
+
+use config::{Diagnostics, Document, System};
+
+use super::{known, register};
+use crate::graph::{Plans, Registry};
+
+fn check(text: &str) -> (Document, Diagnostics) {
+    let configs = [format!("yaml:{text}")];
+    let request = config::Request { configs: &configs, sets: &[] };
+    let (document, mut diagnostics) = config::load(request, &System, &known());
+    let mut registry = Registry::default();
+    register(&mut registry);
+    Plans::read(&document, &registry, &mut diagnostics);
+    (document, diagnostics)
+}
+
+/// What is wrong with a processor's settings, one message a line.
+fn faults(processor: &str) -> String {
+    let text = format!(
+        "
+receivers: {{otlp: {{protocols: {{grpc: }}}}}}
+processors:
+  {}
+exporters: {{nop: }}
+service: {{pipelines: {{traces: {{receivers: [otlp], processors: [{}], exporters: [nop]}}}}}}
+",
+        processor.replace('\n', "\n  "),
+        processor.split(':').next().unwrap_or_default()
+    );
+    let (_, diagnostics) = check(&text);
+    let errors = diagnostics.iter().filter(|one| one.severity == config::Severity::Error);
+    errors.map(|one| one.message.clone()).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn settings_of_processors_are_read() {
+    for right in [
+        "attributes: {actions: [{key: a, value: 1, action: insert}, {key: b, action: delete}]}",
+        "attributes: {actions: [{key: a, from_context: metadata.x, action: UPSERT}], include: {match_type: strict, services: [a]}}",
+        "attributes: {actions: [{pattern: ^x, action: hash}, {key: a, action: convert, converted_type: int}]}",
+        "attributes: {actions: [{key: a, pattern: '(?P<b>.*)', action: extract}]}",
+        "resource: {attributes: [{key: environment, value: production, action: upsert}]}",
+        "span: {name: {from_attributes: [a, b], separator: '::'}}",
+        "span: {name: {to_attributes: {rules: ['^/(?P<x>.*)$'], break_after_match: true}}}",
+        "span: {status: {code: Error, description: why}}",
+        "redaction: {allow_all_keys: true, blocked_values: ['4[0-9]{12}'], summary: debug}",
+        "redaction: {presets: [credit_card, email], allow_all_keys: true, hash_function: md5}",
+        "redaction: {hash_function: hmac-sha256, hmac_key: abc}",
+        "probabilistic_sampler: {sampling_percentage: 15.3, hash_seed: 22, mode: proportional}",
+        "resource_detection: {detectors: [env, system], timeout: 2s, override: false}",
+        "resourcedetection: {detectors: [env]}",
+        "memory_limiter: {check_interval: 1s, limit_mib: 400, spike_limit_mib: 80}",
+        "memory_limiter: {check_interval: 1s, limit_percentage: 75, spike_limit_percentage: 15}",
+        "batch:",
+        "batch: {timeout: 1s, send_batch_size: 1024, send_batch_max_size: 2048, metadata_keys: [a]}",
+        "filter: {traces: {span: ['name == \"x\"', 'IsMatch(attributes[\"a\"], \"b.*\")'], resource: ['attributes[\"a\"] == 1']}}",
+        "filter: {error_mode: silent, trace_conditions: ['span.name == \"x\"', {context: spanevent, conditions: ['name == \"y\"']}]}",
+        "transform: {trace_statements: ['set(span.attributes[\"a\"], 1)', {context: resource, statements: ['delete_key(attributes, \"x\")']}]}",
+        "transform: {trace_statements: [{statements: ['set(resource.attributes[\"a\"], 1) where span.name == \"x\"'], conditions: ['span.kind == SPAN_KIND_SERVER']}]}",
+        "groupbytrace: {wait_duration: 10s, num_traces: 1000, num_workers: 2}",
+    ] {
+        assert_eq!(faults(right), "", "{right}");
+    }
+}
+
+#[test]
+fn wrong_settings_are_named() {
+    for (wrong, parts) in [
+        ("attributes: {}", &["actions"][..]),
+        ("attributes: {actions: []}", &["missing required field \"actions\""]),
+        (
+            "attributes: {actions: [{key: a, value: 1, action: inset}]}",
+            &["unsupported action \"inset\""],
+        ),
+        (
+            "attributes: {actions: [{value: 1, action: insert}]}",
+            &["missing required field \"key\""],
+        ),
+        ("attributes: {actions: [{key: a, action: insert}]}", &["exactly one of \"value\""]),
+        ("attributes: {actions: [{action: delete}]}", &["either field \"key\" or \"pattern\""]),
+        (
+            "attributes: {actions: [{key: a, action: extract}]}",
+            &["missing required field \"pattern\""],
+        ),
+        (
+            "attributes: {actions: [{key: a, pattern: 'x', action: extract}]}",
+            &["group with a name"],
+        ),
+        ("attributes: {actions: [{key: a, action: convert}]}", &["\"converted_type\""]),
+        (
+            "attributes: {actions: [{pattern: '(', action: delete}]}",
+            &["no regular expression", "unclosed group"],
+        ),
+        (
+            "attributes: {actions: [{key: a, action: delete}], include: {services: [a]}}",
+            &["match_type"],
+        ),
+        (
+            "attributes: {actions: [{key: a, action: delete}], exclude: {match_type: strict}}",
+            &["at least one of"],
+        ),
+        ("span: {}", &["must be specified"]),
+        ("span: {status: {code: Ok, description: x}}", &["only for the code \"Error\""]),
+        ("redaction: {presets: [phone]}", &["\"phone\" is no preset"]),
+        ("redaction: {hash_function: hmac-sha256}", &["hmac_key"]),
+        ("probabilistic_sampler: {sampling_percentage: -1}", &["sampling_percentage"]),
+        ("probabilistic_sampler: {sampling_precision: 15}", &["sampling_precision"]),
+        ("resource_detection: {detectors: [ec2]}", &["invalid detector key: ec2"]),
+        ("memory_limiter: {limit_mib: 4}", &["'check_interval' must be greater than zero"]),
+        ("memory_limiter: {check_interval: 1s}", &["limit_percentage"]),
+        ("memory_limiter: {check_interval: 1s, limit_mib: 4, spike_limit_mib: 4}", &["smaller"]),
+        ("batch: {send_batch_size: 10, send_batch_max_size: 5}", &["must be greater or equal"]),
+        ("batch: {metadata_keys: [a, A]}", &["duplicate entry in metadata_keys"]),
+        ("batch: {tiemout: 1s}", &["invalid keys: tiemout"]),
+        ("filter: {}", &["at least one condition"]),
+        ("filter: {traces: {span: ['name = \"x\"']}}", &["unable to parse OTTL condition", "1:6"]),
+        ("filter: {trace_conditions: ['name == \"x\"']}", &["unable to parse OTTL condition"]),
+        ("filter: {logs: {log_record: [true]}}", &["this filter has only spans"]),
+        ("transform: {trace_statements: ['sett(span.name, 1)']}", &["did you mean set?"]),
+        (
+            "transform: {trace_statements: [{context: spam, statements: []}]}",
+            &["unsupported value \"spam\""],
+        ),
+        ("transform: {error_mode: never}", &["unsupported value \"never\""]),
+        ("groupbytrace: {store_on_disk: true}", &["option not implemented"]),
+    ] {
+        let found = faults(wrong);
+        for part in parts {
+            assert!(found.contains(part), "{wrong}: {part} is not in: {found}");
+        }
+    }
+}
+
+/// What is wrong with a connector's settings, between two pipelines.
+fn connector_faults(connector: &str, signal: &str) -> String {
+    let name = connector.split(':').next().unwrap_or_default();
+    let text = format!(
+        "
+receivers: {{otlp: {{protocols: {{grpc: }}}}}}
+connectors:
+  {connector}
+exporters: {{nop: }}
+service:
+  pipelines:
+    traces: {{receivers: [otlp], exporters: [{name}]}}
+    {signal}/a: {{receivers: [{name}], exporters: [nop]}}
+"
+    );
+    let (_, diagnostics) = check(&text);
+    let errors = diagnostics.iter().filter(|one| one.severity == config::Severity::Error);
+    errors.map(|one| one.message.clone()).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn settings_of_connectors_are_read() {
+    for (connector, signal, parts) in [
+        ("forward:", "traces", &[][..]),
+        ("round_robin:", "traces", &[]),
+        ("count:", "metrics", &[]),
+        ("exceptions: {dimensions: [{name: route}]}", "logs", &[]),
+        (
+            "failover: {priority_levels: [[traces/a], [traces/b]], retry_interval: 5m}",
+            "traces",
+            &[],
+        ),
+        (
+            "routing: {default_pipelines: [traces/a], table: [{condition: 'attributes[\"x\"] == 1', pipelines: [traces/a]}]}",
+            "traces",
+            &[],
+        ),
+        (
+            "routing: {table: [{context: request, condition: 'request[\"t\"] == \"1\"', pipelines: [traces/a], action: copy}]}",
+            "traces",
+            &[],
+        ),
+        (
+            "routing: {table: [{statement: 'route() where attributes[\"x\"] == 1', pipelines: [traces/a]}]}",
+            "traces",
+            &[],
+        ),
+        (
+            "count: {spans: {my.count: {description: d, conditions: ['name == \"x\"'], attributes: [{key: a, default_value: 1}]}}}",
+            "metrics",
+            &[],
+        ),
+        ("routing: {}", "traces", &["table"]),
+        ("routing: {table: []}", "traces", &["the routing table is empty"]),
+        (
+            "routing: {table: [{pipelines: [traces/a]}]}",
+            "traces",
+            &["either 'condition' or 'statement'"],
+        ),
+        (
+            "routing: {table: [{condition: 'x ==', pipelines: [traces/a]}]}",
+            "traces",
+            &["unable to parse"],
+        ),
+        ("routing: {table: [{condition: 'true'}]}", "traces", &["no pipelines defined"]),
+        ("failover: {priority_levels: [traces/a]}", "traces", &["every level is a list"]),
+        ("failover: {}", "traces", &["priority_levels"]),
+        ("count: {spans: {c: {conditions: ['nam == 1']}}}", "metrics", &["unable to parse OTTL"]),
+        ("count: {logs: {c: {}}}", "metrics", &["counts only spans"]),
+    ] {
+        let found = connector_faults(connector, signal);
+        assert_eq!(found.is_empty(), parts.is_empty(), "{connector}: {found}");
+        for part in parts {
+            assert!(found.contains(part), "{connector}: {part} is not in: {found}");
+        }
+    }
+}

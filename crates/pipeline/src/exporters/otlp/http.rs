@@ -1,0 +1,188 @@
+//! OTLP/HTTP: a `POST` for each request, protobuf or JSON.
+
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+
+use super::EndpointError;
+use super::answer::{partial_success, partial_success_json, retry_after, rpc_status, words};
+use crate::exporters::{Export, ExportError};
+use crate::net::{
+    Algorithm, Answer, ClientSettings, Compression, HttpClient, Outgoing, Protocol, compress,
+};
+use crate::{Encoded, Signal};
+
+/// More of an answer is not read.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+
+/// Up to this many bytes become JSON on the runtime's own threads: a few milliseconds of work.
+const INLINE_BYTES_MAX: usize = 256 << 10;
+
+const PROTOBUF: &str = "application/x-protobuf";
+const JSON: &str = "application/json";
+
+/// How requests are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HttpEncoding {
+    /// `proto`.
+    #[default]
+    Protobuf,
+    /// `json`, for traces; metrics and logs stay protobuf.
+    Json,
+}
+
+/// Settings of the exporter `otlp_http`. The Collector's default `timeout` for it, 30 s, is the
+/// sender's.
+#[derive(Debug, Clone, Default)]
+pub struct OtlpHttpSettings {
+    /// Base URL, to which a signal's path such as `/v1/traces` is added.
+    pub endpoint: String,
+    /// Whole URL for traces, instead of one made from `endpoint`.
+    pub traces_endpoint: Option<String>,
+    /// Whole URL for metrics.
+    pub metrics_endpoint: Option<String>,
+    /// Whole URL for logs.
+    pub logs_endpoint: Option<String>,
+    /// Default protobuf.
+    pub encoding: HttpEncoding,
+    /// Connections, TLS, headers, compression.
+    pub client: ClientSettings,
+}
+
+/// Exports over OTLP/HTTP.
+pub struct OtlpHttp {
+    client: HttpClient,
+    /// In the order of `Signal`; `None` where no endpoint is set.
+    uris: [Option<Uri>; 3],
+    encoding: HttpEncoding,
+    compression: Compression,
+}
+
+impl OtlpHttp {
+    /// An exporter. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// Endpoints that are no URLs, or none; TLS files that do not fit.
+    pub fn new(settings: &OtlpHttpSettings) -> Result<Self, EndpointError> {
+        let uri = |own: &Option<String>, path: &str| match own
+            .as_deref()
+            .filter(|own| !own.is_empty())
+        {
+            Some(own) => url(own).map(Some),
+            None if settings.endpoint.is_empty() => Ok(None),
+            None => url(&format!("{}{path}", settings.endpoint.trim_end_matches('/'))).map(Some),
+        };
+        let uris = [
+            uri(&settings.traces_endpoint, "/v1/traces")?,
+            uri(&settings.metrics_endpoint, "/v1/metrics")?,
+            uri(&settings.logs_endpoint, "/v1/logs")?,
+        ];
+        if uris.iter().all(Option::is_none) {
+            return Err(EndpointError::Missing);
+        }
+        Ok(Self {
+            client: HttpClient::new(&settings.client, Protocol::Auto)?,
+            uris,
+            encoding: settings.encoding,
+            compression: settings.client.compression,
+        })
+    }
+
+    async fn encode(
+        &self,
+        signal: Signal,
+        encoded: &Encoded,
+    ) -> Result<(Vec<Bytes>, &'static str), String> {
+        if self.encoding == HttpEncoding::Protobuf || signal != Signal::Traces {
+            return Ok((encoded.parts.clone(), PROTOBUF));
+        }
+        let bytes = encoded.joined();
+        let json = if bytes.len() <= INLINE_BYTES_MAX {
+            model::json::encode(&bytes)
+        } else {
+            let encode = move || model::json::encode(&bytes);
+            tokio::task::spawn_blocking(encode).await.map_err(|error| error.to_string())?
+        };
+        Ok((vec![json.map_err(|error| error.to_string())?.into()], JSON))
+    }
+}
+
+fn url(text: &str) -> Result<Uri, EndpointError> {
+    let malformed = |reason: &str| EndpointError::Malformed {
+        endpoint: text.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let uri: Uri =
+        text.parse().map_err(|error: http::uri::InvalidUri| malformed(&error.to_string()))?;
+    match uri.scheme_str() {
+        Some("http" | "https") => Ok(uri),
+        _ => Err(malformed("it has to begin with http:// or https://")),
+    }
+}
+
+#[async_trait]
+impl Export for OtlpHttp {
+    async fn export(&self, signal: Signal, encoded: &Encoded) -> Result<(), ExportError> {
+        let uri = self.uris[signal as usize]
+            .clone()
+            .ok_or_else(|| ExportError::permanent(format!("no endpoint is set for {signal}")))?;
+        let (mut body, content_type) =
+            self.encode(signal, encoded).await.map_err(ExportError::permanent)?;
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(ACCEPT, HeaderValue::from_static(content_type));
+        if let Some(name) = self.compression.algorithm.name() {
+            let compressed = compress(self.compression, &body).await;
+            let compressed =
+                compressed.map_err(|error| ExportError::retryable(error.to_string()))?;
+            body = vec![compressed];
+            let coding = match self.compression.algorithm {
+                // The same bytes, under the name that HTTP has for them.
+                Algorithm::Zlib => "deflate",
+                _ => name,
+            };
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+        }
+        let outgoing = Outgoing { uri, headers, body, answer_bytes_max: ANSWER_BYTES_MAX };
+        let answer = self.client.post(outgoing).await;
+        judge(&answer.map_err(|error| ExportError::retryable(error.reason))?)
+    }
+}
+
+fn judge(answer: &Answer) -> Result<(), ExportError> {
+    let is_json = answer
+        .headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|media| media.as_bytes().starts_with(JSON.as_bytes()));
+    if answer.status.is_success() {
+        let partial = if is_json {
+            partial_success_json(&answer.body)
+        } else {
+            partial_success(&answer.body)
+        };
+        return match partial {
+            Some((rejected, reason)) => Err(ExportError::Partial { rejected, reason }),
+            None => Ok(()),
+        };
+    }
+    let is_protobuf = answer
+        .headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|media| media.as_bytes().ends_with(b"protobuf"));
+    let said = if is_protobuf { rpc_status(&answer.body).0 } else { words(&answer.body) };
+    let reason = format!("the server answered {}: {said}", answer.status);
+    match answer.status {
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT => {
+            let after = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+            let after = after.and_then(|value| retry_after(value, SystemTime::now()));
+            Err(ExportError::Retryable { reason, after })
+        }
+        _ => Err(ExportError::Permanent { reason }),
+    }
+}

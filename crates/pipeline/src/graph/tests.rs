@@ -1,0 +1,346 @@
+//! The graph with components that note what is done to them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use config::{Diagnostics, Known, Reader, Signal, Status, System};
+use model::SpanBatch;
+use parking_lot::Mutex;
+
+use super::*;
+use crate::component::{
+    ConnectorPlan, ExporterPlan, Plan, ProcessorPlan, ReceiverPlan, Running, Stage,
+};
+use crate::consumer::Refusal;
+use crate::data::{Data, Request};
+use crate::processors::testing::one;
+use crate::receivers::ByteBudget;
+
+const TRACES: Status = Status::Here(&[Signal::Traces]);
+
+fn known() -> Known {
+    const fn kind(name: &'static str, status: Status) -> config::Kind {
+        config::Kind { name, status }
+    }
+    static RECEIVERS: [config::Kind; 1] = [kind("source", TRACES)];
+    static PROCESSORS: [config::Kind; 1] = [kind("mark", TRACES)];
+    static EXPORTERS: [config::Kind; 1] = [kind("sink", TRACES)];
+    static CONNECTORS: [config::Kind; 1] =
+        [kind("bridge", Status::Connects(&[(Signal::Traces, Signal::Traces)]))];
+    Known {
+        receivers: &RECEIVERS,
+        processors: &PROCESSORS,
+        exporters: &EXPORTERS,
+        connectors: &CONNECTORS,
+        extensions: &[],
+    }
+}
+
+/// Everything that happens, in order.
+#[derive(Default)]
+struct World {
+    events: Mutex<Vec<String>>,
+    /// Entrances of receivers, by what their settings call them.
+    sources: Mutex<HashMap<String, Arc<dyn Consumer>>>,
+    /// Names that cannot be started.
+    broken: Mutex<Vec<String>>,
+    instances: AtomicU64,
+}
+
+impl World {
+    fn say(&self, event: String) {
+        self.events.lock().push(event);
+    }
+
+    fn events(&self) -> Vec<String> {
+        std::mem::take(&mut *self.events.lock())
+    }
+
+    fn start(&self, name: &str) -> Result<u64, String> {
+        if self.broken.lock().iter().any(|broken| broken == name) {
+            return Err("as the test wants".to_owned());
+        }
+        Ok(self.instances.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Sends a span into a receiver, and tells what happened.
+    async fn send(&self, source: &str) -> Vec<String> {
+        self.events();
+        let entrance = self.sources.lock().get(source).cloned();
+        let answer = entrance.expect("a receiver").consume(Request::traces(one(vec![]))).await;
+        let mut events = self.events();
+        if let Err(refusal) = answer {
+            events.push(refusal.to_string());
+        }
+        events
+    }
+}
+
+/// A component of any section.
+struct Part {
+    world: Arc<World>,
+    name: String,
+    exclusive: bool,
+}
+
+/// Which notes its end.
+struct Alive {
+    world: Arc<World>,
+    name: String,
+}
+
+#[async_trait]
+impl Running for Alive {
+    async fn stop(&self, _: Instant) -> u64 {
+        self.world.sources.lock().remove(&self.name);
+        self.world.say(format!("stop {}", self.name));
+        0
+    }
+}
+
+/// Which notes what passes: its name, and which instance of it this is.
+struct Noting {
+    world: Arc<World>,
+    name: String,
+    to: Vec<Arc<dyn Consumer>>,
+}
+
+#[async_trait]
+impl Consumer for Noting {
+    async fn consume(&self, request: Request) -> Result<(), Refusal> {
+        assert!(matches!(request.data, Data::Traces(_)));
+        self.world.say(self.name.clone());
+        for to in &self.to {
+            to.consume(request.clone()).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Part {
+    fn stage(&self, to: Vec<Arc<dyn Consumer>>) -> Result<Stage, String> {
+        let instance = self.world.start(&self.name)?;
+        let name = format!("{}#{instance}", self.name);
+        let consumer = Noting { world: self.world.clone(), name, to };
+        let running = Alive { world: self.world.clone(), name: self.name.clone() };
+        Ok(Stage { running: Arc::new(running), ..Stage::still(Arc::new(consumer)) })
+    }
+}
+
+impl Plan for Part {
+    fn is_exclusive(&self) -> bool {
+        self.exclusive
+    }
+}
+
+#[async_trait]
+impl ReceiverPlan for Part {
+    async fn start(
+        &self,
+        _: &Id,
+        _: &Surroundings,
+        next: Arc<dyn Consumer>,
+    ) -> Result<Arc<dyn Running>, String> {
+        self.world.start(&self.name)?;
+        self.world.sources.lock().insert(self.name.clone(), next);
+        Ok(Arc::new(Alive { world: self.world.clone(), name: self.name.clone() }))
+    }
+}
+
+#[async_trait]
+impl ProcessorPlan for Part {
+    async fn start(
+        &self,
+        _: &Id,
+        _: &Surroundings,
+        next: Arc<dyn Consumer>,
+        _: bool,
+    ) -> Result<Stage, String> {
+        self.stage(vec![next])
+    }
+}
+
+#[async_trait]
+impl ExporterPlan for Part {
+    async fn start(&self, _: &Id, _: &Surroundings) -> Result<Stage, String> {
+        self.stage(vec![])
+    }
+}
+
+#[async_trait]
+impl ConnectorPlan for Part {
+    async fn start(
+        &self,
+        _: &Id,
+        _: &Surroundings,
+        to: Vec<(PipelineId, Slot)>,
+    ) -> Result<Stage, String> {
+        self.stage(to.into_iter().map(|(_, slot)| Arc::new(slot) as Arc<dyn Consumer>).collect())
+    }
+}
+
+fn part(world: &Arc<World>, reader: &mut Reader<'_, '_>) -> Arc<Part> {
+    Arc::new(Part {
+        world: world.clone(),
+        name: reader.field("name").required().string().unwrap_or_default(),
+        exclusive: reader.field("exclusive").bool().unwrap_or_default(),
+    })
+}
+
+fn registry(world: &Arc<World>) -> Registry {
+    let mut registry = Registry::default();
+    let own = world.clone();
+    registry.add_receiver("source", move |reader| part(&own, reader));
+    let own = world.clone();
+    registry.add_processor("mark", move |reader| part(&own, reader));
+    let own = world.clone();
+    registry.add_exporter("sink", move |reader| part(&own, reader));
+    let own = world.clone();
+    registry.add_connector("bridge", move |reader| part(&own, reader));
+    registry
+}
+
+fn document(text: &str) -> (Document, Diagnostics) {
+    let configs = [format!("yaml:{text}")];
+    config::load(config::Request { configs: &configs, sets: &[] }, &System, &known())
+}
+
+async fn apply(graph: &mut Graph, world: &Arc<World>, text: &str) -> Result<Changed, String> {
+    let (document, mut diagnostics) = document(text);
+    let plans = Plans::read(&document, &registry(world), &mut diagnostics);
+    assert!(!diagnostics.has_errors(), "{}", diagnostics.render(false));
+    graph.apply(document, plans).await
+}
+
+fn world() -> (Arc<World>, Graph) {
+    let telemetry = crate::telemetry::Telemetry::default();
+    let budget = ByteBudget::default();
+    let around = Surroundings { budget, telemetry, extensions: HashMap::new() };
+    (Arc::default(), Graph::new(around))
+}
+
+const PLAIN: &str = "
+receivers: {source: {name: in}}
+processors: {mark/a: {name: a}, mark/b: {name: b}}
+exporters: {sink/x: {name: x}, sink/y: {name: y}}
+service:
+  pipelines:
+    traces: {receivers: [source], processors: [mark/a, mark/b], exporters: [sink/x, sink/y]}
+";
+
+#[tokio::test]
+async fn data_goes_the_way_that_is_written() {
+    let (world, mut graph) = world();
+    let changed = apply(&mut graph, &world, PLAIN).await.unwrap();
+    assert_eq!(changed.started.len(), 5, "{changed:?}");
+    assert_eq!(world.send("in").await, ["a#4", "b#3", "x#1", "y#2"]);
+    graph.stop().await;
+    let events = world.events();
+    assert_eq!(events[..3], ["stop in", "stop a", "stop b"], "as data flows: {events:?}");
+    assert_eq!(events.len(), 5);
+}
+
+#[tokio::test]
+async fn a_reload_swaps_what_changed_and_nothing_else() {
+    let (world, mut graph) = world();
+    apply(&mut graph, &world, PLAIN).await.unwrap();
+    let source = world.sources.lock()["in"].clone();
+
+    let changed = apply(&mut graph, &world, PLAIN).await.unwrap();
+    assert_eq!(changed, Changed::default(), "the same again is nothing");
+    assert!(world.events().is_empty());
+
+    let other = PLAIN.replace("{name: b}", "{name: c}").replace("sink/x, sink/y", "sink/y");
+    let changed = apply(&mut graph, &world, &other).await.unwrap();
+    assert_eq!(changed.started, ["processors::mark/b of traces"]);
+    assert_eq!(changed.stopped, ["processors::mark/b of traces", "exporters::sink/x"]);
+    assert_eq!(world.events(), ["stop b", "stop x"]);
+    assert_eq!(world.send("in").await, ["a#4", "c#6", "y#2"]);
+    // Whoever had the entrance before comes the new way.
+    source.consume(Request::traces(SpanBatch::default())).await.unwrap();
+    assert_eq!(world.events(), ["a#4", "c#6", "y#2"]);
+
+    let turned = other.replace("[mark/a, mark/b]", "[mark/b, mark/a]");
+    apply(&mut graph, &world, &turned).await.unwrap();
+    assert_eq!(world.send("in").await, ["c#6", "a#4", "y#2"], "the same parts in another order");
+
+    let renamed = turned.replace("source: {name: in}", "source: {name: out}");
+    let changed = apply(&mut graph, &world, &renamed).await.unwrap();
+    assert_eq!(changed.started, ["receivers::source"]);
+    assert_eq!(world.events(), ["stop in"]);
+    assert_eq!(world.send("out").await, ["c#6", "a#4", "y#2"]);
+}
+
+#[tokio::test]
+async fn connectors_join_pipelines() {
+    let text = "
+receivers: {source: {name: in}}
+exporters: {sink/x: {name: x}, sink/y: {name: y}}
+connectors: {bridge: {name: over}}
+service:
+  pipelines:
+    traces: {receivers: [source], exporters: [bridge]}
+    traces/two: {receivers: [bridge], exporters: [sink/x]}
+    traces/three: {receivers: [bridge, source], exporters: [sink/y]}
+";
+    let (world, mut graph) = world();
+    apply(&mut graph, &world, text).await.unwrap();
+    let mut events = world.send("in").await;
+    events.sort();
+    assert_eq!(events, ["over#3", "x#1", "y#2", "y#2"]);
+    let less = text.replace("[bridge, source]", "[source]");
+    apply(&mut graph, &world, &less).await.unwrap();
+    let mut events = world.send("in").await;
+    events.sort();
+    assert_eq!(events, ["over#5", "x#1", "y#2"], "a connector with other pipelines is another");
+    graph.stop().await;
+    assert_eq!(world.events(), ["stop in", "stop over", "stop x", "stop y"]);
+}
+
+#[tokio::test]
+async fn a_reload_that_fails_changes_nothing() {
+    for exclusive in [false, true] {
+        let (world, mut graph) = world();
+        let plain = PLAIN.replace("{name: x}", &format!("{{name: x, exclusive: {exclusive}}}"));
+        apply(&mut graph, &world, &plain).await.unwrap();
+        world.broken.lock().push("in2".to_owned());
+        let other = plain
+            .replace("name: in}", "name: in2}")
+            .replace("name: a}", "name: a2}")
+            .replace("name: x", "name: x2");
+        let error = apply(&mut graph, &world, &other).await.unwrap_err();
+        assert_eq!(error, "receivers::source: as the test wants");
+        let events = world.send("in").await;
+        let names: Vec<&str> = events.iter().filter_map(|event| event.split('#').next()).collect();
+        assert_eq!(names, ["a", "b", "x", "y"], "{exclusive}");
+        world.broken.lock().clear();
+        apply(&mut graph, &world, &other).await.unwrap();
+        let events = world.send("in2").await;
+        let names: Vec<&str> = events.iter().filter_map(|event| event.split('#').next()).collect();
+        assert_eq!(names, ["a2", "b", "x2", "y"], "{exclusive}");
+        graph.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn what_never_ran_leaves_nothing_behind() {
+    let (world, mut graph) = world();
+    world.broken.lock().push("in".to_owned());
+    let error = apply(&mut graph, &world, PLAIN).await.unwrap_err();
+    assert_eq!(error, "receivers::source: as the test wants");
+    let mut events = world.events();
+    events.sort();
+    assert_eq!(events, ["stop a", "stop b", "stop x", "stop y"]);
+}
+
+#[tokio::test]
+async fn settings_are_reported_all_at_once() {
+    let text = PLAIN.replace("{name: a}", "{nam: a}").replace("{name: y}", "{name: y, colour: 1}");
+    let (document, mut diagnostics) = document(&text);
+    Plans::read(&document, &registry(&Arc::default()), &mut diagnostics);
+    let report = diagnostics.render(false);
+    for part in ["nam", "name", "colour"] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+    assert!(diagnostics.iter().count() >= 3, "{report}");
+}

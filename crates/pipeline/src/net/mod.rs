@@ -1,0 +1,18 @@
+//! Connections of exporters, and TLS for both ends.
+
+mod client;
+mod compression;
+mod connector;
+mod headers;
+mod parts;
+mod tls;
+mod tls_server;
+
+pub use client::{Answer, ClientAuth, ClientSettings, HttpClient, KeepaliveSettings, Protocol};
+pub use compression::{Algorithm, Compression};
+pub use headers::{HeaderError, Headers};
+pub use tls::{ClientTls, Pem, TlsClientSettings, TlsError, TlsVersion};
+pub use tls_server::{ServerTls, TlsServerSettings};
+
+pub(crate) use client::Outgoing;
+pub(crate) use compression::compress;

@@ -1,0 +1,510 @@
+//! The processor `batch`: many small requests into few large ones.
+//!
+//! The Collector's batch processor acknowledges at once and drops what is refused behind it. This
+//! one never does. Where what lies behind keeps data over a crash (the store, a queue on disk), a
+//! request is acknowledged when the batch that it went into was taken, and a batch waits no longer
+//! than it takes to see that nothing more is coming. Where data would live in memory anyway, a
+//! request is acknowledged at once; a batch that is refused for the moment is tried again until it
+//! is taken, and when too much waits, requests are refused before they are taken.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use model::SpanBatch;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::consumer::{Consumer, Refusal};
+use crate::data::{Client, Data, Request};
+
+/// A batch whose senders wait is sent when nothing came for so long.
+const LINGER: Duration = Duration::from_millis(5);
+
+/// Bytes of requests that were acknowledged or wait for it.
+const HELD_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// How long a request waits for room.
+const ROOM_WAIT: Duration = Duration::from_secs(2);
+
+/// How long a refused batch waits: the first time, and at the most.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// Settings of the processor, with the Collector's defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Spans with which a batch is sent; 0 sends every request as it is.
+    pub send_batch_size: usize,
+    /// The longest that a batch waits for more.
+    pub timeout: Duration,
+    /// The most spans of a batch; 0 for no bound.
+    pub send_batch_max_size: usize,
+    /// Headers by which batches are kept apart.
+    pub metadata_keys: Vec<String>,
+    /// Different values of these at the most; further ones are refused.
+    pub metadata_cardinality_limit: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            send_batch_size: 8192,
+            timeout: Duration::from_millis(200),
+            send_batch_max_size: 0,
+            metadata_keys: Vec::new(),
+            metadata_cardinality_limit: 1000,
+        }
+    }
+}
+
+/// What the processor counts; only grows.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// `otelcol_processor_batch_batch_size_trigger_send`.
+    pub size_trigger_send: AtomicU64,
+    /// `otelcol_processor_batch_timeout_trigger_send`.
+    pub timeout_trigger_send: AtomicU64,
+    /// Batches and spans of `otelcol_processor_batch_batch_send_size`.
+    pub batches_sent: AtomicU64,
+    /// See there.
+    pub spans_sent: AtomicU64,
+    /// Acknowledged spans that what lies behind refused for good.
+    pub spans_dropped: AtomicU64,
+}
+
+/// The processor.
+pub struct Batch {
+    shared: Arc<Shared>,
+    lanes: Mutex<HashMap<Vec<String>, Arc<Lane>>>,
+}
+
+struct Shared {
+    settings: Settings,
+    next: Arc<dyn Consumer>,
+    /// Whether acknowledgement waits for what lies behind.
+    waits: bool,
+    counters: Arc<Counters>,
+    /// Permits are KiB.
+    room: Arc<Semaphore>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// Requests that may go into one batch.
+struct Lane {
+    client: Arc<Client>,
+    pending: Mutex<Pending>,
+    came: Notify,
+}
+
+#[derive(Default)]
+struct Pending {
+    items: Vec<Item>,
+    spans: usize,
+    first: Option<Instant>,
+    last: Option<Instant>,
+}
+
+/// Spans that wait.
+struct Item {
+    batch: Arc<SpanBatch>,
+    ticket: Arc<Ticket>,
+}
+
+/// A request of which parts wait.
+struct Ticket {
+    parts: AtomicUsize,
+    refusal: Mutex<Option<Refusal>>,
+    done: Mutex<Option<oneshot::Sender<()>>>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Ticket {
+    /// A part was taken or refused.
+    fn part(&self, answer: &Result<(), Refusal>) {
+        if let Err(refusal) = answer {
+            let mut own = self.refusal.lock();
+            *own = Some(match own.take() {
+                Some(first) => first.or(refusal.clone()),
+                None => refusal.clone(),
+            });
+        }
+        if self.parts.fetch_sub(1, Ordering::AcqRel) == 1
+            && let Some(done) = self.done.lock().take()
+        {
+            // Whoever waited may have gone.
+            let _ = done.send(());
+        }
+    }
+}
+
+impl Batch {
+    /// In front of another. `waits` says that what lies behind keeps data over a crash.
+    pub fn new(
+        settings: Settings,
+        next: Arc<dyn Consumer>,
+        waits: bool,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let shared = Shared {
+            settings,
+            next,
+            waits,
+            counters,
+            room: Arc::new(Semaphore::new(HELD_BYTES_MAX / 1024)),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        Self { shared: Arc::new(shared), lanes: Mutex::default() }
+    }
+
+    /// Sends what waits and ends, at the latest at the deadline; tells how many spans are left.
+    pub async fn shutdown(&self, deadline: Instant) -> usize {
+        self.shared.stop.cancel();
+        self.shared.tasks.close();
+        let in_time = tokio::time::timeout_at(deadline, self.shared.tasks.wait()).await.is_ok();
+        if in_time {
+            return 0;
+        }
+        self.lanes.lock().values().map(|lane| lane.pending.lock().spans).sum()
+    }
+
+    fn lane(&self, client: &Arc<Client>) -> Result<Arc<Lane>, Refusal> {
+        let settings = &self.shared.settings;
+        let key: Vec<String> = settings
+            .metadata_keys
+            .iter()
+            .map(|name| client.values(name).collect::<Vec<_>>().join("\0"))
+            .collect();
+        let mut lanes = self.lanes.lock();
+        if let Some(lane) = lanes.get(&key) {
+            return Ok(lane.clone());
+        }
+        let limit = settings.metadata_cardinality_limit;
+        if limit > 0 && lanes.len() >= limit && !settings.metadata_keys.is_empty() {
+            let reason = format!("too many batcher metadata-value combinations: {limit}");
+            return Err(Refusal::Invalid { reason });
+        }
+        let client =
+            if settings.metadata_keys.is_empty() { Arc::default() } else { client.clone() };
+        let lane = Arc::new(Lane { client, pending: Mutex::default(), came: Notify::new() });
+        lanes.insert(key, lane.clone());
+        self.shared.tasks.spawn(run(self.shared.clone(), lane.clone()));
+        Ok(lane)
+    }
+}
+
+#[async_trait]
+impl Consumer for Batch {
+    async fn consume(&self, request: Request) -> Result<(), Refusal> {
+        let Request { data: Data::Traces(batches), client } = request else {
+            // Connectors gather their metrics themselves.
+            return self.shared.next.consume(request).await;
+        };
+        if self.shared.stop.is_cancelled() {
+            let reason = "shutting down".to_owned();
+            return Err(Refusal::Unavailable { reason, retry_after: Duration::from_secs(1) });
+        }
+        let lane = self.lane(&client)?;
+        let batches = split(batches, self.shared.settings.send_batch_max_size)?;
+        let bytes: usize = batches.iter().map(|b| b.bytes().len() + b.index_bytes()).sum();
+        let permits = (bytes / 1024 + 1).min(HELD_BYTES_MAX / 1024) as u32;
+        let room =
+            tokio::time::timeout(ROOM_WAIT, self.shared.room.clone().acquire_many_owned(permits));
+        let Ok(Ok(room)) = room.await else {
+            let reason = "the batch processor holds as much as it may".to_owned();
+            return Err(Refusal::Exhausted { reason, retry_after: Duration::from_secs(1) });
+        };
+        let (done, answered) = oneshot::channel();
+        let ticket = Arc::new(Ticket {
+            parts: AtomicUsize::new(batches.len()),
+            refusal: Mutex::default(),
+            done: Mutex::new(Some(done)),
+            _room: room,
+        });
+        {
+            let mut pending = lane.pending.lock();
+            let now = Instant::now();
+            pending.first.get_or_insert(now);
+            pending.last = Some(now);
+            pending.spans += batches.iter().map(|batch| batch.len()).sum::<usize>();
+            let items = batches.into_iter().map(|batch| Item { batch, ticket: ticket.clone() });
+            pending.items.extend(items);
+        }
+        lane.came.notify_one();
+        if !self.shared.waits {
+            return Ok(());
+        }
+        // The lane answers before it ends.
+        let _ = answered.await;
+        let refusal = ticket.refusal.lock().take();
+        refusal.map_or(Ok(()), Err)
+    }
+}
+
+/// Requests with more spans than a batch may have, in pieces.
+fn split(batches: Vec<Arc<SpanBatch>>, most: usize) -> Result<Vec<Arc<SpanBatch>>, Refusal> {
+    if most == 0 || batches.iter().all(|batch| batch.len() <= most) {
+        return Ok(batches);
+    }
+    let mut pieces = Vec::new();
+    for batch in batches {
+        let spans: Vec<u32> = (0..batch.len() as u32).collect();
+        for some in spans.chunks(most) {
+            let piece = SpanBatch::decode(batch.encoded_some(some));
+            let piece = piece.map_err(|error| Refusal::Internal { reason: error.to_string() })?;
+            pieces.push(Arc::new(piece));
+        }
+    }
+    Ok(pieces)
+}
+
+/// Sends a lane's batches until the end.
+async fn run(shared: Arc<Shared>, lane: Arc<Lane>) {
+    loop {
+        let stopping = shared.stop.is_cancelled();
+        let (wait, is_full) = {
+            let pending = lane.pending.lock();
+            let full = pending.spans >= shared.settings.send_batch_size.max(1);
+            (pending.due(&shared), full)
+        };
+        match wait {
+            None if stopping => return,
+            None => {
+                tokio::select! {
+                    () = lane.came.notified() => {}
+                    () = shared.stop.cancelled() => {}
+                }
+                continue;
+            }
+            Some(due) if !is_full && !stopping && due > Instant::now() => {
+                tokio::select! {
+                    () = tokio::time::sleep_until(due) => {}
+                    () = lane.came.notified() => {}
+                    () = shared.stop.cancelled() => {}
+                }
+                continue;
+            }
+            Some(_) => {}
+        }
+        let trigger = if is_full {
+            &shared.counters.size_trigger_send
+        } else {
+            &shared.counters.timeout_trigger_send
+        };
+        trigger.fetch_add(1, Ordering::Relaxed);
+        let items = lane.pending.lock().take(shared.settings.send_batch_max_size);
+        send(&shared, &lane, items).await;
+    }
+}
+
+impl Pending {
+    /// When the batch is to be sent at the latest; `None` when there is none.
+    fn due(&self, shared: &Shared) -> Option<Instant> {
+        let timeout = shared.settings.timeout;
+        let due = self.first? + timeout;
+        Some(match self.last {
+            Some(last) if shared.waits => due.min(last + LINGER.min(timeout)),
+            _ => due,
+        })
+    }
+
+    /// The next batch: all of it, or as much as it may have.
+    fn take(&mut self, most: usize) -> Vec<Item> {
+        let mut count = 0;
+        let mut spans = 0;
+        for item in &self.items {
+            if most > 0 && count > 0 && spans + item.batch.len() > most {
+                break;
+            }
+            spans += item.batch.len();
+            count += 1;
+        }
+        let rest = self.items.split_off(count);
+        self.spans -= spans;
+        if rest.is_empty() {
+            (self.first, self.last) = (None, None);
+        }
+        std::mem::replace(&mut self.items, rest)
+    }
+}
+
+/// Hands a batch on, and its senders the answer.
+async fn send(shared: &Shared, lane: &Lane, items: Vec<Item>) {
+    let (batches, tickets): (Vec<_>, Vec<_>) =
+        items.into_iter().map(|item| (item.batch, item.ticket)).unzip();
+    let request = Request { data: Data::Traces(batches), client: lane.client.clone() };
+    let spans = request.data.items();
+    let mut delay = RETRY_FIRST;
+    let answer = loop {
+        let answer = shared.next.consume(request.clone()).await;
+        match &answer {
+            Err(refusal) if refusal.is_retryable() && !shared.waits => {
+                let least = match refusal {
+                    Refusal::Exhausted { retry_after, .. }
+                    | Refusal::Unavailable { retry_after, .. } => *retry_after,
+                    _ => delay,
+                };
+                tokio::time::sleep(delay.max(least.min(RETRY_MAX))).await;
+                delay = (delay * 2).min(RETRY_MAX);
+            }
+            _ => break answer,
+        }
+    };
+    match &answer {
+        Ok(()) => {
+            shared.counters.batches_sent.fetch_add(1, Ordering::Relaxed);
+            shared.counters.spans_sent.fetch_add(spans, Ordering::Relaxed);
+        }
+        Err(refusal) if !shared.waits => {
+            shared.counters.spans_dropped.fetch_add(spans, Ordering::Relaxed);
+            tracing::error!(spans, %refusal, "a batch was refused for good and is lost");
+        }
+        Err(_) => {}
+    }
+    tickets.iter().for_each(|ticket| ticket.part(&answer));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{TestSpan, batch};
+    use super::*;
+
+    /// Takes or refuses as told, and notes sizes.
+    #[derive(Default)]
+    struct Behind {
+        sizes: Mutex<Vec<u64>>,
+        answers: Mutex<Vec<Refusal>>,
+    }
+
+    #[async_trait]
+    impl Consumer for Behind {
+        async fn consume(&self, request: Request) -> Result<(), Refusal> {
+            if let Some(refusal) = self.answers.lock().pop() {
+                return Err(refusal);
+            }
+            self.sizes.lock().push(request.data.items());
+            Ok(())
+        }
+    }
+
+    fn request(spans: usize, tenant: &str) -> Request {
+        let span = || TestSpan { service: "s", name: "n", kind: 1, attributes: vec![] };
+        let batch = batch(&(0..spans).map(|_| span()).collect::<Vec<_>>());
+        let metadata = vec![("tenant".to_owned(), tenant.to_owned())];
+        let client = Arc::new(Client { metadata, ..Client::default() });
+        Request { client, ..Request::traces(batch) }
+    }
+
+    fn processor(settings: Settings, waits: bool) -> (Arc<Behind>, Arc<Batch>) {
+        let behind = Arc::new(Behind::default());
+        let batch = Batch::new(settings, behind.clone(), waits, Arc::default());
+        (behind, Arc::new(batch))
+    }
+
+    fn sized(send_batch_size: usize, send_batch_max_size: usize) -> Settings {
+        Settings { send_batch_size, send_batch_max_size, ..Settings::default() }
+    }
+
+    async fn end(processor: &Batch) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        assert_eq!(processor.shutdown(deadline).await, 0);
+    }
+
+    fn busy() -> Refusal {
+        Refusal::Exhausted { reason: "full".to_owned(), retry_after: Duration::from_secs(3) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn small_requests_become_large_ones() {
+        let (behind, processor) = processor(sized(100, 0), false);
+        for _ in 0..25 {
+            processor.consume(request(10, "")).await.unwrap();
+            // Long enough for the lane to look, too short for the timeout.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(*behind.sizes.lock(), [100, 100]);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(*behind.sizes.lock(), [100, 100, 50]);
+        end(&processor).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn large_requests_are_split() {
+        let (behind, processor) = processor(sized(40, 40), true);
+        processor.consume(request(100, "")).await.unwrap();
+        assert_eq!(*behind.sizes.lock(), [40, 40, 20]);
+        end(&processor).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_hears_what_was_said_behind() {
+        let (behind, processor) = processor(Settings::default(), true);
+        behind.answers.lock().push(busy());
+        assert_eq!(processor.consume(request(1, "")).await, Err(busy()));
+        let started = Instant::now();
+        let both =
+            tokio::join!(processor.consume(request(1, "")), processor.consume(request(2, "")));
+        assert_eq!(both, (Ok(()), Ok(())));
+        assert_eq!(*behind.sizes.lock(), [3], "one batch of both");
+        assert!(started.elapsed() < Duration::from_millis(50), "nothing more was coming");
+        end(&processor).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_acknowledged_is_tried_again() {
+        let (behind, processor) = processor(sized(1, 0), false);
+        *behind.answers.lock() = vec![busy(); 5];
+        processor.consume(request(7, "")).await.unwrap();
+        end(&processor).await;
+        assert_eq!(*behind.sizes.lock(), [7]);
+        assert!(processor.consume(request(1, "")).await.is_err(), "after the end");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_refused_for_good_is_counted() {
+        let (behind, processor) = processor(sized(1, 0), false);
+        behind.answers.lock().push(Refusal::Invalid { reason: "bad".to_owned() });
+        processor.consume(request(7, "")).await.unwrap();
+        end(&processor).await;
+        assert_eq!(processor.shared.counters.spans_dropped.load(Ordering::Relaxed), 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn too_much_is_refused_before_it_is_taken() {
+        let (behind, processor) = processor(sized(1, 0), false);
+        *behind.answers.lock() = vec![busy(); 1000];
+        // As large as all the room, by what it says of itself.
+        let held = processor.shared.room.clone().acquire_many_owned((HELD_BYTES_MAX / 1024) as u32);
+        let held = held.await.unwrap();
+        let refusal = processor.consume(request(1, "")).await.unwrap_err();
+        assert!(refusal.is_retryable(), "{refusal}");
+        drop(held);
+        assert_eq!(processor.consume(request(1, "")).await, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn senders_are_kept_apart_by_their_headers() {
+        let settings = Settings {
+            metadata_keys: vec!["Tenant".to_owned()],
+            metadata_cardinality_limit: 2,
+            ..sized(1000, 0)
+        };
+        let (behind, processor) = processor(settings, false);
+        for tenant in ["a", "b", "a"] {
+            processor.consume(request(1, tenant)).await.unwrap();
+        }
+        let refusal = processor.consume(request(1, "c")).await.unwrap_err();
+        assert!(!refusal.is_retryable());
+        end(&processor).await;
+        let mut sizes = behind.sizes.lock().clone();
+        sizes.sort_unstable();
+        assert_eq!(sizes, [1, 2]);
+    }
+}

@@ -1,0 +1,422 @@
+//! The processor `redaction`: removes attributes that are not allowed, and masks what must not
+//! leave in the values of the others.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use hmac::{Hmac, KeyInit, Mac};
+use md5::Md5;
+use model::{Attribute, Owner, SpanBatch, Value};
+use regex::{Captures, Regex};
+use sha1::{Digest, Sha1};
+use sha2::{Sha256, Sha512};
+use sha3::Sha3_256;
+
+use super::Edit;
+use super::actions::hex;
+use crate::consumer::Refusal;
+use crate::data::Client;
+
+/// What stands for masked text.
+const MASK: &str = "****";
+
+/// What masked text becomes instead of `****`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hashing {
+    /// MD5, in hexadecimal like all of them.
+    Md5,
+    /// SHA-1.
+    Sha1,
+    /// SHA3-256.
+    Sha3,
+    /// HMAC of SHA-256, with a key.
+    HmacSha256(Vec<u8>),
+    /// HMAC of SHA-512, with a key.
+    HmacSha512(Vec<u8>),
+}
+
+impl Hashing {
+    fn of(&self, text: &str) -> String {
+        match self {
+            Self::Md5 => hex(&Md5::digest(text)),
+            Self::Sha1 => hex(&Sha1::digest(text)),
+            Self::Sha3 => hex(&Sha3_256::digest(text)),
+            // A key of any length is a key.
+            Self::HmacSha256(key) => Hmac::<Sha256>::new_from_slice(key).map_or_else(
+                |_| MASK.to_owned(),
+                |hash| hex(&hash.chain_update(text).finalize().into_bytes()),
+            ),
+            Self::HmacSha512(key) => Hmac::<Sha512>::new_from_slice(key).map_or_else(
+                |_| MASK.to_owned(),
+                |hash| hex(&hash.chain_update(text).finalize().into_bytes()),
+            ),
+        }
+    }
+}
+
+/// What the processor says of its work, in attributes of the span.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Summary {
+    /// Nothing.
+    #[default]
+    Silent,
+    /// How many keys.
+    Info,
+    /// Which keys, as well.
+    Debug,
+}
+
+/// A kind of private text that is known without a pattern of one's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset {
+    /// Numbers of payment cards: 13 to 19 digits, perhaps in groups, whose check digit is right
+    /// (ISO/IEC 7812-1, annex B).
+    CreditCard,
+    /// E-mail addresses.
+    Email,
+}
+
+impl Preset {
+    fn pattern(self) -> &'static str {
+        match self {
+            Self::CreditCard => r"\b\d(?:[ -]?\d){12,18}\b",
+            Self::Email => r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+",
+        }
+    }
+
+    fn confirms(self, found: &str) -> bool {
+        self != Self::CreditCard || has_check_digit(found)
+    }
+}
+
+/// Luhn's formula.
+fn has_check_digit(text: &str) -> bool {
+    let digits = text.bytes().rev().filter(u8::is_ascii_digit).map(|digit| u32::from(digit - b'0'));
+    let sum: u32 = digits
+        .enumerate()
+        .map(|(at, digit)| match (at % 2, digit * 2) {
+            (0, _) => digit,
+            (_, twice) if twice > 9 => twice - 9,
+            (_, twice) => twice,
+        })
+        .sum();
+    sum.is_multiple_of(10)
+}
+
+/// Settings of the processor.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Keeps keys that nobody listed.
+    pub allow_all_keys: bool,
+    /// Keys that stay.
+    pub allowed_keys: Vec<String>,
+    /// Keys that nothing is done to.
+    pub ignored_keys: Vec<String>,
+    /// Patterns of such keys.
+    pub ignored_key_patterns: Vec<Regex>,
+    /// Patterns of keys whose whole value is masked.
+    pub blocked_key_patterns: Vec<Regex>,
+    /// Patterns that are masked wherever a value has them.
+    pub blocked_values: Vec<Regex>,
+    /// Kinds of private text that are masked as well; beyond the Collector's keys.
+    pub presets: Vec<Preset>,
+    /// Patterns of values that stay.
+    pub allowed_values: Vec<Regex>,
+    /// Looks at numbers, arrays and the like as well, as text.
+    pub redact_all_types: bool,
+    /// Masked text is hashed.
+    pub hashing: Option<Hashing>,
+    /// What is said about it.
+    pub summary: Summary,
+}
+
+/// The processor.
+pub struct Redaction {
+    settings: Settings,
+    presets: Vec<(Preset, Regex)>,
+}
+
+/// What was done to one owner.
+#[derive(Default)]
+struct Done {
+    redacted: Vec<String>,
+    masked: Vec<String>,
+    ignored: usize,
+}
+
+impl Redaction {
+    /// With these settings.
+    ///
+    /// # Errors
+    ///
+    /// When a preset's pattern is broken, which a test rules out.
+    pub fn new(settings: Settings) -> Result<Self, regex::Error> {
+        let compiled = |&preset: &Preset| Ok((preset, Regex::new(preset.pattern())?));
+        let presets = settings.presets.iter().map(compiled).collect::<Result<_, _>>()?;
+        Ok(Self { settings, presets })
+    }
+
+    fn is_ignored(&self, key: &str) -> bool {
+        let settings = &self.settings;
+        settings.ignored_keys.iter().any(|own| own == key)
+            || settings.ignored_key_patterns.iter().any(|pattern| pattern.is_match(key))
+    }
+
+    fn is_allowed(&self, key: &str) -> bool {
+        self.settings.allow_all_keys || self.settings.allowed_keys.iter().any(|own| own == key)
+    }
+
+    fn mask(&self, text: &str) -> String {
+        self.settings.hashing.as_ref().map_or_else(|| MASK.to_owned(), |hashing| hashing.of(text))
+    }
+
+    /// The text without what must not leave; as it is when there is nothing of the kind.
+    fn masked<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let mut text = Cow::Borrowed(text);
+        let patterns = self.settings.blocked_values.iter().map(|pattern| (None, pattern));
+        let presets = self.presets.iter().map(|(preset, pattern)| (Some(*preset), pattern));
+        for (preset, pattern) in patterns.chain(presets) {
+            let replace = |found: &Captures<'_>| {
+                let found = &found[0];
+                let confirmed = preset.is_none_or(|preset| preset.confirms(found));
+                if confirmed { self.mask(found) } else { found.to_owned() }
+            };
+            if let Cow::Owned(replaced) = pattern.replace_all(&text, replace)
+                && replaced != text
+            {
+                text = Cow::Owned(replaced);
+            }
+        }
+        text
+    }
+
+    fn redact(&self, batch: &mut SpanBatch, owner: Owner) -> Result<Done, Refusal> {
+        let mut done = Done::default();
+        if !self.settings.allow_all_keys {
+            batch.retain_attributes(owner, |batch, attribute| {
+                let key = batch.text(attribute.key);
+                let keep = self.is_allowed(key) || self.is_ignored(key);
+                if !keep {
+                    done.redacted.push(key.to_owned());
+                }
+                keep
+            });
+        }
+        for place in 0..batch.attributes(owner).len() {
+            let Attribute { key, value } = batch.attributes(owner)[place];
+            let key = batch.text(key);
+            if self.is_ignored(key) {
+                done.ignored += 1;
+                continue;
+            }
+            let text = match value {
+                Value::String(text) => Cow::Borrowed(batch.text(text)),
+                Value::Empty => continue,
+                _ if !self.settings.redact_all_types => continue,
+                other => Cow::Owned(model::json::value_text(batch, other)),
+            };
+            if self.settings.allowed_values.iter().any(|pattern| pattern.is_match(&text)) {
+                continue;
+            }
+            let blocks = |pattern: &Regex| pattern.is_match(key);
+            let masked = if self.settings.blocked_key_patterns.iter().any(blocks) {
+                Cow::Owned(self.mask(&text))
+            } else {
+                self.masked(&text)
+            };
+            if let Cow::Owned(masked) = masked
+                && masked != text
+            {
+                done.masked.push(key.to_owned());
+                let masked = batch.add_text(masked.as_bytes())?;
+                batch.set_value(owner, place, Value::String(masked));
+            }
+        }
+        if self.settings.summary != Summary::Silent {
+            self.say(batch, owner, &mut done)?;
+        }
+        Ok(done)
+    }
+
+    /// Adds the summary to the owner's attributes.
+    fn say(&self, batch: &mut SpanBatch, owner: Owner, done: &mut Done) -> Result<(), Refusal> {
+        let lists = [("redacted", &mut done.redacted), ("masked", &mut done.masked)];
+        for (what, keys) in lists {
+            if keys.is_empty() {
+                continue;
+            }
+            keys.sort();
+            let mut name = String::new();
+            if self.settings.summary == Summary::Debug {
+                // Writing to a text does not fail.
+                let _ = write!(name, "redaction.{what}.keys");
+                let key = batch.add_text(name.as_bytes())?;
+                let text = batch.add_text(keys.join(",").as_bytes())?;
+                batch.set_attribute(owner, key, Value::String(text))?;
+                name.clear();
+            }
+            let _ = write!(name, "redaction.{what}.count");
+            let key = batch.add_text(name.as_bytes())?;
+            batch.set_attribute(owner, key, Value::Int(keys.len() as i64))?;
+        }
+        if done.ignored > 0 {
+            let key = batch.add_text(b"redaction.ignored.count")?;
+            batch.set_attribute(owner, key, Value::Int(done.ignored as i64))?;
+        }
+        Ok(())
+    }
+}
+
+impl Edit for Redaction {
+    fn edit(&self, batch: &mut SpanBatch, _: &Client) -> Result<(), Refusal> {
+        for at in 0..batch.resources().len() {
+            self.redact(batch, Owner::Resource(at))?;
+        }
+        for at in 0..batch.scopes().len() {
+            self.redact(batch, Owner::Scope(at))?;
+        }
+        for span in 0..batch.len() {
+            self.redact(batch, Owner::Span(span))?;
+            for event in 0..batch.span_events(&batch.spans()[span]).len() {
+                self.redact(batch, Owner::Event { span, event })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Plain::{Int, Text};
+    use super::super::testing::{attributes, one};
+    use super::*;
+
+    fn patterns(patterns: &[&str]) -> Vec<Regex> {
+        patterns.iter().map(|pattern| Regex::new(pattern).unwrap()).collect()
+    }
+
+    fn texts(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|&text| text.to_owned()).collect()
+    }
+
+    fn all() -> Settings {
+        Settings { allow_all_keys: true, ..Settings::default() }
+    }
+
+    #[test]
+    fn what_must_not_leave_does_not() {
+        let before = || {
+            vec![
+                ("card", Text("pay 4111 1111 1111 1111 now")),
+                ("user.token", Text("abc")),
+                ("mail", Text("to me@example.org")),
+                ("number", Int(4_111_111_111_111_111)),
+            ]
+        };
+        let sha1 = "a9993e364706816aba3e25717850c26c9cd0d89d";
+        let md5 = "900150983cd24fb0d6963f7d28e17f72";
+        let hmac = "9c196e32dc0175f86f4b1cb89289d6619de6bee699e4c378e68309ed97a1a6ab";
+        let token = || patterns(&["token$"]);
+        let card = "card='pay 4111 1111 1111 1111 now'";
+        let mail = "mail='to me@example.org'";
+        let number = "number=4111111111111111";
+        for (settings, after) in [
+            (all(), format!("{card} user.token='abc' {mail} {number}")),
+            (Settings::default(), String::new()),
+            (
+                Settings { allowed_keys: texts(&["mail", "number"]), ..Settings::default() },
+                format!("{mail} {number}"),
+            ),
+            (Settings { ignored_keys: texts(&["card"]), ..Settings::default() }, card.to_owned()),
+            (
+                Settings { blocked_key_patterns: token(), ..all() },
+                format!("{card} user.token='****' {mail} {number}"),
+            ),
+            (
+                Settings { blocked_key_patterns: token(), hashing: Some(Hashing::Sha1), ..all() },
+                format!("{card} user.token='{sha1}' {mail} {number}"),
+            ),
+            (
+                Settings { blocked_key_patterns: token(), hashing: Some(Hashing::Md5), ..all() },
+                format!("{card} user.token='{md5}' {mail} {number}"),
+            ),
+            (
+                Settings {
+                    blocked_key_patterns: token(),
+                    hashing: Some(Hashing::HmacSha256(b"key".to_vec())),
+                    ..all()
+                },
+                format!("{card} user.token='{hmac}' {mail} {number}"),
+            ),
+            (
+                Settings { blocked_values: patterns(&["[0-9]{4}"]), ..all() },
+                format!("card='pay **** **** **** **** now' user.token='abc' {mail} {number}"),
+            ),
+            (
+                Settings {
+                    blocked_values: patterns(&["[0-9]{4}"]),
+                    redact_all_types: true,
+                    ..all()
+                },
+                format!(
+                    "card='pay **** **** **** **** now' user.token='abc' {mail} \
+                     number='****************'"
+                ),
+            ),
+            (
+                Settings {
+                    blocked_values: patterns(&["[0-9]{4}"]),
+                    allowed_values: patterns(&["^pay"]),
+                    ..all()
+                },
+                format!("{card} user.token='abc' {mail} {number}"),
+            ),
+            (
+                Settings { presets: vec![Preset::CreditCard, Preset::Email], ..all() },
+                format!("card='pay **** now' user.token='abc' mail='to ****' {number}"),
+            ),
+            (
+                Settings {
+                    allowed_keys: texts(&["card", "user.token", "number"]),
+                    blocked_key_patterns: token(),
+                    ignored_key_patterns: patterns(&["^num"]),
+                    summary: Summary::Debug,
+                    ..Settings::default()
+                },
+                format!(
+                    "{card} user.token='****' {number} redaction.redacted.keys='mail' \
+                     redaction.redacted.count=1 redaction.masked.keys='user.token' \
+                     redaction.masked.count=1 redaction.ignored.count=1"
+                ),
+            ),
+        ] {
+            let mut batch = one(before());
+            Redaction::new(settings.clone()).unwrap().edit(&mut batch, &Client::default()).unwrap();
+            assert_eq!(attributes(&batch, Owner::Span(0)), after, "{settings:?}");
+        }
+    }
+
+    #[test]
+    fn a_card_has_the_right_check_digit() {
+        let settings = Settings { presets: vec![Preset::CreditCard, Preset::Email], ..all() };
+        let redaction = Redaction::new(settings).unwrap();
+        for (text, masked) in [
+            ("4111111111111111", "****"),
+            ("4111111111111112", "4111111111111112"),
+            ("5500-0000-0000-0004", "****"),
+            ("order 1234567890123", "order 1234567890123"),
+            ("a.b+c@mail.example.co.uk!", "****!"),
+            ("@example", "@example"),
+            ("", ""),
+        ] {
+            assert_eq!(redaction.masked(text), masked);
+        }
+    }
+
+    #[test]
+    fn resources_scopes_and_events_are_redacted_too() {
+        let mut batch = one(vec![]);
+        Redaction::new(Settings::default()).unwrap().edit(&mut batch, &Client::default()).unwrap();
+        assert_eq!(attributes(&batch, Owner::Resource(0)), "");
+    }
+}

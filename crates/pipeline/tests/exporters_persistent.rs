@@ -1,0 +1,130 @@
+//! A sender whose queue lies on disk: what it took outlives it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pipeline::Consumer;
+use pipeline::exporters::{
+    FailReason, Left, PersistentSettings, QueueSettings, RetrySettings, SenderSettings,
+};
+use pipeline::{Refusal, Signal};
+use tokio::time::Instant;
+
+use crate::exporters_otlp::{eager, grpc, plain};
+use crate::exporters_sender::{Scripted, Step, spans, started};
+use crate::support::{Server, until};
+
+fn on_disk(folder: &Path) -> QueueSettings {
+    QueueSettings {
+        num_consumers: 2,
+        storage: Some(PersistentSettings::new(folder)),
+        ..QueueSettings::default()
+    }
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(10)
+}
+
+#[tokio::test]
+async fn what_was_not_sent_is_sent_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let nobody = Scripted::new(vec![Step::Retry(Some(3600)); 100]);
+    let settings = SenderSettings {
+        retry: RetrySettings { max_elapsed_time: Some(Duration::ZERO), ..RetrySettings::default() },
+        ..eager(on_disk(dir.path()))
+    };
+    for round in 1..=3 {
+        let sender = started(settings.clone(), nobody.clone()).await;
+        for count in 1..=4 {
+            sender.consume(spans(count)).await.unwrap();
+        }
+        let left = sender.shutdown(soon()).await;
+        assert_eq!(left, Left { dropped: 0, stored: 4 * round });
+        assert_eq!(sender.counters().snapshot().send_failed(), 0);
+        let refusal = sender.consume(spans(1)).await.unwrap_err();
+        assert!(refusal.is_retryable(), "{refusal:?}");
+    }
+    let backend = Server::grpc().await;
+    let exporter = Arc::new(grpc(backend.addr, plain(pipeline::net::Algorithm::Gzip)));
+    let sender = started(eager(on_disk(dir.path())), exporter).await;
+    until("all have left", || sender.counters().snapshot().sent == 30).await;
+    let mut taken = backend.consumer.taken();
+    taken.sort();
+    assert_eq!(taken, [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]);
+    assert_eq!(sender.shutdown(soon()).await, Left::default());
+}
+
+#[tokio::test]
+async fn it_is_full_at_its_bound_and_keeps_one_process_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = QueueSettings { queue_size: 2, ..on_disk(dir.path()) };
+    let export = Scripted::new(vec![Step::Hang; 100]);
+    let settings = SenderSettings { timeout: Duration::ZERO, ..eager(queue) };
+    let sender = started(settings.clone(), export).await;
+    sender.consume(spans(1)).await.unwrap();
+    sender.consume(spans(1)).await.unwrap();
+    let refusal = sender.consume(spans(1)).await.unwrap_err();
+    assert!(matches!(refusal, Refusal::Exhausted { .. }), "{refusal:?}");
+
+    let other = pipeline::exporters::Sender::new("x", Signal::Traces, settings, Scripted::new([]));
+    let error = other.start().await.unwrap_err();
+    assert!(error.to_string().contains("another process"), "{error}");
+
+    let left = sender.shutdown(Instant::now()).await;
+    assert_eq!(left, Left { dropped: 0, stored: 2 });
+    other.start().await.expect("it is free now");
+    until("all have left", || other.counters().snapshot().sent == 2).await;
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_counted_and_the_others_are_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let nobody = Scripted::new(vec![Step::Retry(Some(3600)); 100]);
+    let sender = started(eager(on_disk(dir.path())), nobody).await;
+    for count in [3, 7] {
+        sender.consume(spans(count)).await.unwrap();
+    }
+    sender.shutdown(soon()).await;
+    drop(sender);
+    let file = dir.path().join("0000000000000000.queue");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[60] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+
+    let export = Scripted::new([]);
+    let sender = started(eager(on_disk(dir.path())), export.clone()).await;
+    until("the other is sent", || export.taken() == [7]).await;
+    assert_eq!(sender.counters().snapshot().failed_for(FailReason::Damaged), 3);
+    until("both are gone", || sender.counters().snapshot().queue_size == 0).await;
+}
+
+#[tokio::test]
+async fn a_result_is_waited_for_here_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = QueueSettings { wait_for_result: true, ..on_disk(dir.path()) };
+    let export = Scripted::new([Step::Take, Step::Refuse]);
+    let sender = started(eager(queue), export.clone()).await;
+    assert_eq!(sender.consume(spans(1)).await, Ok(()));
+    let refusal = sender.consume(spans(1)).await.unwrap_err();
+    assert!(matches!(refusal, Refusal::Invalid { .. }), "{refusal:?}");
+}
+
+/// A backend that is down for half a day. The waits are the defaults; time is the runtime's.
+#[tokio::test(start_paused = true)]
+async fn a_long_outage_costs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let export = Scripted::new(vec![Step::Retry(None); 2000]);
+    let queue = QueueSettings { num_consumers: 1, ..on_disk(dir.path()) };
+    let sender =
+        started(SenderSettings { queue, ..SenderSettings::default() }, export.clone()).await;
+    for _ in 0..10 {
+        sender.consume(spans(3)).await.unwrap();
+    }
+    while export.spans() < 30 {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+    assert!(export.attempts().last().is_some_and(|&seconds| seconds > 40_000.0));
+    assert_eq!(sender.counters().snapshot().send_failed(), 0);
+}

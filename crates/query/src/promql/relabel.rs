@@ -1,0 +1,106 @@
+//! Functions that change labels, or the order of series.
+
+use regex::Regex;
+
+use super::error::PromqlError;
+use super::value::Vector;
+
+/// `label_replace`: where a label's value is as the expression says, another is set from it.
+pub(super) fn replace(
+    vector: &mut Vector,
+    target: &str,
+    replacement: &str,
+    source: &str,
+    regex: &Regex,
+) -> Result<(), PromqlError> {
+    for series in &mut vector.series {
+        let value = series.labels.get(source);
+        let Some(found) = regex.captures(value) else { continue };
+        let mut expanded = String::new();
+        found.expand(replacement, &mut expanded);
+        series.labels.set(target, expanded);
+    }
+    vector.settle()
+}
+
+/// `label_join`: sets a label to the values of others.
+pub(super) fn join(
+    vector: &mut Vector,
+    target: &str,
+    separator: &str,
+    sources: &[String],
+) -> Result<(), PromqlError> {
+    for series in &mut vector.series {
+        let values: Vec<&str> = sources.iter().map(|source| series.labels.get(source)).collect();
+        let joined = values.join(separator);
+        series.labels.set(target, joined);
+    }
+    vector.settle()
+}
+
+/// `sort` and `sort_desc`: by the value at the first step, which is the only one where order
+/// counts. NaN comes last.
+pub(super) fn sort(vector: &mut Vector, descending: bool) {
+    vector.series.sort_by(|one, other| {
+        let value = |series: &super::value::Series| series.values.first().copied();
+        let (one_value, other_value) =
+            (value(one).unwrap_or(f64::NAN), value(other).unwrap_or(f64::NAN));
+        let nan_last = one_value.is_nan().cmp(&other_value.is_nan());
+        let order = match descending {
+            false => one_value.partial_cmp(&other_value),
+            true => other_value.partial_cmp(&one_value),
+        };
+        let order = order.unwrap_or(std::cmp::Ordering::Equal);
+        nan_last.then(order).then_with(|| one.labels.cmp(&other.labels))
+    });
+}
+
+/// `sort_by_label`: by the values of labels, in which numbers are compared as such.
+pub(super) fn sort_by_label(vector: &mut Vector, labels: &[String], descending: bool) {
+    vector.series.sort_by(|one, other| {
+        let named =
+            labels.iter().map(|label| natural(one.labels.get(label), other.labels.get(label)));
+        let order = named.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then);
+        let order = order.then_with(|| one.labels.cmp(&other.labels));
+        if descending { order.reverse() } else { order }
+    });
+}
+
+/// The order of two texts, in which runs of digits are numbers.
+fn natural(one: &str, other: &str) -> std::cmp::Ordering {
+    let (mut one, mut other) = (one, other);
+    loop {
+        let (digits, more) = (run(one), run(other));
+        let numbers = |text: &str| text.as_bytes().first().is_some_and(u8::is_ascii_digit);
+        let (here, there) = (&one[..digits], &other[..more]);
+        let order = match numbers(here) && numbers(there) {
+            true => {
+                let (here, there) = (here.trim_start_matches('0'), there.trim_start_matches('0'));
+                here.len().cmp(&there.len()).then(here.cmp(there))
+            }
+            false => here.cmp(there),
+        };
+        if order.is_ne() || digits == 0 || more == 0 {
+            return order;
+        }
+        (one, other) = (&one[digits..], &other[more..]);
+    }
+}
+
+/// The length of the digits, or of the other characters, that a text begins with.
+fn run(text: &str) -> usize {
+    let is_number = text.as_bytes().first().is_some_and(u8::is_ascii_digit);
+    text.find(|c: char| c.is_ascii_digit() != is_number).unwrap_or(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_texts() {
+        let mut texts = ["b", "a10", "a9", "a", "", "a9b", "a09c", "10"];
+        texts.sort_by(|one, other| natural(one, other));
+        assert_eq!(texts, ["", "10", "a", "a9", "a9b", "a09c", "a10", "b"]);
+    }
+}
