@@ -148,8 +148,7 @@ fn a_trace_in_every_form() {
     let empty = TraceById::decode(answer.body.as_slice()).expect("a TraceByIDResponse");
     assert_eq!(empty.trace.map(|trace| spans(&trace)), Some(0));
     let missing = get(&server, "/api/traces/abcdef", "*/*");
-    assert_eq!(missing.status, 404);
-    assert!(missing.text().contains("not found"), "{}", missing.text());
+    assert_eq!((missing.status, missing.text().as_str()), (404, "trace not found"));
 }
 
 #[test]
@@ -288,6 +287,18 @@ fn names_and_values_for_the_query_editor() {
     let filter =
         format!("&q={}", encode("{ name = \"POST /checkout\" && resource.service.name = }"));
     assert_eq!(values("resource.service.name", &filter), [pair("string", "frontend")].into());
+    // Of events, and of those alone that spans of a query or of a time have.
+    let failed = encode("{ status = error }");
+    let events = json(&server, &format!("/api/v2/search/tags?scope=event&q={failed}"));
+    assert!(scope(&events, "event").contains("exception.message"), "{events}");
+    assert!(!values("event.exception.message", &format!("&q={failed}")).is_empty());
+    let long_ago = "&start=100&end=200";
+    let names = json(&server, &format!("/api/v2/search/tags?limit=10{long_ago}"));
+    assert_eq!(list(&names["scopes"]).len(), 1, "intrinsics alone: {names}");
+    for name in ["name", "resource.service.name", ".http.route"] {
+        assert_eq!(values(name, long_ago), BTreeSet::new(), "{name}");
+        assert_eq!(values(name, &last_hour()), values(name, ""), "{name}");
+    }
     let old = json(&server, "/api/search/tag/service.name/values");
     assert!(texts(&old["tagValues"]).contains("frontend"));
 }

@@ -1,9 +1,10 @@
-//! How spans enter: receivers, and the trait that they hand batches to.
+//! How data enters and leaves: receivers, exporters, and the trait that joins them.
 //!
-//! Owns the network side of ingestion: connections, limits, timeouts, decompression, the answers
-//! that a protocol prescribes. A receiver turns a request into a [`model::SpanBatch`], gives it to
-//! a [`Consumer`] and translates the consumer's word into the protocol's. Knows nothing of storage,
-//! files or configuration syntax; its settings are plain structs.
+//! Owns the network side: connections, limits, timeouts, compression, TLS, the answers that a
+//! protocol prescribes, queues and retries. A receiver turns a request into a
+//! [`model::SpanBatch`], gives it to a [`Consumer`] and translates the consumer's word into the
+//! protocol's; an exporter is a consumer that hands it on. Knows nothing of the store or of
+//! configuration syntax; its settings are plain structs.
 
 pub mod component;
 pub mod components;

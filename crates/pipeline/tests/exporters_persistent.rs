@@ -1,19 +1,23 @@
 //! A sender whose queue lies on disk: what it took outlives it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pipeline::Consumer;
+use model::{SpanBatch, TraceId};
 use pipeline::exporters::{
-    FailReason, Left, PersistentSettings, QueueSettings, RetrySettings, SenderSettings,
+    BatchSettings, Export, ExportError, FailReason, Left, PersistentSettings, QueueSettings,
+    RetrySettings, SenderSettings,
 };
-use pipeline::{Refusal, Signal};
+use pipeline::{Consumer, Encoded, Refusal, Request, Signal};
+use prost::Message;
 use tokio::time::Instant;
 
 use crate::exporters_otlp::{eager, grpc, plain};
 use crate::exporters_sender::{Scripted, Step, spans, started};
-use crate::support::{Server, until};
+use crate::support::{PATIENCE, Server, request, until};
 
 fn on_disk(folder: &Path) -> QueueSettings {
     QueueSettings {
@@ -127,4 +131,90 @@ async fn a_long_outage_costs_nothing() {
     }
     assert!(export.attempts().last().is_some_and(|&seconds| seconds > 40_000.0));
     assert_eq!(sender.counters().snapshot().send_failed(), 0);
+}
+
+/// Fails two of three attempts, and remembers the traces of the others.
+struct Flaky {
+    attempts: AtomicU64,
+    traces: Mutex<BTreeMap<TraceId, u32>>,
+}
+
+#[async_trait::async_trait]
+impl Export for Flaky {
+    async fn export(&self, _: Signal, encoded: &Encoded) -> Result<(), ExportError> {
+        tokio::task::yield_now().await;
+        let attempt = self.attempts.fetch_add(1, Ordering::SeqCst);
+        if !attempt.is_multiple_of(3) {
+            return Err(ExportError::Retryable { reason: "flaky".to_owned(), after: None });
+        }
+        for part in &encoded.parts {
+            let batch = SpanBatch::decode(part.clone()).unwrap();
+            for span in batch.spans() {
+                *self.traces.lock().unwrap().entry(span.trace_id).or_default() += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Many senders at once, a backend that fails, restarts in the middle: each span that was
+/// acknowledged arrives.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_acknowledged_span_is_lost_over_restarts() {
+    let dir = tempfile::tempdir().unwrap();
+    let batch = BatchSettings { min_size: 20, max_size: 30, ..BatchSettings::default() };
+    let queue = QueueSettings {
+        queue_size: 100,
+        num_consumers: 4,
+        block_on_overflow: true,
+        batch: Some(batch),
+        ..on_disk(dir.path())
+    };
+    let export = Arc::new(Flaky { attempts: AtomicU64::new(0), traces: Mutex::default() });
+    let mut acknowledged = BTreeSet::new();
+    for round in 0..5u8 {
+        let sender = started(eager(queue.clone()), export.clone()).await;
+        let pushing: Vec<_> = (0..4u8)
+            .map(|task| {
+                let sender = Arc::clone(&sender);
+                tokio::spawn(async move {
+                    let mut taken = Vec::new();
+                    for request in 0..60u8 {
+                        let id =
+                            |span: u8| [[round, task, request, span]; 4].as_flattened().to_vec();
+                        let ids: Vec<_> = (1..=7).map(id).collect();
+                        if sender.consume(with_ids(&ids)).await.is_ok() {
+                            taken.extend(ids);
+                        }
+                    }
+                    taken
+                })
+            })
+            .collect();
+        if round < 4 {
+            until("some were sent", || sender.counters().snapshot().sent > 100).await;
+            sender.shutdown(Instant::now()).await;
+        }
+        for pushing in pushing {
+            let pushed = tokio::time::timeout(PATIENCE, pushing).await;
+            acknowledged.extend(pushed.expect("room in time").unwrap());
+        }
+        if round == 4 {
+            until("all have left", || sender.counters().snapshot().queue_size == 0).await;
+        }
+    }
+    let arrived = export.traces.lock().unwrap();
+    let arrived: BTreeSet<Vec<u8>> = arrived.keys().map(|id| id.0.to_vec()).collect();
+    assert!(acknowledged.len() > 4 * 60 * 7, "{}", acknowledged.len());
+    let lost = acknowledged.difference(&arrived).count();
+    assert_eq!(lost, 0, "of {}", acknowledged.len());
+}
+
+fn with_ids(ids: &[Vec<u8>]) -> Request {
+    let mut request = request(ids.len(), 0);
+    let spans = &mut request.resource_spans[0].scope_spans[0].spans;
+    for (span, id) in spans.iter_mut().zip(ids) {
+        span.trace_id = id.clone();
+    }
+    Request::traces(SpanBatch::decode(request.encode_to_vec().into()).unwrap())
 }

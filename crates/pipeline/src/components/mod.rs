@@ -1,7 +1,9 @@
 //! The components by their names in a configuration: settings read from YAML under the Collector's
 //! keys, and the parts that they become.
 
+mod clients;
 mod connectors;
+mod exporters;
 mod known;
 mod processors;
 mod selection;
@@ -17,4 +19,5 @@ use crate::graph::Registry;
 pub fn register(registry: &mut Registry) {
     processors::register(registry);
     connectors::register(registry);
+    exporters::register(registry);
 }

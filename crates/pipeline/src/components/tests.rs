@@ -209,3 +209,83 @@ fn settings_of_connectors_are_read() {
         }
     }
 }
+
+/// What is wrong with an exporter's settings, and what it is warned of.
+fn exporter_faults(exporter: &str) -> String {
+    let name = exporter.split(": ").next().unwrap_or_default().trim_end_matches(':');
+    let text = format!(
+        "
+receivers: {{otlp: {{protocols: {{grpc: }}}}}}
+exporters:
+  {exporter}
+service: {{pipelines: {{traces: {{receivers: [otlp], exporters: [{name}]}}}}}}
+"
+    );
+    let (_, diagnostics) = check(&text);
+    let errors = diagnostics.iter().filter(|one| one.severity == config::Severity::Error);
+    errors.map(|one| one.message.clone()).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn settings_of_exporters_are_read() {
+    for (exporter, parts) in [
+        ("otlp: {endpoint: 'tempo:4317', tls: {insecure: true}}", &[][..]),
+        (
+            "otlp_grpc/x: {endpoint: 'https://a:1', compression: zstd, headers: {x-token: abc}, \
+             keepalive: {time: 20s}, timeout: 3s, retry_on_failure: {enabled: true, \
+             initial_interval: 1s, max_elapsed_time: 0s}, sending_queue: {queue_size: 10, \
+             num_consumers: 2, sizer: items, batch: {min_size: 5, max_size: 10}}}",
+            &[],
+        ),
+        ("otlphttp: {endpoint: 'http://a:4318', encoding: json, compression: none}", &[]),
+        ("otlp_http: {traces_endpoint: 'http://a:4318/x'}", &[]),
+        ("debug: {verbosity: detailed, sampling_initial: 5, sampling_thereafter: 200}", &[]),
+        ("logging: {loglevel: debug}", &[]),
+        ("nop:", &[]),
+        ("file: {path: /tmp/x.json, rotation: {max_megabytes: 10}, format: proto}", &[]),
+        (
+            "loadbalancing: {protocol: {otlp: {tls: {insecure: true}}}, \
+             resolver: {static: {hostnames: ['a:4317', b]}}}",
+            &[],
+        ),
+        (
+            "load_balancing: {routing_key: service, protocol: {otlp: {timeout: 1s}}, \
+             resolver: {dns: {hostname: x, port: 4317, interval: 5s}}}",
+            &[],
+        ),
+        ("otlp: {}", &["endpoint"]),
+        ("otlp: {endpoint: ''}", &["requires a non-empty \"endpoint\""]),
+        (
+            "otlp: {endpoint: 'a:1', compression: brotli}",
+            &["unsupported compression type \"brotli\""],
+        ),
+        ("otlp: {endpoint: 'a:1', tls: {insecre: true}}", &["invalid keys: insecre"]),
+        ("otlp: {endpoint: 'a:1', tls: {min_version: '1.0'}}", &["unsupported TLS version"]),
+        ("otlp: {endpoint: 'a:1', tls: {cert_file: a, cert_pem: b}}", &["only one of cert_file"]),
+        ("otlp: {endpoint: 'a:1', batcher: {enabled: true}}", &["batcher"]),
+        ("otlp: {endpoint: 'a:1', sending_queue: {blocking: true}}", &["blocking"]),
+        (
+            "otlp: {endpoint: 'a:1', sending_queue: {batch: {min_size: 9, max_size: 5}}}",
+            &["max_size"],
+        ),
+        ("otlp: {endpoint: 'a:1', retry_on_failure: {multiplier: x}}", &["multiplier"]),
+        ("otlp: {endpoint: 'a:1', headers: {'a b': c}}", &["is not the name of a header"]),
+        ("otlp_http: {}", &["at least one endpoint must be specified"]),
+        ("otlp_http: {endpoint: 'http://a', proxy_url: 'http://b'}", &["without proxies"]),
+        ("debug: {verbosity: loud}", &["unsupported value \"loud\""]),
+        ("file: {}", &["path"]),
+        ("file: {path: x, append: true, compression: zstd}", &["at the same time"]),
+        ("load_balancing: {protocol: {otlp: }}", &["resolver"]),
+        ("load_balancing: {resolver: {k8s: {service: x}}}", &["static and dns", "exactly one"]),
+        (
+            "load_balancing: {routing_key: attributes, resolver: {static: {hostnames: [a]}}}",
+            &["routing_attributes"],
+        ),
+    ] {
+        let found = exporter_faults(exporter);
+        assert_eq!(found.is_empty(), parts.is_empty(), "{exporter}: {found}");
+        for part in parts {
+            assert!(found.contains(part), "{exporter}: {part} is not in: {found}");
+        }
+    }
+}

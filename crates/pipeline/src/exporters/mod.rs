@@ -6,9 +6,10 @@
 
 mod counters;
 pub mod debug;
+mod delivery;
 pub mod file;
 pub mod load_balancing;
-mod nop;
+pub mod nop;
 pub mod otlp;
 mod queue;
 mod rarely;

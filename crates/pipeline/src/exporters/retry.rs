@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use super::settings::RetrySettings;
 
+/// An interval of nothing would be a loop without pause.
+const INTERVAL_MIN: Duration = Duration::from_millis(1);
+
 /// Exponential backoff with a random part, so that those who failed together do not come again
 /// together.
 pub(super) struct Backoff {
@@ -16,7 +19,7 @@ pub(super) struct Backoff {
 impl Backoff {
     pub(super) fn new(settings: RetrySettings) -> Self {
         Self {
-            interval: settings.initial_interval,
+            interval: settings.initial_interval.max(INTERVAL_MIN),
             settings,
             // The standard library seeds each from the system's randomness.
             random: RandomState::new().hash_one(0),
@@ -28,7 +31,7 @@ impl Backoff {
         let factor = self.settings.randomization_factor;
         let factor = if factor.is_nan() { 0.0 } else { factor.clamp(0.0, 1.0) };
         let drawn = 1.0 - factor + 2.0 * factor * self.random();
-        let wait = self.interval.min(self.settings.max_interval).mul_f64(drawn);
+        let wait = self.interval.min(self.settings.max_interval).max(INTERVAL_MIN).mul_f64(drawn);
         let grown = self.interval.as_secs_f64() * self.settings.multiplier.max(1.0);
         let max = self.settings.max_interval;
         self.interval = Duration::try_from_secs_f64(grown).unwrap_or(max).min(max);

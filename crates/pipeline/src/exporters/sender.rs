@@ -1,37 +1,21 @@
 //! The Collector's exporterhelper: queue, retries and timeout around an [`Export`].
 
-use std::any::Any;
-use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::counters::{ExporterCounters, FailReason, add};
-use super::queue::{Gather, Group, MemoryQueue, OpenError, PersistentQueue, PushError, Queue};
-use super::rarely::{Rarely, Sum};
-use super::retry::Backoff;
+use super::Export;
+use super::counters::{ExporterCounters, FailReason};
+use super::delivery::{Inner, Log, unavailable};
+use super::queue::{Gather, Group, MemoryQueue, OpenError, PersistentQueue, Queue};
 use super::settings::SenderSettings;
-use super::{Export, ExportError};
 use crate::{Consumer, Encoded, Refusal, Request, Signal};
-
-/// The delay asked of who met a full queue.
-const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// The delay asked of who met a full disk.
-const DISK_RETRY_AFTER: Duration = Duration::from_secs(10);
-
-/// No other side makes us wait longer: a slip in its answer would hold up a consumer for ever.
-const ASKED_WAIT_MAX: Duration = Duration::from_secs(3600);
 
 /// One exporter for one signal. Takes nothing before [`Self::start`].
 pub struct Sender {
@@ -49,29 +33,6 @@ enum State {
 struct Running {
     /// `None` without a queue.
     queue: Option<(Queue, Arc<Gather>)>,
-}
-
-struct Inner {
-    name: String,
-    signal: Signal,
-    settings: SenderSettings,
-    export: Arc<dyn Export>,
-    counters: Arc<ExporterCounters>,
-    /// No attempt begins any more.
-    winding_down: CancellationToken,
-    /// Attempts under way end.
-    cut: CancellationToken,
-    tasks: TaskTracker,
-    log: Log,
-}
-
-/// What is logged for single requests.
-#[derive(Default)]
-struct Log {
-    dropped: Rarely,
-    retried: Rarely,
-    rejected: Rarely,
-    not_queued: Rarely,
 }
 
 /// Why a sender cannot start.
@@ -102,22 +63,6 @@ pub struct Left {
     pub stored: u64,
 }
 
-/// How the attempts for a group ended.
-enum Outcome {
-    Sent {
-        rejected: u64,
-    },
-    Failed {
-        reason: FailReason,
-        why: String,
-        after: Option<Duration>,
-    },
-    /// Attempts would go on, had it not to end.
-    Stopped {
-        why: String,
-    },
-}
-
 impl Sender {
     /// A sender for an exporter, which logs under a name such as `otlp/tempo`.
     pub fn new(
@@ -140,6 +85,7 @@ impl Sender {
             cut: CancellationToken::new(),
             tasks: TaskTracker::new(),
             log: Log::default(),
+            withdrawn: Mutex::default(),
         };
         Self { inner: Arc::new(inner), state: Mutex::new(State::New) }
     }
@@ -199,23 +145,18 @@ impl Sender {
             return Left::default();
         };
         inner.wind_down(&running);
-        inner.tasks.close();
-        if timeout_at(deadline, inner.tasks.wait()).await.is_err() {
-            inner.winding_down.cancel();
-            inner.cut.cancel();
-            inner.tasks.wait().await;
-        }
+        inner.ended(deadline).await;
         if let Some(sum) = inner.log.dropped.rest() {
             inner.log_dropped(sum, "various", "further ones, of the last second");
         }
         let Some((queue, gather)) = running.queue else {
             return Left::default();
         };
-        gather.abandon().await;
         if let Queue::Persistent(queue) = queue {
             queue.unlock();
             return Left { dropped: 0, stored: queue.records() };
         }
+        drop(gather.drain().await);
         let dropped = inner.counters.snapshot().failed_for(FailReason::Shutdown);
         if dropped > 0 {
             tracing::error!(
@@ -226,6 +167,24 @@ impl Sender {
             );
         }
         Left { dropped, stored: 0 }
+    }
+
+    /// Ends it like shutdown, and gives back what it has not sent, to be sent elsewhere.
+    pub(super) async fn withdraw(&self, deadline: Instant) -> Vec<Group> {
+        let inner = &self.inner;
+        let State::Running(running) = std::mem::replace(&mut *self.state.lock(), State::Stopped)
+        else {
+            return Vec::new();
+        };
+        *inner.withdrawn.lock() = Some(Vec::new());
+        inner.wind_down(&running);
+        inner.winding_down.cancel();
+        inner.ended(deadline).await;
+        let mut left = inner.withdrawn.lock().take().unwrap_or_default();
+        if let Some((_, gather)) = running.queue {
+            left.extend(gather.drain().await);
+        }
+        left
     }
 
     /// As [`Consumer::consume`], for what is encoded already.
@@ -278,10 +237,6 @@ impl Consumer for Sender {
     }
 }
 
-fn unavailable(reason: &str) -> Refusal {
-    Refusal::Unavailable { reason: reason.to_owned(), retry_after: BUSY_RETRY_AFTER }
-}
-
 impl Drop for Sender {
     /// Without shutdown, what is in a memory queue is still sent, for as long as the runtime goes
     /// on.
@@ -301,210 +256,5 @@ impl Inner {
         if !matches!(running.queue, Some((Queue::Memory(_), _))) {
             self.winding_down.cancel();
         }
-    }
-
-    fn not_queued(&self, error: PushError, items: u64) -> Refusal {
-        let name = &self.name;
-        add(&self.counters.enqueue_failed, items);
-        if let Some(Sum { requests, items }) = self.log.not_queued.add(items) {
-            tracing::warn!(
-                exporter = name,
-                requests,
-                refused = items,
-                reason = ?error,
-                "the sending queue refuses {}",
-                self.signal.items(),
-            );
-        }
-        match error {
-            PushError::Full => Refusal::Exhausted {
-                reason: format!("the sending queue of exporter {name} is full"),
-                retry_after: BUSY_RETRY_AFTER,
-            },
-            PushError::TooLarge => Refusal::Invalid {
-                reason: format!(
-                    "the request is larger than the whole sending queue of exporter {name}"
-                ),
-            },
-            PushError::Closed => unavailable("the exporter is shutting down"),
-            PushError::Disk(reason) => Refusal::Unavailable {
-                reason: format!("the queue of exporter {name} cannot be written: {reason}"),
-                retry_after: DISK_RETRY_AFTER,
-            },
-        }
-    }
-
-    /// What each of the consumers of the queue does.
-    async fn work(self: Arc<Self>, gather: Arc<Gather>) {
-        loop {
-            let group = tokio::select! {
-                biased;
-                () = self.winding_down.cancelled() => return,
-                group = gather.next() => group,
-            };
-            let Some(Group { data, of }) = group else {
-                return;
-            };
-            let outcome = self.deliver(&data).await;
-            if let Outcome::Stopped { .. } = outcome {
-                // Dropping the tickets counts or keeps what they stand for.
-                return;
-            }
-            let result = self.conclude(&outcome, data.items, false);
-            for (ticket, items) in of {
-                ticket.settle(items, result.clone());
-            }
-        }
-    }
-
-    /// Attempts until one succeeds or none can.
-    async fn deliver(&self, data: &Encoded) -> Outcome {
-        add(&self.counters.in_flight, 1);
-        let _done = OnDrop(|| {
-            self.counters.in_flight.fetch_sub(1, Ordering::Relaxed);
-        });
-        let retry = self.settings.retry;
-        let mut backoff = Backoff::new(retry);
-        let begun = Instant::now();
-        loop {
-            let attempt = tokio::select! {
-                biased;
-                attempt = self.attempt(data) => attempt,
-                () = self.cut.cancelled() => {
-                    return Outcome::Stopped { why: "the time for shutdown is up".to_owned() };
-                }
-            };
-            let (why, after) = match attempt {
-                Ok(Ok(())) => return Outcome::Sent { rejected: 0 },
-                Ok(Err(ExportError::Partial { rejected, reason })) => {
-                    if let Some(Sum { requests, items }) = self.log.rejected.add(rejected) {
-                        tracing::warn!(
-                            exporter = self.name,
-                            requests,
-                            rejected = items,
-                            reason,
-                            "the other side took a request in part"
-                        );
-                    }
-                    return Outcome::Sent { rejected: rejected.min(data.items) };
-                }
-                Ok(Err(ExportError::Permanent { reason: why })) => {
-                    return Outcome::Failed { reason: FailReason::Permanent, why, after: None };
-                }
-                Err(_) => {
-                    let why = "the exporter panicked".to_owned();
-                    return Outcome::Failed { reason: FailReason::Panicked, why, after: None };
-                }
-                Ok(Err(ExportError::Retryable { reason, after })) => (reason, after),
-            };
-            if !retry.enabled {
-                return Outcome::Failed { reason: FailReason::RetriesEnded, why, after };
-            }
-            let asked = after.unwrap_or_default().min(ASKED_WAIT_MAX);
-            let wait = backoff.next().max(asked);
-            let elapsed_max = self.settings.elapsed_max();
-            if !elapsed_max.is_zero() && begun.elapsed() + wait > elapsed_max {
-                return Outcome::Failed { reason: FailReason::RetriesEnded, why, after };
-            }
-            if self.winding_down.is_cancelled() {
-                return Outcome::Stopped { why };
-            }
-            if let Some(Sum { requests, .. }) = self.log.retried.add(data.items) {
-                tracing::info!(
-                    exporter = self.name,
-                    attempts = requests,
-                    error = why,
-                    wait_seconds = wait.as_secs_f64(),
-                    "an export failed and will be tried again"
-                );
-            }
-            tokio::select! {
-                () = sleep(wait) => {}
-                () = self.winding_down.cancelled() => return Outcome::Stopped { why },
-            }
-            add(&self.counters.retries, 1);
-        }
-    }
-
-    /// One attempt; the outer error is a panic.
-    async fn attempt(
-        &self,
-        data: &Encoded,
-    ) -> Result<Result<(), ExportError>, Box<dyn Any + Send>> {
-        let export = unpanicked(self.export.export(self.signal, data));
-        let limit = self.settings.timeout;
-        if limit.is_zero() {
-            return export.await;
-        }
-        match timeout(limit, export).await {
-            Ok(result) => result,
-            Err(_) => {
-                let seconds = limit.as_secs_f64();
-                Ok(Err(ExportError::retryable(format!("no answer came within {seconds} s"))))
-            }
-        }
-    }
-
-    fn log_dropped(&self, sum: Sum, reason: &str, error: &str) {
-        tracing::error!(
-            exporter = self.name,
-            requests = sum.requests,
-            dropped = sum.items,
-            reason,
-            error,
-            "{} are dropped",
-            self.signal.items(),
-        );
-    }
-
-    /// Counts and logs an outcome, and says it to who waits.
-    fn conclude(&self, outcome: &Outcome, items: u64, direct: bool) -> Result<(), Refusal> {
-        let (reason, why, after) = match outcome {
-            Outcome::Sent { rejected } => {
-                add(&self.counters.sent, items - rejected);
-                add(&self.counters.rejected, *rejected);
-                return Ok(());
-            }
-            Outcome::Failed { reason, why, after } => (*reason, why, *after),
-            Outcome::Stopped { why } => (FailReason::RetriesEnded, why, None),
-        };
-        let lost = reason != FailReason::RetriesEnded || !direct;
-        self.counters.fail(if lost { reason } else { FailReason::Returned }, items);
-        if lost && let Some(sum) = self.log.dropped.add(items) {
-            self.log_dropped(sum, reason.name(), why);
-        }
-        let reason_for = format!("exporter {}: {why}", self.name);
-        Err(match reason {
-            FailReason::Permanent => Refusal::Invalid { reason: reason_for },
-            FailReason::Panicked => Refusal::Internal { reason: reason_for },
-            _ => Refusal::Unavailable {
-                reason: reason_for,
-                retry_after: after
-                    .map_or(self.settings.retry.initial_interval, |asked| asked.min(ASKED_WAIT_MAX))
-                    .max(BUSY_RETRY_AFTER),
-            },
-        })
-    }
-}
-
-/// The output of a future, or what it panicked with.
-async fn unpanicked<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>> {
-    let mut future = pin!(future);
-    poll_fn(|context| {
-        // After a panic the future is not polled again.
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-            Err(panic) => Poll::Ready(Err(panic)),
-        }
-    })
-    .await
-}
-
-struct OnDrop<F: FnMut()>(F);
-
-impl<F: FnMut()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        (self.0)();
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Each endpoint has a [`Sender`] of its own, with queue and retries. When endpoints come or go,
 //! about that share of the keys moves to others; spans of a trace that are under way then may end
-//! up on both sides. An endpoint that went away is given [`LEAVE_TIMEOUT`] to take what is in its
-//! queue.
+//! up on both sides. What is in the queue of an endpoint that went away is sent to those that the
+//! ring names now.
 
 mod key;
 mod resolver;
@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use model::SpanBatch;
 use parking_lot::RwLock;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -29,8 +30,11 @@ pub use resolver::Resolver;
 use resolver::with_port;
 use ring::Ring;
 
-/// How long a sender whose endpoint went away may go on.
-pub const LEAVE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long attempts to an endpoint that went away may still take.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Between attempts to find a new place for what an endpoint left behind.
+const MOVE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Makes an exporter for an endpoint, `host:port`.
 pub type MakeExport =
@@ -186,9 +190,7 @@ impl Shared {
         *self.now.write() = Arc::new(Now { ring, senders });
         for sender in left {
             let shared = Arc::clone(self);
-            self.tasks.spawn(async move {
-                shared.end(&sender, Instant::now() + LEAVE_TIMEOUT).await;
-            });
+            self.tasks.spawn(async move { shared.leave(&sender).await });
         }
     }
 
@@ -209,8 +211,65 @@ impl Shared {
         Some(sender)
     }
 
+    /// Sends to others what an endpoint that went away has not taken.
+    async fn leave(&self, sender: &Sender) {
+        for group in sender.withdraw(Instant::now() + LEAVE_TIMEOUT).await {
+            let result = loop {
+                match self.consume_encoded(&group.data).await {
+                    Err(refusal) if refusal.is_retryable() => {
+                        tokio::select! {
+                            () = sleep(MOVE_PAUSE) => {}
+                            () = self.stop.cancelled() => break None,
+                        }
+                    }
+                    result => break Some(result),
+                }
+            };
+            // To drop it counts it, or keeps it on disk.
+            if let Some(result) = result {
+                if let Err(refusal) = &result {
+                    let dropped = group.data.items;
+                    sender.counters().fail(FailReason::Permanent, dropped);
+                    tracing::error!(exporter = self.name, dropped, %refusal, "spans are dropped");
+                }
+                group.settle(result);
+            }
+        }
+        self.keep_counts(sender);
+    }
+
+    async fn consume_encoded(&self, encoded: &Encoded) -> Result<(), Refusal> {
+        let decoded =
+            encoded.parts.iter().map(|part| SpanBatch::decode(part.clone()).map(Arc::new));
+        let batches = decoded.collect::<Result<Vec<_>, _>>().map_err(|error| {
+            Refusal::Internal { reason: format!("spans of a queue cannot be read: {error}") }
+        })?;
+        self.consume(&Data::Traces(batches)).await
+    }
+
+    async fn consume(&self, data: &Data) -> Result<(), Refusal> {
+        let now = Arc::clone(&self.now.read());
+        let split = self.split(&now, data)?;
+        let asked = now.senders.iter().zip(split).filter(|(_, encoded)| encoded.items > 0).map(
+            |(sender, encoded)| async move {
+                match sender {
+                    Some(sender) => sender.send(encoded).await,
+                    None => Err(nowhere(&self.name)),
+                }
+            },
+        );
+        let refused = join_all(asked).await.into_iter().filter_map(Result::err);
+        refused.reduce(Refusal::or).map_or(Ok(()), Err)
+    }
+
     async fn end(&self, sender: &Sender, deadline: Instant) -> Left {
         let left = sender.shutdown(deadline).await;
+        self.keep_counts(sender);
+        left
+    }
+
+    /// Counters do not fall when an endpoint goes.
+    fn keep_counts(&self, sender: &Sender) {
         let last = ExporterSnapshot {
             in_flight: 0,
             queue_size: 0,
@@ -220,7 +279,6 @@ impl Shared {
         };
         let mut gone = self.gone.write();
         *gone = gone.plus(&last);
-        left
     }
 
     /// A request's spans by endpoint. A batch that belongs to one endpoint is not encoded anew.
@@ -271,20 +329,7 @@ fn nowhere(name: &str) -> Refusal {
 impl Consumer for LoadBalancer {
     /// What one endpoint refuses, others may have taken: coming again sends it twice to those.
     async fn consume(&self, request: Request) -> Result<(), Refusal> {
-        let shared = &self.shared;
-        let now = Arc::clone(&shared.now.read());
-        let split = shared.split(&now, &request.data)?;
-        drop(request);
-        let asked = now.senders.iter().zip(split).filter(|(_, encoded)| encoded.items > 0).map(
-            |(sender, encoded)| async move {
-                match sender {
-                    Some(sender) => sender.send(encoded).await,
-                    None => Err(nowhere(&shared.name)),
-                }
-            },
-        );
-        let refused = join_all(asked).await.into_iter().filter_map(Result::err);
-        refused.reduce(Refusal::or).map_or(Ok(()), Err)
+        self.shared.consume(&request.data).await
     }
 }
 
@@ -307,54 +352,4 @@ impl ExporterSnapshot {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::exporters::{Nop, QueueSettings};
-
-    fn names(names: &[&str]) -> Vec<String> {
-        names.iter().map(|&name| name.to_owned()).collect()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn endpoints_come_and_go() {
-        let settings = LoadBalancingSettings {
-            routing_key: RoutingKey::TraceId,
-            resolver: Resolver::Static { hostnames: names(&["a", "b:1"]) },
-            sender: SenderSettings { queue: QueueSettings::default(), ..SenderSettings::default() },
-        };
-        let made = Arc::new(parking_lot::Mutex::new(Vec::new()));
-        let make = {
-            let made = Arc::clone(&made);
-            Box::new(move |endpoint: &str| {
-                made.lock().push(endpoint.to_owned());
-                match endpoint {
-                    "bad:4317" => Err(EndpointError::Missing),
-                    _ => Ok(Arc::new(Nop) as Arc<dyn Export>),
-                }
-            })
-        };
-        let balancer = LoadBalancer::new("x", settings, make);
-        balancer.start().await;
-        let shared = &balancer.shared;
-        assert_eq!(*made.lock(), ["a:4317", "b:1"]);
-        let sent = |count: u64| async move {
-            let now = Arc::clone(&shared.now.read());
-            for sender in now.senders.iter().flatten() {
-                let bytes = bytes::Bytes::from_static(b"x");
-                sender.send(Encoded { parts: vec![bytes], items: count }).await.unwrap();
-            }
-        };
-        sent(10).await;
-        shared.apply(names(&["c", "b:1"])).await;
-        assert_eq!(*made.lock(), ["a:4317", "b:1", "c:4317"], "b is kept");
-        sent(1).await;
-        shared.apply(names(&["bad"])).await;
-        let request = Request::traces(model::SpanBatch::default());
-        assert_eq!(balancer.consume(request).await, Ok(()), "there is nothing in it");
-        shared.apply(names(&["bad"])).await;
-        assert_eq!(made.lock().len(), 5, "it is tried again");
-        assert_eq!(balancer.endpoints().len(), 0);
-        let left = balancer.shutdown(Instant::now() + LEAVE_TIMEOUT).await;
-        assert_eq!((left, balancer.snapshot().sent), (Left::default(), 22));
-    }
-}
+mod tests;

@@ -20,7 +20,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::frame::{DONE, HEADER_BYTES, Header, PENDING};
+use super::frame::{DONE, HEADER_BYTES, Header};
+use super::scan::{read_payload, scan};
 use crate::Encoded;
 use crate::exporters::settings::{PersistentSettings, Sizer};
 
@@ -29,9 +30,6 @@ const SUFFIX: &str = ".queue";
 /// A segment is a sixteenth of all, within these bounds.
 const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 const SEGMENT_BYTES_MAX: u64 = 16 << 20;
-
-/// How much of a damaged segment is searched at a time.
-const SEARCH_BYTES: usize = 1 << 20;
 
 /// Writes bytes at an offset. Tests put a full disk in its place.
 pub(super) type WriteAt = Box<dyn Fn(&File, &[u8], u64) -> io::Result<()> + Send + Sync>;
@@ -212,6 +210,11 @@ impl DiskQueue {
     /// Lets a record be taken.
     pub(super) fn publish(&self, id: u64) {
         self.state.lock().waiting.push_back(id);
+    }
+
+    /// Lets a record be taken again, before all others.
+    pub(super) fn put_back(&self, id: u64) {
+        self.state.lock().waiting.push_front(id);
     }
 
     pub(super) fn has_waiting(&self) -> bool {
@@ -397,7 +400,9 @@ impl State {
         for entry in fs::read_dir(folder)? {
             let name = entry?.file_name();
             let number = name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
-            if let Some(number) = number.and_then(|number| u64::from_str_radix(number, 16).ok()) {
+            let number = number.and_then(|number| u64::from_str_radix(number, 16).ok());
+            // Nobody writes so many; there has to be a next one.
+            if let Some(number) = number.filter(|&number| number < u64::MAX) {
                 numbers.push((number, folder.join(name)));
             }
         }
@@ -437,62 +442,6 @@ impl State {
 
 fn size(sizer: Sizer, header: Header) -> u64 {
     sizer.size(header.items, header.length as usize)
-}
-
-fn read_payload(file: &File, offset: u64, header: Header) -> io::Result<Option<Bytes>> {
-    let mut payload = vec![0; header.length as usize];
-    file.read_exact_at(&mut payload, offset + HEADER_BYTES as u64)?;
-    Ok((crc32c::crc32c(&payload) == header.payload_crc).then(|| payload.into()))
-}
-
-/// The records of a file of so many bytes, and how many bytes belong to none.
-fn scan(file: &File, bytes: u64) -> io::Result<(Vec<(u64, Header)>, u64)> {
-    let (mut records, mut damaged, mut at) = (Vec::new(), 0, 0);
-    while at < bytes {
-        let header = header_at(file, at, bytes)?;
-        if let Some(header) = header.filter(|header| at + header.record_bytes() <= bytes) {
-            records.push((at, header));
-            at += header.record_bytes();
-        } else {
-            let next = search(file, at + 1, bytes)?;
-            damaged += next - at;
-            at = next;
-        }
-    }
-    Ok((records, damaged))
-}
-
-fn header_at(file: &File, at: u64, bytes: u64) -> io::Result<Option<Header>> {
-    if at + HEADER_BYTES as u64 > bytes {
-        return Ok(None);
-    }
-    let mut header = [0; HEADER_BYTES];
-    file.read_exact_at(&mut header, at)?;
-    Ok(Header::decode(&header))
-}
-
-/// Where the next whole record begins, or the end.
-fn search(file: &File, from: u64, bytes: u64) -> io::Result<u64> {
-    let mut from = from;
-    while from + (HEADER_BYTES as u64) <= bytes {
-        let length = (bytes - from).min(SEARCH_BYTES as u64) as usize;
-        let mut stretch = vec![0; length];
-        file.read_exact_at(&mut stretch, from)?;
-        let mut windows = stretch.windows(HEADER_BYTES).enumerate();
-        let found = windows.find_map(|(at, window)| {
-            if !matches!(window, [PENDING | DONE, 1, 0, 0, ..]) {
-                return None;
-            }
-            let header = Header::decode(window.first_chunk()?)?;
-            let start = from + at as u64;
-            (start + header.record_bytes() <= bytes).then_some(start)
-        });
-        if let Some(start) = found {
-            return Ok(start);
-        }
-        from += (length - HEADER_BYTES + 1) as u64;
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]

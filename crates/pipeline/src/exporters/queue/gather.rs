@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Part, Queue, Ticket};
 use crate::exporters::settings::{BatchSettings, Sizer};
-use crate::{Encoded, Signal};
+use crate::{Encoded, Refusal, Signal};
 
 /// The end of the queue at which exporters stand. One of them gathers at a time.
 pub(in crate::exporters) struct Gather {
@@ -32,6 +32,13 @@ impl Group {
     fn new(part: Part) -> Self {
         let of = vec![(part.ticket, part.data.items)];
         Self { data: part.data, of }
+    }
+
+    /// What all of it came to.
+    pub(in crate::exporters) fn settle(self, result: Result<(), Refusal>) {
+        for (ticket, items) in self.of {
+            ticket.settle(items, result.clone());
+        }
     }
 
     fn add(&mut self, part: Part) {
@@ -120,12 +127,13 @@ impl Gather {
         }
     }
 
-    /// Drops what is left, which counts it.
-    pub(in crate::exporters) async fn abandon(&self) {
-        self.carried.lock().await.clear();
-        if let Queue::Memory(queue) = &self.queue {
-            while queue.pop().is_some() {}
+    /// Takes out what is left. To drop it counts it, or keeps it on disk.
+    pub(in crate::exporters) async fn drain(&self) -> Vec<Group> {
+        let mut left: Vec<Group> = self.carried.lock().await.drain(..).map(Group::new).collect();
+        while let Some(part) = self.queue.pop().await {
+            left.push(Group::new(part));
         }
+        left
     }
 }
 

@@ -5,6 +5,7 @@ mod frame;
 mod gather;
 mod memory;
 mod persistent;
+mod scan;
 
 use std::sync::Arc;
 

@@ -121,13 +121,15 @@ impl PersistentQueue {
         }
     }
 
-    /// The oldest that is whole. Dropped while it reads, it leaves the record on disk.
+    /// The oldest that is whole. Dropped while it reads, it puts the record back.
     pub(super) async fn pop(self: &Arc<Self>) -> Option<Part> {
         loop {
             let found = self.disk.take()?;
             let (id, items) = (found.id, found.items);
-            let waiter = self.waiters.lock().remove(&id);
+            let back = OnDrop(|| self.disk.put_back(id));
             let read = tokio::task::spawn_blocking(move || found.read()).await;
+            std::mem::forget(back);
+            let waiter = self.waiters.lock().remove(&id);
             let reason = match read {
                 Ok(Ok(Some(payload))) => {
                     let place = Place::Persistent { queue: Arc::clone(self), id };
@@ -169,5 +171,13 @@ impl PersistentQueue {
     /// Lets another have the files.
     pub(in crate::exporters) fn unlock(&self) {
         self.disk.close();
+    }
+}
+
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
     }
 }

@@ -9,11 +9,11 @@ use model::{DecodeError, Rejection, SpanBatch};
 use tokio_util::task::TaskTracker;
 
 use super::fault::Fault;
-use crate::{Consumer, Request};
 use crate::receivers::body::{BodyError, BodyLimits, Framing, collect};
 use crate::receivers::budget::Reservation;
 use crate::receivers::inflate::{Coding, Inflater};
 use crate::receivers::{ByteBudget, ReceiverCounters, ServerSettings, TransportCounters};
+use crate::{Consumer, Request};
 
 /// Up to this many bytes are decompressed and decoded on the runtime's own threads: about a
 /// millisecond of work. More goes to the blocking pool.

@@ -1,0 +1,287 @@
+//! What the settings of all clients have in common: TLS, headers, compression, authentication,
+//! and the queue and retries in front of them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use config::{Id, Reader};
+
+use crate::component::Surroundings;
+use crate::exporters::{
+    BatchSettings, PersistentSettings, QueueSettings, RetrySettings, SenderSettings, Sizer,
+};
+use crate::net::{
+    Algorithm, ClientSettings, Compression, Headers, KeepaliveSettings, Pem, TlsClientSettings,
+    TlsVersion,
+};
+
+/// A client's settings, and the extension that says who it is.
+#[derive(Clone, Default)]
+pub(super) struct ClientPlan {
+    pub(super) settings: ClientSettings,
+    pub(super) auth: Option<Id>,
+}
+
+impl ClientPlan {
+    /// With the extension's word.
+    pub(super) fn with_auth(&self, around: &Surroundings) -> Result<ClientSettings, String> {
+        let mut settings = self.settings.clone();
+        if let Some(id) = &self.auth {
+            let extension = around.extensions.get(id);
+            let extension = extension
+                .ok_or_else(|| format!("the extension {id} is not among service::extensions"))?;
+            let auth = extension.client_auth();
+            settings.auth =
+                Some(auth.ok_or_else(|| format!("the extension {id} is no authenticator"))?);
+        }
+        Ok(settings)
+    }
+}
+
+/// An extension's id below a key.
+pub(super) fn id(reader: &mut Reader<'_, '_>, key: &'static str) -> Option<Id> {
+    reader.field(key).parsed("the id of an extension", Id::parse)
+}
+
+/// The keys that HTTP and gRPC clients share, but `endpoint`.
+pub(super) fn client(reader: &mut Reader<'_, '_>, default: Algorithm) -> ClientPlan {
+    let defaults = ClientSettings::default();
+    let algorithm = reader.field("compression").parsed("a compression", |name| {
+        Algorithm::from_name(name).ok_or_else(|| {
+            format!(
+                "unsupported compression type {name:?}: there are gzip, zstd, zlib, deflate, none"
+            )
+        })
+    });
+    let level =
+        reader.field("compression_params").section(|reader| reader.field("level").int(-1..=22));
+    let mut headers = Headers::default();
+    for (name, value) in reader.field("headers").headers().unwrap_or_default() {
+        if let Err(error) = headers.add(&name, value.expose()) {
+            reader.fault("headers", &error.to_string());
+        }
+    }
+    let keepalive = reader.field("keepalive").section(|reader| KeepaliveSettings {
+        time: reader.field("time").duration().unwrap_or(defaults.keepalive.time),
+        timeout: reader.field("timeout").duration().unwrap_or(defaults.keepalive.timeout),
+        permit_without_stream: reader.field("permit_without_stream").bool().unwrap_or_default(),
+    });
+    let auth = reader.field("auth").section(|reader| id(reader, "authenticator"));
+    let tls = tls(reader);
+    // Keys of Go's own transports, whose work is done otherwise here.
+    for key in ["write_buffer_size", "read_buffer_size", "max_conns_per_host", "max_idle_conns"] {
+        reader.field(key).int::<i64>(0..=i64::MAX);
+    }
+    for key in ["wait_for_ready", "disable_keep_alives", "force_attempt_http2"] {
+        reader.field(key).bool();
+    }
+    for key in ["balancer_name", "authority", "middlewares", "http2_ping_timeout"] {
+        reader.field(key).node();
+    }
+    reader.field("http2_read_idle_timeout").duration();
+    let idle = reader.field("idle_conn_timeout").duration();
+    let most = reader.field("max_idle_conns_per_host").int(0..=100_000usize);
+    if reader.field("proxy_url").string().is_some_and(|url| !url.is_empty()) {
+        reader.fault("proxy_url", "Spanfall connects without proxies");
+    }
+    ClientPlan {
+        settings: ClientSettings {
+            tls,
+            headers,
+            compression: Compression {
+                algorithm: algorithm.unwrap_or(default),
+                level: level.flatten(),
+            },
+            idle_timeout: idle.unwrap_or(defaults.idle_timeout),
+            idle_connections_max: most.unwrap_or(defaults.idle_connections_max),
+            keepalive: keepalive.unwrap_or(defaults.keepalive),
+            ..defaults
+        },
+        auth: auth.flatten(),
+    }
+}
+
+/// A certificate or key, by its file or as text.
+pub(super) fn pem(
+    reader: &mut Reader<'_, '_>,
+    file: &'static str,
+    text: &'static str,
+) -> Option<Pem> {
+    let path = reader.field(file).string().filter(|path| !path.is_empty());
+    let inline = reader.field(text).secret();
+    match (path, inline) {
+        (Some(_), Some(_)) => {
+            reader.fault(text, &format!("only one of {file} and {text} may be specified"));
+            None
+        }
+        (Some(path), None) => Some(Pem::File(PathBuf::from(path))),
+        (None, Some(text)) => Some(Pem::Text(text.expose().to_owned())),
+        (None, None) => None,
+    }
+}
+
+/// The versions of TLS.
+pub(super) fn versions(reader: &mut Reader<'_, '_>) -> (TlsVersion, Option<TlsVersion>) {
+    let mut version = |key: &'static str| {
+        reader.field(key).parsed("a version of TLS", |text| {
+            TlsVersion::from_name(text)
+                .ok_or_else(|| format!("unsupported TLS version {text:?}: there are 1.2 and 1.3"))
+        })
+    };
+    let least = version("min_version").unwrap_or_default();
+    (least, version("max_version"))
+}
+
+fn tls(reader: &mut Reader<'_, '_>) -> TlsClientSettings {
+    let read = |reader: &mut Reader<'_, '_>| {
+        let (min_version, max_version) = versions(reader);
+        reader.field("cipher_suites").strings();
+        reader.field("curve_preferences").strings();
+        TlsClientSettings {
+            insecure: reader.field("insecure").bool().unwrap_or_default(),
+            insecure_skip_verify: reader.field("insecure_skip_verify").bool().unwrap_or_default(),
+            ca: pem(reader, "ca_file", "ca_pem"),
+            include_system_ca: reader
+                .field("include_system_ca_certs_pool")
+                .bool()
+                .unwrap_or_default(),
+            cert: pem(reader, "cert_file", "cert_pem"),
+            key: pem(reader, "key_file", "key_pem"),
+            server_name_override: reader.field("server_name_override").string(),
+            min_version,
+            max_version,
+            reload_interval: reader.field("reload_interval").duration().unwrap_or_default(),
+        }
+    };
+    reader.field("tls").section(read).unwrap_or_default()
+}
+
+/// Queue, retries and timeout, and the extension that keeps the queue.
+#[derive(Clone)]
+pub(super) struct SenderPlan {
+    settings: SenderSettings,
+    storage: Option<Id>,
+}
+
+impl SenderPlan {
+    /// The extensions that it needs.
+    pub(super) fn needs(&self) -> Vec<Id> {
+        self.storage.iter().cloned().collect()
+    }
+
+    /// Makes who sends wait for an exporter that does not take long.
+    pub(super) fn at_once() -> Self {
+        let queue = QueueSettings { enabled: false, ..QueueSettings::default() };
+        let retry = RetrySettings { enabled: false, ..RetrySettings::default() };
+        let settings = SenderSettings { queue, retry, ..SenderSettings::default() };
+        Self { settings, storage: None }
+    }
+
+    /// Whether its queue is on a disk.
+    pub(super) fn is_durable(&self) -> bool {
+        self.storage.is_some() && self.settings.queue.enabled
+    }
+
+    /// With a folder of the storage for a component.
+    pub(super) fn with_storage(
+        &self,
+        around: &Surroundings,
+        component: &str,
+    ) -> Result<SenderSettings, String> {
+        let mut settings = self.settings.clone();
+        if let Some(id) = &self.storage {
+            let extension = around.extensions.get(id);
+            let extension = extension
+                .ok_or_else(|| format!("the extension {id} is not among service::extensions"))?;
+            let folder = extension.storage(component);
+            let folder = folder.ok_or_else(|| format!("the extension {id} is no storage"))?;
+            settings.queue.storage = Some(PersistentSettings::new(folder));
+        }
+        Ok(settings)
+    }
+}
+
+const SIZERS: [(&str, Sizer); 3] =
+    [("requests", Sizer::Requests), ("items", Sizer::Items), ("bytes", Sizer::Bytes)];
+
+/// `timeout`, `retry_on_failure` and `sending_queue`.
+pub(super) fn sender(reader: &mut Reader<'_, '_>, timeout: Duration) -> SenderPlan {
+    let timeout = reader.field("timeout").duration().unwrap_or(timeout);
+    let retry = RetrySettings::default();
+    let retry = reader.field("retry_on_failure").section(|reader| RetrySettings {
+        enabled: reader.field("enabled").bool().unwrap_or(retry.enabled),
+        initial_interval: reader
+            .field("initial_interval")
+            .duration()
+            .unwrap_or(retry.initial_interval),
+        randomization_factor: reader
+            .field("randomization_factor")
+            .float(0.0..=1.0)
+            .unwrap_or(retry.randomization_factor),
+        multiplier: reader.field("multiplier").float(0.0..=1e6).unwrap_or(retry.multiplier),
+        max_interval: reader.field("max_interval").duration().unwrap_or(retry.max_interval),
+        max_elapsed_time: reader.field("max_elapsed_time").duration(),
+    });
+    let mut storage = None;
+    let queue = reader.field("sending_queue").section(|reader| {
+        let defaults = QueueSettings::default();
+        storage = id(reader, "storage");
+        reader.removed("blocking", "it is called `block_on_overflow` today");
+        QueueSettings {
+            enabled: reader.field("enabled").bool().unwrap_or(defaults.enabled),
+            num_consumers: reader
+                .field("num_consumers")
+                .int(1..=10_000usize)
+                .unwrap_or(defaults.num_consumers),
+            queue_size: reader
+                .field("queue_size")
+                .int(1..=u64::MAX / 2)
+                .unwrap_or(defaults.queue_size),
+            sizer: reader.field("sizer").choice(&SIZERS).unwrap_or(defaults.sizer),
+            wait_for_result: reader.field("wait_for_result").bool().unwrap_or_default(),
+            block_on_overflow: reader.field("block_on_overflow").bool().unwrap_or_default(),
+            batch: reader.field("batch").section(|reader| {
+                let defaults = BatchSettings::default();
+                reader.field("partition").node();
+                let batch = BatchSettings {
+                    flush_timeout: reader
+                        .field("flush_timeout")
+                        .duration()
+                        .unwrap_or(defaults.flush_timeout),
+                    min_size: reader
+                        .field("min_size")
+                        .int(0..=u64::MAX / 2)
+                        .unwrap_or(defaults.min_size),
+                    max_size: reader
+                        .field("max_size")
+                        .int(0..=u64::MAX / 2)
+                        .unwrap_or(defaults.max_size),
+                    sizer: reader.field("sizer").choice(&SIZERS[1..]).unwrap_or(defaults.sizer),
+                };
+                if batch.max_size > 0 && batch.max_size < batch.min_size {
+                    reader.fault("max_size", "must be greater or equal to min_size");
+                }
+                batch
+            }),
+            ..defaults
+        }
+    });
+    reader.removed("batcher", "batching is below `sending_queue.batch` today");
+    SenderPlan {
+        settings: SenderSettings {
+            timeout,
+            retry: retry.unwrap_or_default(),
+            queue: queue.unwrap_or_default(),
+        },
+        storage,
+    }
+}
+
+/// An address with a port, or a URL; empty is reported.
+pub(super) fn endpoint(reader: &mut Reader<'_, '_>, key: &'static str) -> String {
+    let endpoint = reader.field(key).required().string().unwrap_or_default();
+    if endpoint.trim().is_empty() && reader.has(key) {
+        reader.fault(key, "requires a non-empty \"endpoint\"");
+    }
+    endpoint
+}
