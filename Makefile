@@ -56,7 +56,7 @@ check: ui
 	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
 FUZZ_SECONDS ?= 20
-FUZZ_TARGETS ?= otlp_protobuf otlp_json log_reader traceql api_parameters config ottl
+FUZZ_TARGETS ?= otlp_protobuf otlp_json log_reader traceql api_parameters config formats ottl
 
 # cargo-fuzz asks for unstable compiler flags, which a stable compiler takes with this variable.
 fuzz:

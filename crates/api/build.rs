@@ -78,8 +78,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (own, shared) = ("proto", "../formats/proto");
     println!("cargo::rerun-if-changed={own}");
     println!("cargo::rerun-if-changed={shared}");
-    let services =
-        ["query.proto", "api_v3/query_service.proto", "api_v3/capabilities.proto"];
+    let services = ["query.proto", "api_v3/query_service.proto", "api_v3/capabilities.proto"];
     let files = protox::compile(services, [own, shared])?;
     // What the server tells clients that ask for its services.
     let target = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());

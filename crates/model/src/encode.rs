@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
+
 use crate::batch::{Span, SpanBatch, Value};
 use crate::request::put_span;
 use crate::wire::{
@@ -35,11 +37,17 @@ pub fn encode_key_value(
     });
 }
 
+/// Where each of a batch's scopes goes, as far as it was needed.
+type Places = Vec<Option<(usize, usize)>>;
+
 /// Collects encoded spans under their resources and scopes, each once, in order of appearance.
 #[derive(Debug, Default)]
 pub struct TracesEncoder {
     resources: Vec<ResourceGroup>,
     index: HashMap<Origin, (usize, usize)>,
+    /// The bytes of the batch at hand, held so that no other can take their place, and where its
+    /// scopes go: comparing resources costs what they are long.
+    current: Option<(Bytes, Places)>,
 }
 
 /// Whole messages, so that fields unknown to this version survive.
@@ -120,13 +128,33 @@ impl TracesEncoder {
 
     /// Adds a span of a batch with its resource and scope.
     pub fn span_of(&mut self, batch: &SpanBatch, span: &Span) {
-        let (scope, resource) = batch.origin(span);
-        let place = self.origin(
-            batch.bytes_of(resource.message),
-            batch.bytes_of(resource.schema_url),
-            batch.bytes_of(scope.message),
-            batch.bytes_of(scope.schema_url),
-        );
+        let at = span.scope as usize;
+        let known = match &self.current {
+            Some((bytes, places))
+                if bytes.as_ptr() == batch.bytes().as_ptr()
+                    && bytes.len() == batch.bytes().len()
+                    && places.len() == batch.scopes().len() =>
+            {
+                places[at]
+            }
+            _ => {
+                let places = vec![None; batch.scopes().len()];
+                self.current = Some((batch.bytes().clone(), places));
+                None
+            }
+        };
+        let place = known.unwrap_or_else(|| {
+            let (scope, resource) = batch.origin(span);
+            self.origin(
+                batch.bytes_of(resource.message),
+                batch.bytes_of(resource.schema_url),
+                batch.bytes_of(scope.message),
+                batch.bytes_of(scope.schema_url),
+            )
+        });
+        if let Some((_, places)) = &mut self.current {
+            places[at] = Some(place);
+        }
         self.span(place, |out| put_span(out, batch, span));
     }
 

@@ -22,7 +22,9 @@ pub use batch::{
     Attribute, Event, Link, Rejection, Resource, Scope, Span, SpanBatch, Text, Value, kind,
     status_code,
 };
-pub use decode::{DecodeError, ELEMENTS_MAX, SPAN_ELEMENTS_MAX, VALUE_DEPTH_MAX};
+pub use decode::{
+    DecodeError, ELEMENTS_MAX, SHARED_RESOURCE_BYTES_MAX, SPAN_ELEMENTS_MAX, VALUE_DEPTH_MAX,
+};
 pub use edit::{EditError, Owner};
 pub use encode::{TracesEncoder, encode_any_value, encode_key_value};
 pub use ids::{IdError, SpanId, TraceId};

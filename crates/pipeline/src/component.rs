@@ -3,12 +3,15 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use config::{Id, PipelineId};
+use parking_lot::RwLock;
 use tokio::time::Instant;
 
 use crate::consumer::Consumer;
+use crate::exporters::PersistentSettings;
 use crate::flow::Slot;
 use crate::receivers::ByteBudget;
 use crate::telemetry::Telemetry;
@@ -22,6 +25,48 @@ pub struct Surroundings {
     pub telemetry: Telemetry,
     /// The extensions that run.
     pub extensions: HashMap<Id, Arc<dyn Extension>>,
+    /// How the graph is, for those that tell others.
+    pub health: Health,
+}
+
+type AskProblems = dyn Fn() -> Vec<String> + Send + Sync;
+
+#[derive(Clone)]
+struct Ready {
+    since: (SystemTime, Instant),
+    ask: Arc<AskProblems>,
+}
+
+/// How the graph is. Clones share it: components ask, and the graph's owner, who alone can look at
+/// all of it, says how that is found out.
+#[derive(Clone, Default)]
+pub struct Health {
+    ready: Arc<RwLock<Option<Ready>>>,
+}
+
+impl Health {
+    /// Everything has started; `ask` finds what keeps components from their work. It is called
+    /// with every question and must not wait.
+    pub fn ready(&self, ask: impl Fn() -> Vec<String> + Send + Sync + 'static) {
+        let since = (SystemTime::now(), Instant::now());
+        *self.ready.write() = Some(Ready { since, ask: Arc::new(ask) });
+    }
+
+    /// Everything is about to stop.
+    pub fn not_ready(&self) {
+        *self.ready.write() = None;
+    }
+
+    /// What keeps components from their work; nothing before they have started.
+    pub fn problems(&self) -> Option<Vec<String>> {
+        let ready = self.ready.read().clone();
+        ready.map(|ready| (ready.ask)())
+    }
+
+    /// When everything had started.
+    pub fn since(&self) -> Option<(SystemTime, Instant)> {
+        self.ready.read().as_ref().map(|ready| ready.since)
+    }
 }
 
 /// Something that runs until it is stopped.
@@ -142,8 +187,8 @@ pub trait Extension: Running {
         None
     }
 
-    /// As one that keeps things on a disk: the folder for a component.
-    fn storage(&self, _component: &str) -> Option<std::path::PathBuf> {
+    /// As one that keeps things on a disk: the folder for a component, and how it is written.
+    fn storage(&self, _component: &str) -> Option<PersistentSettings> {
         None
     }
 }

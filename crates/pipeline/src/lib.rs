@@ -12,6 +12,7 @@ pub mod connectors;
 mod consumer;
 mod data;
 pub mod exporters;
+pub mod extensions;
 mod flow;
 pub mod graph;
 pub mod net;

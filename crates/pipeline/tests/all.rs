@@ -1,5 +1,6 @@
 //! Receivers and exporters over real TCP on the loopback interface.
 
+mod components;
 mod connections;
 mod cors;
 mod drain;

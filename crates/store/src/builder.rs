@@ -99,7 +99,15 @@ impl ChunkBuilder {
             .scopes()
             .iter()
             .map(|scope| match pool.row(batch, scope) {
-                Some(row) => self.scopes.number(&row),
+                Some(row) => {
+                    let known = self.scopes.rows().len();
+                    let number = self.scopes.number(&row);
+                    // Every one has its resource, which may be long.
+                    if self.scopes.rows().len() > known {
+                        self.bytes += row.bytes();
+                    }
+                    number
+                }
                 // Only of a scope all whose spans were left out.
                 None => 0,
             })

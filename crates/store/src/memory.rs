@@ -49,7 +49,8 @@ impl MemoryPiece {
         let columns = self.tables.iter().flat_map(|table| &table.columns);
         let columns: usize = columns.map(|(name, column)| name.len() + column.bytes()).sum();
         let texts: usize = self.traces.texts.iter().map(|text| text.len() + 24).sum();
-        columns + self.traces.len() * 64 + self.traces.services.len() * 12 + texts
+        let scopes: usize = self.scopes.iter().map(|scope| scope.bytes()).sum();
+        columns + scopes + self.traces.len() * 64 + self.traces.services.len() * 12 + texts
     }
 
     fn table(&self, table: Table) -> &TableBatch {

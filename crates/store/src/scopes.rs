@@ -27,6 +27,11 @@ impl ScopeRow {
         Some(Self { message, batch, service })
     }
 
+    /// What it takes in memory, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.message.len() + self.batch.index_bytes() + self.service.len()
+    }
+
     pub(crate) fn message(&self) -> &Bytes {
         &self.message
     }

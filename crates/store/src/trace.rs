@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hashbrown::HashMap;
 use model::wire::{
     put_bytes_field, put_bytes_unless_empty, put_fixed32_field, put_fixed64_field, put_message,
     put_varint_field, put_varint_unless_zero,
@@ -42,23 +43,19 @@ pub(crate) fn read(view: &mut View, id: TraceId) -> TraceRead {
             && later.scope.message() == earlier.scope.message()
     });
     let mut encoder = TracesEncoder::new();
-    let mut last: Option<(Arc<ScopeRow>, (usize, usize))> = None;
-    for span in spans {
-        let place = match &last {
-            Some((scope, place)) if Arc::ptr_eq(scope, &span.scope) => *place,
-            _ => {
-                let batch = span.scope.batch();
-                let (resource, scope) = (span.scope.resource(), span.scope.scope());
-                let place = encoder.origin(
-                    batch.bytes_of(resource.message),
-                    batch.bytes_of(resource.schema_url),
-                    batch.bytes_of(scope.message),
-                    batch.bytes_of(scope.schema_url),
-                );
-                last = Some((span.scope.clone(), place));
-                place
-            }
-        };
+    // By the row itself, which the spans keep alive: comparing resources costs what they are long.
+    let mut places: HashMap<*const ScopeRow, (usize, usize)> = HashMap::new();
+    for span in &spans {
+        let place = *places.entry(Arc::as_ptr(&span.scope)).or_insert_with(|| {
+            let batch = span.scope.batch();
+            let (resource, scope) = (span.scope.resource(), span.scope.scope());
+            encoder.origin(
+                batch.bytes_of(resource.message),
+                batch.bytes_of(resource.schema_url),
+                batch.bytes_of(scope.message),
+                batch.bytes_of(scope.schema_url),
+            )
+        });
         encoder.span(place, |out| out.extend_from_slice(&span.message));
     }
     match SpanBatch::decode(Bytes::from(encoder.finish())) {

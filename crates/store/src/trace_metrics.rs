@@ -5,7 +5,7 @@
 //! say where it differs.
 
 /// The most edges of cells that a request may have.
-const EDGES_MAX: usize = 11_001;
+const EDGES_MAX: usize = 22_003;
 
 /// The most bounds of buckets that a request may have.
 const BOUNDS_MAX: usize = 64;
@@ -44,7 +44,7 @@ pub struct TraceMetricsRequest {
     /// whose resource has no `service.name` are of the service "".
     pub services: Option<Vec<String>>,
     /// Cell `i` counts what happened behind `edges[i]` and not behind `edges[i + 1]`, nanoseconds
-    /// since the epoch. Strictly ascending, 2 to 11,001 of them. A first edge of 0 counts all that
+    /// since the epoch. Strictly ascending, 2 to 22,003 of them. A first edge of 0 counts all that
     /// came before, what happened at 0 included.
     pub edges: Vec<u64>,
     /// Upper bounds of the buckets of durations in nanoseconds, strictly ascending, at most 64. A

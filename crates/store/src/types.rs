@@ -531,7 +531,7 @@ pub struct NameSet {
 /// Values of a field.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct FieldValues {
-    /// Values and how many spans have each, most frequent first.
+    /// Values and how many spans, events or links have each, most frequent first.
     pub values: Vec<(traceql::Static, u64)>,
     /// A damaged block is left out.
     pub partial: bool,

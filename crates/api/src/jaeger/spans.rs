@@ -13,7 +13,7 @@ use super::candidates::Finder;
 use super::filter::Predicate;
 use super::matching::{Residual, matching};
 use super::problem::Problem;
-use super::traces::{blocking, load_all};
+use super::traces::{ANSWER_BYTES_MAX, blocking};
 use super::v3::malformed;
 use crate::Api;
 
@@ -107,6 +107,17 @@ impl SpanSearch {
     /// Searches backwards, a longer stretch of time at each step, until the page is full. Parts of
     /// the answer have about `part_bytes`.
     pub(super) async fn find(self, api: &Arc<Api>, part_bytes: usize) -> Result<SpanPage, Problem> {
+        self.find_within(api, part_bytes, ANSWER_BYTES_MAX).await
+    }
+
+    /// The same, with pages that end behind the trace with which their spans have more than
+    /// `bytes_max`, unless they are full before.
+    pub(super) async fn find_within(
+        self,
+        api: &Arc<Api>,
+        part_bytes: usize,
+        bytes_max: usize,
+    ) -> Result<SpanPage, Problem> {
         let wanted = self.limit.saturating_add(1);
         let mut found: BTreeSet<SpanRank> = BTreeSet::new();
         let (mut partial, mut read) = (false, 0);
@@ -161,56 +172,101 @@ impl SpanSearch {
         let mut ranks: Vec<SpanRank> = found.into_iter().collect();
         let is_full = ranks.len() > self.limit;
         ranks.truncate(self.limit);
-        let next = if is_full { ranks.last().copied() } else { stopped_at };
-        let (parts, lacks) = encoded(api, ranks, self.filter, part_bytes).await?;
+        let mut next = if is_full { ranks.last().copied() } else { stopped_at };
+        let Copied { batches, cut, partial: lacks } =
+            copied(api, &ranks, self.filter, bytes_max).await?;
+        if let Some(cut) = cut {
+            next = ranks.iter().copied().take_while(|rank| *rank < cut).last();
+        }
+        let parts = blocking(move || encoded(&batches, cut, part_bytes)).await?;
         Ok(SpanPage { parts, next, partial: partial | lacks })
     }
 }
 
-/// The spans of these ranks, in messages of about `part_bytes`, and whether some are missing.
-/// Several of one rank, as a client and a server that share their id, come together.
-async fn encoded(
+/// The spans of these ranks, and where the page ends before its last rank.
+struct Copied {
+    /// Of each trace the spans that are wanted, in the order of results.
+    batches: Vec<SpanBatch>,
+    /// A page that would be too large: spans from here on are the next page's.
+    cut: Option<SpanRank>,
+    /// Some are missing.
+    partial: bool,
+}
+
+/// Reads traces one after the other and keeps of each what is wanted, about `bytes_max` bytes.
+/// Several spans of one rank, as a client and a server that share their id, come together.
+async fn copied(
     api: &Arc<Api>,
-    ranks: Vec<SpanRank>,
+    ranks: &[SpanRank],
     filter: Option<Predicate>,
-    part_bytes: usize,
-) -> Result<(Vec<Bytes>, bool), Problem> {
-    let mut ids: Vec<TraceId> = ranks.iter().map(|rank| rank.1).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let loaded = load_all(api, ids, true).await?;
-    let partial = loaded.iter().any(|trace| trace.partial);
-    let parts = blocking(move || {
-        let wanted: HashSet<SpanRank> = ranks.iter().copied().collect();
-        let mut spans: Vec<(&SpanBatch, &Span)> = Vec::with_capacity(ranks.len());
-        for batch in loaded.iter().filter_map(|trace| trace.spans.as_ref()) {
-            let is_one = |span: &&Span| {
-                wanted.contains(&SpanRank::of(span))
-                    && filter.as_ref().is_none_or(|filter| filter.holds(batch, span))
-            };
-            spans.extend(batch.spans().iter().filter(is_one).map(|span| (batch, span)));
+    bytes_max: usize,
+) -> Result<Copied, Problem> {
+    let wanted: Arc<HashSet<SpanRank>> = Arc::new(ranks.iter().copied().collect());
+    let filter = Arc::new(filter);
+    let mut known: HashSet<TraceId> = HashSet::new();
+    let (mut copied, mut bytes) = (Copied { batches: Vec::new(), cut: None, partial: false }, 0);
+    // A trace is read at its first span, so that all before the first that is not read are there.
+    for rank in ranks {
+        if !known.insert(rank.1) {
+            continue;
         }
-        spans.sort_by_key(|(_, span)| SpanRank::of(span));
-        let mut parts = Vec::new();
-        let mut part: Vec<u8> = Vec::new();
-        // Spans of one scope that follow one another share it: the order stays.
-        let same = |a: &(&SpanBatch, &Span), b: &(&SpanBatch, &Span)| {
-            std::ptr::eq(a.0, b.0) && a.1.scope == b.1.scope
-        };
-        for run in spans.chunk_by(same) {
-            let mut encoder = TracesEncoder::new();
-            run.iter().for_each(|(batch, span)| encoder.span_of(batch, span));
-            part.extend_from_slice(&encoder.finish());
-            if part.len() >= part_bytes {
-                parts.push(Bytes::from(std::mem::take(&mut part)));
-            }
+        if bytes > bytes_max {
+            copied.cut = Some(*rank);
+            break;
         }
-        if !part.is_empty() {
-            parts.push(Bytes::from(part));
+        let read = api.store.trace(rank.1).await?;
+        copied.partial |= read.partial;
+        let Some(spans) = read.spans else { continue };
+        let (wanted, filter) = (wanted.clone(), filter.clone());
+        let batch = blocking(move || of_trace(&spans, &wanted, filter.as_ref().as_ref())).await??;
+        bytes += batch.bytes().len();
+        copied.batches.push(batch);
+    }
+    Ok(copied)
+}
+
+/// The spans of a trace that are wanted.
+fn of_trace(
+    batch: &SpanBatch,
+    wanted: &HashSet<SpanRank>,
+    filter: Option<&Predicate>,
+) -> Result<SpanBatch, Problem> {
+    let is_one = |span: &&Span| {
+        wanted.contains(&SpanRank::of(span)) && filter.is_none_or(|one| one.holds(batch, span))
+    };
+    let mut spans: Vec<&Span> = batch.spans().iter().filter(is_one).collect();
+    spans.sort_by_key(|span| SpanRank::of(span));
+    let mut encoder = TracesEncoder::new();
+    spans.iter().for_each(|span| encoder.span_of(batch, span));
+    let bytes = Bytes::from(encoder.finish());
+    SpanBatch::decode(bytes).map_err(|error| Problem::internal(error.to_string()))
+}
+
+/// Spans in their order, in messages of about `part_bytes`.
+fn encoded(batches: &[SpanBatch], cut: Option<SpanRank>, part_bytes: usize) -> Vec<Bytes> {
+    let all = batches.iter().flat_map(|batch| batch.spans().iter().map(move |span| (batch, span)));
+    let is_in_page =
+        |(_, span): &(&SpanBatch, &Span)| cut.is_none_or(|cut| SpanRank::of(span) < cut);
+    let mut spans: Vec<(&SpanBatch, &Span)> = all.filter(is_in_page).collect();
+    spans.sort_by_key(|(_, span)| SpanRank::of(span));
+    let mut parts = Vec::new();
+    let mut part: Vec<u8> = Vec::new();
+    // Spans of one scope that follow one another share it: the order stays.
+    let same = |a: &(&SpanBatch, &Span), b: &(&SpanBatch, &Span)| {
+        std::ptr::eq(a.0, b.0) && a.1.scope == b.1.scope
+    };
+    for run in spans.chunk_by(same) {
+        let mut encoder = TracesEncoder::new();
+        run.iter().for_each(|(batch, span)| encoder.span_of(batch, span));
+        part.extend_from_slice(&encoder.finish());
+        if part.len() >= part_bytes {
+            parts.push(Bytes::from(std::mem::take(&mut part)));
         }
-        parts
-    });
-    Ok((parts.await?, partial))
+    }
+    if !part.is_empty() {
+        parts.push(Bytes::from(part));
+    }
+    parts
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use model::{SpanBatch, TraceId};
@@ -15,6 +16,8 @@ use tempfile::TempDir;
 use super::ask::Ask;
 use super::filter::{OPERATORS, Predicate, call_of, check};
 use super::matching::matches;
+use super::spans::SpanSearch;
+use crate::{Access, Api};
 
 const SECOND: u64 = 1_000_000_000;
 const NOW: u64 = 1_700_000_000 * SECOND;
@@ -355,5 +358,76 @@ async fn filters_are_found_as_on_the_spans_themselves() {
             found += odd.check(ask, &of).await;
         }
         assert!(found > 1000, "{found}");
+    }
+}
+
+/// Spans of traces that are too large for one page: none is left out between two pages, and none
+/// comes twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_that_are_cut_short_go_on_where_they_ended() {
+    let folder = TempDir::new().unwrap();
+    let options = Options::new(folder.path().join("data"));
+    let engine = Arc::new(Engine::open(options, |_, _| {}).unwrap());
+    let mut order = Vec::new();
+    for trace in 1..=6_u64 {
+        // A trace's spans lie between those of others, and half of each trace is not wanted.
+        let span = |id: u64| {
+            let start = NOW - (id * 6 + trace * 5 % 6) * SECOND;
+            let name = if id.is_multiple_of(2) { "wanted" } else { "other" };
+            let bytes = if id.is_multiple_of(2) { 1_000 } else { 100_000 };
+            json!({
+                "traceId": format!("{trace:032x}"),
+                "spanId": format!("{id:016x}"),
+                "name": name,
+                "startTimeUnixNano": start.to_string(),
+                "endTimeUnixNano": start.to_string(),
+                "attributes": [{ "key": "k", "value": { "stringValue": "v".repeat(bytes) } }],
+            })
+        };
+        let spans: Vec<Value> = (1..=8).map(span).collect();
+        let request = json!({ "resourceSpans": [{ "scopeSpans": [{ "spans": spans }] }] });
+        let otlp = model::json::decode(request.to_string().as_bytes()).unwrap();
+        let batch = SpanBatch::decode(Bytes::from(otlp)).unwrap();
+        let wanted = batch.spans().iter().filter(|span| batch.text(span.name) == "wanted");
+        order.extend(
+            wanted.map(|span| (Reverse(span.start_unix_nano), span.trace_id, span.span_id)),
+        );
+        engine.append(batch).await.unwrap();
+    }
+    order.sort();
+    let api = Arc::new(Api {
+        store: engine,
+        access: Access::default(),
+        listeners: Vec::new(),
+        started: Instant::now(),
+        clock: Arc::new(|| NOW),
+        clock_skew_max_nano: 0,
+    });
+    let wanted = json!({ "op": "eq", "args": [
+        { "field": { "name": "name", "level": "span" } }, { "scalar": { "value": "wanted" } }] });
+    // Six traces have 24 kB that are wanted, and 2.4 MB in all.
+    for (bytes_max, pages_expected) in [(100_000, 1..2), (9_000, 2..12), (0, 6..25)] {
+        let (mut found, mut pages, mut after) = (Vec::new(), 0, None);
+        loop {
+            let filter = Some(filter(&wanted));
+            let (start_unix_nano, end_unix_nano) = (0, NOW);
+            let search = SpanSearch { filter, start_unix_nano, end_unix_nano, limit: 1000, after };
+            let page = search.find_within(&api, usize::MAX, bytes_max).await.unwrap();
+            assert!(!page.partial);
+            for part in page.parts {
+                let batch = SpanBatch::decode(part).unwrap();
+                let spans = batch.spans().iter();
+                found.extend(
+                    spans.map(|span| (Reverse(span.start_unix_nano), span.trace_id, span.span_id)),
+                );
+            }
+            pages += 1;
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        assert_eq!(found, order, "{bytes_max}");
+        assert!(pages_expected.contains(&pages), "{bytes_max}: {pages}");
     }
 }

@@ -16,7 +16,7 @@ use crate::Api;
 pub(super) const PARTIAL: &str = "spanfall-partial";
 
 /// Bytes of spans that one answer is made of, about; what follows is left out.
-const ANSWER_BYTES_MAX: usize = 128 << 20;
+pub(super) const ANSWER_BYTES_MAX: usize = 128 << 20;
 
 /// Traces that are read ahead of what is written.
 const AHEAD: usize = 4;

@@ -6,10 +6,10 @@ use axum::response::Response;
 use super::answer::listed;
 use super::fault::Fault;
 use super::parameters::Parameters;
+use super::query::formatted;
 
 pub(super) async fn query(request: Request) -> Result<Response, Fault> {
     let parameters = Parameters::of(request).await?;
-    let query = parameters.required("query")?;
-    query::promql::formatted(query).map_err(|error| Fault::of("query", &error))?;
-    Ok(listed(Vec::<()>::new(), usize::MAX, false))
+    formatted(&parameters).await?;
+    listed(Vec::<()>::new(), usize::MAX, false, &Default::default())
 }

@@ -1,46 +1,32 @@
 //! Which series, labels and metrics there are.
 
+use std::sync::atomic::AtomicBool;
+
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
-use query::promql::{self, Selectors, descriptions};
+use query::promql::{self, Browse, Counted, Found, Listed, descriptions};
 use serde_json::{Map, Value, json};
 
 use super::Shared;
-use super::answer::{listed, object, success};
+use super::answer::{Object, listed, success};
 use super::fault::Fault;
 use super::parameters::Parameters;
-use super::query::{in_time, now_ms};
+use super::query::{TIMEOUT_MS, in_time, now_ms};
+use super::turn;
+use crate::Api;
 
 const SELECTOR: &str = "match[]";
 
-/// How long it may take to look.
-const TIMEOUT_MS: i64 = 120_000;
-
 pub(super) async fn series(State(api): Shared, request: Request) -> Result<Response, Fault> {
     let parameters = Parameters::of(request).await?;
-    let selectors = selectors(&parameters)?;
-    if selectors.is_empty() {
+    if parameters.all(SELECTOR).next().is_none() {
         return Err(Fault::bad_data("no match[] parameter provided"));
     }
-    let (range, limit) = (parameters.range(now_ms(&api))?, parameters.limit("limit")?);
-    let looking = async {
-        let found = promql::series(api.store.as_ref(), selectors, range).await;
-        found.map_err(|error| Fault::of(SELECTOR, &error))
-    };
-    let (found, partial) = in_time(TIMEOUT_MS, looking).await?;
-    Ok(listed(found.iter().map(object).collect(), limit, partial))
+    look(&api, &parameters, Listed::Series).await
 }
 
 pub(super) async fn names(State(api): Shared, request: Request) -> Result<Response, Fault> {
-    let parameters = Parameters::of(request).await?;
-    let selectors = selectors(&parameters)?;
-    let (range, limit) = (parameters.range(now_ms(&api))?, parameters.limit("limit")?);
-    let looking = async {
-        let found = promql::label_names(api.store.as_ref(), selectors, range).await;
-        found.map_err(|error| Fault::of(SELECTOR, &error))
-    };
-    let (found, partial) = in_time(TIMEOUT_MS, looking).await?;
-    Ok(listed(found, limit, partial))
+    look(&api, &Parameters::of(request).await?, Listed::Names).await
 }
 
 pub(super) async fn values(
@@ -51,15 +37,22 @@ pub(super) async fn values(
     if name.is_empty() {
         return Err(Fault::bad_data("invalid label name: \"\""));
     }
-    let parameters = Parameters::of(request).await?;
-    let selectors = selectors(&parameters)?;
-    let (range, limit) = (parameters.range(now_ms(&api))?, parameters.limit("limit")?);
-    let looking = async {
-        let found = promql::label_values(api.store.as_ref(), &name, selectors, range).await;
-        found.map_err(|error| Fault::of(SELECTOR, &error))
+    look(&api, &Parameters::of(request).await?, Listed::Values(name)).await
+}
+
+async fn look(api: &Api, parameters: &Parameters, what: Listed) -> Result<Response, Fault> {
+    let (range, limit) = (parameters.range(now_ms(api))?, parameters.limit("limit")?);
+    let selectors: Vec<String> = parameters.all(SELECTOR).map(str::to_owned).collect();
+    let browse = move || Browse::of(what, selectors.iter().map(String::as_str), range);
+    let answer = move |browse: &Browse, counted: &Counted, stop: &AtomicBool| {
+        let found = browse.found(counted, stop).map_err(|error| Fault::of(SELECTOR, &error))?;
+        let partial = counted.is_partial();
+        match found {
+            Found::Series(all) => listed(all.iter().map(Object).collect(), limit, partial, stop),
+            Found::Texts(all) => listed(all, limit, partial, stop),
+        }
     };
-    let (found, partial) = in_time(TIMEOUT_MS, looking).await?;
-    Ok(listed(found, limit, partial))
+    in_time(TIMEOUT_MS, turn::answered(api, SELECTOR, browse, answer)).await
 }
 
 /// What the metrics are.
@@ -72,9 +65,5 @@ pub(super) async fn metadata(request: Request) -> Result<Response, Fault> {
         let told = json!([{ "type": one.kind, "help": one.help, "unit": one.unit }]);
         (one.name.to_owned(), told)
     };
-    Ok(success(&Value::Object(described.map(of).collect::<Map<_, _>>()), Vec::new()))
-}
-
-fn selectors(parameters: &Parameters) -> Result<Selectors, Fault> {
-    Selectors::of(parameters.all(SELECTOR)).map_err(|error| Fault::of(SELECTOR, &error))
+    success(&Value::Object(described.map(of).collect::<Map<_, _>>()), Vec::new())
 }

@@ -10,6 +10,7 @@ mod fault;
 mod labels;
 mod parameters;
 mod query;
+mod turn;
 
 use std::sync::Arc;
 

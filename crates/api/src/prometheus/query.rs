@@ -1,25 +1,23 @@
 //! Queries for an instant and over a range.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use query::promql::{self, Answer, Grid, Plan, STEPS_MAX};
-use tokio::sync::Semaphore;
+use query::promql::{self, Counted, Grid, Plan, STEPS_MAX};
 
 use super::Shared;
 use super::answer::{answered, success};
 use super::fault::Fault;
 use super::parameters::Parameters;
+use super::turn::{self, Turn};
 use crate::Api;
 
-/// How long a query may take; a parameter can only shorten it.
-const TIMEOUT_MS: i64 = 120_000;
+const QUERY: &str = "query";
 
-/// Queries at a time; others wait. Each may hold what two counts and an evaluation may take.
-static QUERIES: Semaphore = Semaphore::const_new(2);
+/// How long a query may take; a parameter can only shorten it.
+pub(super) const TIMEOUT_MS: i64 = 120_000;
 
 pub(super) async fn instant(State(api): Shared, request: Request) -> Result<Response, Fault> {
     let parameters = Parameters::of(request).await?;
@@ -56,9 +54,17 @@ pub(super) async fn range(State(api): Shared, request: Request) -> Result<Respon
 
 pub(super) async fn format(request: Request) -> Result<Response, Fault> {
     let parameters = Parameters::of(request).await?;
-    let formatted = promql::formatted(parameters.required("query")?);
-    let formatted = formatted.map_err(|error| Fault::of("query", &error))?;
-    Ok(success(&formatted, Vec::new()))
+    success(&formatted(&parameters).await?, Vec::new())
+}
+
+/// The query as people lay it out.
+pub(super) async fn formatted(parameters: &Parameters) -> Result<String, Fault> {
+    let query = parameters.required(QUERY)?.to_owned();
+    let formatted = async {
+        let turn = Turn::come().await?;
+        turn.work(move |_| promql::formatted(&query)).await
+    };
+    in_time(TIMEOUT_MS, formatted).await?.map_err(|error| Fault::of(QUERY, &error))
 }
 
 pub(super) fn now_ms(api: &Api) -> i64 {
@@ -73,10 +79,13 @@ async fn run(
 ) -> Result<Response, Fault> {
     let limit = parameters.limit("limit")?;
     let timeout_ms = parameters.duration_ms("timeout")?.unwrap_or(TIMEOUT_MS).min(TIMEOUT_MS);
-    let query = parameters.required("query")?;
-    let plan = Plan::of(query, grid, is_instant).map_err(|error| Fault::of("query", &error))?;
-    let (answer, partial) = in_time(timeout_ms, answer(api, plan)).await?;
-    answered(answer, limit, partial)
+    let query = parameters.required(QUERY)?.to_owned();
+    let answer = move |plan: &Plan, counted: &Counted, stop: &AtomicBool| {
+        let answer = plan.evaluate(counted, stop).map_err(|error| Fault::of(QUERY, &error))?;
+        answered(answer, limit, counted.is_partial(), stop)
+    };
+    let plan = move || Plan::of(&query, grid, is_instant);
+    in_time(timeout_ms, turn::answered(api, QUERY, plan, answer)).await
 }
 
 /// Gives something up that takes too long.
@@ -95,31 +104,5 @@ pub(super) async fn in_time<T>(
             "the query was given up after {} seconds; ask for a shorter range or a longer step",
             timeout.as_secs_f64()
         ))),
-    }
-}
-
-async fn answer(api: &Api, plan: Plan) -> Result<(Answer, bool), Fault> {
-    let permit = QUERIES.acquire().await.map_err(|error| Fault::internal(error.to_string()))?;
-    let counted =
-        plan.count(api.store.as_ref()).await.map_err(|error| Fault::of("query", &error))?;
-    let stop = Stop::default();
-    let flag = stop.0.clone();
-    // Whoever gives up does not wait, but the evaluation holds its place until it ends.
-    let evaluated = tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        plan.evaluate(&counted, &flag).map(|answer| (answer, counted.is_partial()))
-    });
-    let evaluated = evaluated.await.map_err(|error| Fault::internal(error.to_string()))?;
-    drop(stop);
-    evaluated.map_err(|error| Fault::of("query", &error))
-}
-
-/// Ends an evaluation when nobody waits for it any more.
-#[derive(Default)]
-struct Stop(Arc<AtomicBool>);
-
-impl Drop for Stop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }

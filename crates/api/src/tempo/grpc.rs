@@ -44,8 +44,8 @@ pub(super) fn router(api: &Arc<Api>) -> Router {
     routes.into_axum_router()
 }
 
-struct Service {
-    api: Arc<Api>,
+pub(super) struct Service {
+    pub(super) api: Arc<Api>,
 }
 
 impl Service {

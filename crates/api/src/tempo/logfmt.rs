@@ -1,17 +1,22 @@
 //! The search by tags from before TraceQL: `key=value key="value with spaces"`, all of which some
 //! span has to have.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 /// The TraceQL query that tags stand for, or what is wrong with them.
 pub(super) fn query(tags: &str) -> Result<String, String> {
     let mut conditions = Vec::new();
+    let mut keys = HashSet::new();
     let mut rest = tags.trim_start();
     while !rest.is_empty() {
         let (key, after) = rest
             .split_once('=')
             .filter(|(key, _)| !key.is_empty() && !key.contains([' ', '"']))
             .ok_or_else(|| format!("{rest:?} does not start with key=value"))?;
+        if !keys.insert(key) {
+            return Err(format!("{key:?} is there twice"));
+        }
         let (value, after) = value(after)?;
         conditions.push(condition(key, &value)?);
         rest = after.trim_start();
@@ -128,7 +133,8 @@ mod tests {
             assert_eq!(query, expected, "{tags}");
             assert!(traceql::parse(&query).is_ok(), "{query}");
         }
-        for tags in ["a", "=b", "a=\"b", "a=b\"c", "a=\"b\\", "status=fine", "a b=c"] {
+        for tags in ["a", "=b", "a=\"b", "a=b\"c", "a=\"b\\", "status=fine", "a b=c", "a=b c=d a=b"]
+        {
             assert!(query(tags).is_err(), "{tags}");
         }
     }

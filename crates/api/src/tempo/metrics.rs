@@ -45,7 +45,8 @@ impl Asked {
             true => Intervals::instant(start, end)?,
             false => Intervals::of_range(start, end, parameters.duration("step", true)?)?,
         };
-        let exemplars = parameters.number("exemplars", 0, usize::MAX)?;
+        // 0 is not set: who wants none says so in a hint.
+        let exemplars = parameters.number("exemplars", 0, usize::MAX)?.filter(|max| *max > 0);
         Ok(Self {
             query,
             intervals,

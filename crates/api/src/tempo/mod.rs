@@ -13,6 +13,8 @@ pub(crate) mod parameters;
 pub(crate) mod search;
 mod stream;
 mod tags;
+#[cfg(test)]
+mod tests;
 mod traces;
 pub(crate) mod values;
 

@@ -81,9 +81,10 @@ impl Parameters {
         nanos.map(Some).map_err(|error| Fault::parameter(name, error.to_string()))
     }
 
-    /// The start and the end of the range, in order where both are there.
+    /// The start and the end of the range, in order where both are there. Who writes 0 for the end
+    /// has none, as in Tempo.
     pub(crate) fn range(&self) -> Result<(Option<u64>, Option<u64>), Fault> {
-        let (start, end) = (self.time("start")?, self.time("end")?);
+        let (start, end) = (self.time("start")?, self.time("end")?.filter(|end| *end > 0));
         if let (Some(start), Some(end)) = (start, end)
             && start >= end
         {

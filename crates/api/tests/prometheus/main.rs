@@ -310,6 +310,11 @@ async fn range_queries() {
     let form = format!("query={query}&start={}&end={NOW}&step=60", NOW - 120);
     let kind = "application/x-www-form-urlencoded";
     assert_eq!(bench.post("/api/v1/query_range", kind, &form).await.data(), expected);
+    // As many steps as there may be.
+    let query = encode("sum(rate(traces_spanmetrics_calls_total[1500ms]))");
+    let times = format!("start={}&end={NOW}&step=1", NOW - 11_000);
+    let data = bench.get(&format!("/api/v1/query_range?query={query}&{times}")).await.data();
+    assert_eq!(data["result"][0]["values"].as_array().map(Vec::len), Some(11_001));
     // Part of a second.
     let path = format!("/api/v1/query_range?query=time()&start={}.25&end={NOW}&step=0.5", NOW - 1);
     let values =

@@ -10,6 +10,12 @@ use super::{Bench, NOW, encode};
 async fn what_is_wrong_is_told_and_where() {
     let bench = Bench::filled().await;
     let range = |rest: &str| format!("/api/v1/query_range?query=up&{rest}");
+    let doubled = format!(
+        "{}label_replace(vector(1), 'a', 'text', '', ''){}",
+        "label_replace(".repeat(40),
+        ", 'a', '$1$1', 'a', '(.*)')".repeat(40)
+    );
+    let regexes = format!("match[]={}&", encode(&format!("up{{{}}}", "a=~\"b\",".repeat(8))));
     for (path, status, kind, text) in [
         ("/api/v1/query".to_owned(), 400, "bad_data", "invalid parameter \"query\": it is missing"),
         (
@@ -70,12 +76,15 @@ async fn what_is_wrong_is_told_and_where() {
         (
             format!(
                 "/api/v1/query_range?start={}&end={NOW}&step=1&query={}",
-                NOW - 6000,
-                encode("rate(traces_spanmetrics_calls_total[1500ms])")
+                NOW - 11_000,
+                encode(
+                    "rate(traces_spanmetrics_calls_total[1500ms]) + \
+                     rate(traces_spanmetrics_calls_total[1700ms])"
+                )
             ),
             422,
             "execution",
-            "the query needs the counters at 12002 instants or more; they are read at 11001 at the \
+            "the query needs the counters at 33003 instants or more; they are read at 22003 at the \
              most. Ask for a longer step or a shorter time, or make the ranges in brackets \
              multiples of the step",
         ),
@@ -87,6 +96,30 @@ async fn what_is_wrong_is_told_and_where() {
             422,
             "execution",
             "found duplicate series for the match group {} on the right hand-side",
+        ),
+        (
+            format!("/api/v1/query?query={}", encode(&doubled)),
+            422,
+            "execution",
+            "the label a would have more than 64 KiB",
+        ),
+        (
+            format!("/api/v1/query?query={}", encode("up{a=~\"\\\\w{5000}\"}")),
+            400,
+            "bad_data",
+            "invalid parameter \"query\": 1:7: parse error: a regular expression is too large",
+        ),
+        (
+            format!("/api/v1/series?match[]=up{}", "&match[]=up".repeat(32)),
+            400,
+            "bad_data",
+            "invalid parameter \"match[]\": there are more than 32 selectors",
+        ),
+        (
+            format!("/api/v1/label/a/values?{}", regexes.repeat(3)),
+            400,
+            "bad_data",
+            "invalid parameter \"match[]\": there are more than 16 regular expressions",
         ),
         ("/api/v1/series".to_owned(), 400, "bad_data", "no match[] parameter provided"),
         (

@@ -69,10 +69,10 @@ async fn the_parameter_at_fault_is_named() {
     table.push(("/api/search?tags=a%3Db&q=%7B%7D".to_owned(), "tags"));
     table.push(("/api/metrics/query_range".to_owned(), "q"));
     table.push(("/api/metrics/query?q=".to_owned(), "q"));
-    table.push((format!("{range}&start=1&end=18446744073"), "step"));
+    table.push((format!("{range}&start=1&end=9999999999&step=1"), "step"));
     table.push((format!("{range}&since=10h&step=1ms"), "step"));
-    for id in ["xyz", "0", "00000000000000000000000000000000", "000000000000000000000000000000abc1"]
-    {
+    // Two digits too many, among others.
+    for id in ["xyz", "-1", "%20", "0x1f", "000000000000000000000000000000abc1"] {
         for version in ["/api/traces", "/api/v2/traces"] {
             table.push((format!("{version}/{id}"), "trace id"));
         }
@@ -129,8 +129,8 @@ async fn the_place_in_a_query_is_told() {
     }
     for tag in ["", " ", "resource.", "span", "{}", "a b"] {
         let answer = bench.get(&format!("/api/v2/search/tag/{}/values", encode(tag))).await;
-        let expected = if tag.is_empty() { 404 } else { 400 };
-        assert_eq!(answer.status, expected, "{tag:?}: {}", answer.text());
+        assert_eq!(answer.status, 400, "{tag:?}: {}", answer.text());
+        assert!(answer.text().contains("line 1, col "), "{tag:?}: {}", answer.text());
     }
 }
 

@@ -1,4 +1,7 @@
-//! Jaeger: the messages of its gRPC interfaces, its JSON, and the mapping to and from OTLP.
+//! Jaeger: its spans in protobuf, Thrift and JSON, and the mapping to and from OTLP.
+//!
+//! Every encoding is read into and written from the messages of protobuf, so that there is one
+//! mapping.
 //!
 //! The mapping is that of the OpenTelemetry specification ("OpenTelemetry to Jaeger
 //! Transformation") and, where that is silent, what the Collector does.
@@ -6,6 +9,9 @@
 mod from_otlp;
 mod ids;
 mod json;
+mod json_span;
+mod messages;
+mod thrift;
 mod time;
 mod to_otlp;
 
@@ -18,6 +24,14 @@ pub mod proto {
 pub use from_otlp::{batches, process, span};
 pub use ids::{IdTextError, parse_span_id, parse_trace_id, trace_id_text};
 pub use json::put_trace;
+pub use json_span::{json_span_to_otlp, otlp_to_json_spans};
+pub use messages::{
+    otlp_to_post_spans, otlp_to_proto_batches, otlp_to_proto_spans, post_spans_to_otlp,
+    proto_batch_to_otlp, proto_span_to_otlp,
+};
+pub use thrift::{
+    otlp_to_thrift_batches, otlp_to_thrift_messages, thrift_batch_to_otlp, thrift_message_to_otlp,
+};
 pub use time::{duration, timestamp, unix_nano};
 pub use to_otlp::to_otlp;
 

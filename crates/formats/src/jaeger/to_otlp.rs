@@ -6,7 +6,7 @@ use model::wire::{
     put_bytes_field, put_bytes_unless_empty, put_fixed32_field, put_fixed64_field, put_message,
     put_varint_field, put_varint_unless_zero,
 };
-use model::{TracesEncoder, encode_key_value, kind, status_code};
+use model::{encode_key_value, kind, status_code};
 
 use super::proto::{Batch, KeyValue, Log, Process, Span, SpanRef, SpanRefType, ValueType};
 use super::time::{plus, unix_nano};
@@ -14,6 +14,8 @@ use super::{
     CHILD_OF, ERROR, EVENT, FOLLOWS_FROM, NO_SERVICE, REF_TYPE, SAMPLED, SCOPE_NAME, SCOPE_VERSION,
     SERVICE_NAME, SPAN_KIND, STATUS_CODE, STATUS_DESCRIPTION, TRACE_STATE, WARNINGS,
 };
+use crate::groups::{Groups, ResourceAt};
+use crate::payload::Sink;
 
 const HTTP_STATUS_CODE: &str = "http.status_code";
 const HTTP_STATUS_MESSAGE: &str = "http.status_message";
@@ -21,18 +23,54 @@ const HTTP_STATUS_MESSAGE: &str = "http.status_message";
 /// The batches as an `ExportTraceServiceRequest`. Ids are passed on as they are, so that its decoder
 /// is the one that judges them.
 pub fn to_otlp(batches: &[Batch]) -> Vec<u8> {
-    let mut encoder = TracesEncoder::new();
+    let mut groups = Groups::default();
     for batch in batches {
-        let shared = resource(batch.process.as_ref());
+        let shared = groups.resource(&resource(batch.process.as_ref()));
         for span in &batch.spans {
-            let own = span.process.as_ref().map(|process| resource(Some(process)));
-            let mut tags = Tags::of(&span.tags);
-            let scope = scope(&mut tags);
-            let place = encoder.origin(own.as_deref().unwrap_or(&shared), b"", &scope, b"");
-            encoder.span(place, |out| put_span(out, span, tags));
+            add(&mut groups, shared, span);
         }
     }
-    encoder.finish()
+    groups.finish()
+}
+
+fn add(groups: &mut Groups, shared: ResourceAt, span: &Span) {
+    let own = span.process.as_ref().map(|process| resource(Some(process)));
+    let place = own.map_or(shared, |own| groups.resource(&own));
+    let mut tags = Tags::of(&span.tags);
+    let scope = scope(&mut tags);
+    put_message(groups.spans(place, &scope), 2, |out| put_span(out, span, tags));
+}
+
+/// Adds a span to what a payload becomes, under its own process or else a shared resource. One
+/// that has no id is left out and counted.
+pub(super) fn take(sink: &mut Sink, shared: ResourceAt, span: &Span) {
+    if let Some(fault) = id_fault(span) {
+        return sink.leave_out(fault);
+    }
+    add(&mut sink.groups, shared, span);
+    sink.spans += 1;
+}
+
+fn id_fault(span: &Span) -> Option<String> {
+    for (what, id) in [("trace id", &span.trace_id), ("span id", &span.span_id)] {
+        if is_zero(id) {
+            return Some(format!("a span's {what} is missing or all zeros"));
+        }
+    }
+    let own = ("", &span.trace_id, &span.span_id);
+    let others =
+        span.references.iter().map(|other| ("reference's ", &other.trace_id, &other.span_id));
+    std::iter::once(own).chain(others).find_map(|(of, trace_id, span_id)| {
+        match (trace_id.len(), span_id.len()) {
+            (0 | 8 | 16, 0 | 8) => None,
+            (0 | 8 | 16, length) => Some(format!("a span's {of}span id has {length} bytes")),
+            (length, _) => Some(format!("a span's {of}trace id has {length} bytes")),
+        }
+    })
+}
+
+fn is_zero(id: &[u8]) -> bool {
+    id.iter().all(|&byte| byte == 0)
 }
 
 /// Tags with distinct keys, the last value of each, in order of first appearance.
@@ -94,7 +132,7 @@ fn put_text(out: &mut Vec<u8>, number: u32, key: &str, value: &str) {
 }
 
 /// The `Resource` message of a process.
-fn resource(process: Option<&Process>) -> Vec<u8> {
+pub(super) fn resource(process: Option<&Process>) -> Vec<u8> {
     let mut out = Vec::new();
     let Some(process) = process.filter(|process| process.service_name != NO_SERVICE) else {
         return out;
@@ -185,12 +223,20 @@ fn put_span(out: &mut Vec<u8>, span: &Span, mut tags: Tags<'_>) {
     }
 }
 
+/// An id of 128 bits that has only 64, as those.
+fn short(id: &[u8]) -> &[u8] {
+    match id.split_at_checked(8) {
+        Some((high, low)) if low.len() == 8 && is_zero(high) => low,
+        _ => id,
+    }
+}
+
 /// The first span of the same trace that this one is a child of, or else follows from.
 fn parent(span: &Span) -> Option<&SpanRef> {
-    let is_none = |id: &[u8]| id.iter().all(|&byte| byte == 0);
     let near = || {
-        let here = span.references.iter().filter(|other| other.trace_id == span.trace_id);
-        here.filter(|other| !is_none(&other.span_id))
+        let is_here = |other: &&SpanRef| short(&other.trace_id) == short(&span.trace_id);
+        let here = span.references.iter().filter(is_here);
+        here.filter(|other| !is_zero(&other.span_id))
     };
     near().find(|other| other.ref_type == SpanRefType::ChildOf as i32).or_else(|| near().next())
 }

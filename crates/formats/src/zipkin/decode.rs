@@ -1,15 +1,19 @@
 //! Zipkin to OTLP.
 
+use std::collections::BTreeSet;
+
 use model::wire::{
     put_bytes_field, put_bytes_unless_empty, put_fixed64_field, put_message, put_varint_field,
     put_varint_unless_zero,
 };
-use model::{SpanId, TraceId, TracesEncoder, encode_key_value, kind, status_code};
+use model::{SpanId, TraceId, encode_key_value, kind, status_code};
 use serde_json::Value as Json;
 
 use super::span::{Annotation, Kind, Span};
 use super::tags::{LINKS_MAX, key};
 use super::{annotation, endpoint, origin};
+use crate::groups::Groups;
+use crate::payload::Sink;
 
 /// Why a list of spans is not one.
 #[derive(Debug, thiserror::Error)]
@@ -39,21 +43,44 @@ pub enum TagTypes {
     Parsed,
 }
 
-/// The protobuf bytes of `TracesData` for a JSON list of spans.
+/// The protobuf bytes of `TracesData` for a JSON list of spans, all of which must be right. Without
+/// bounds: for what is trusted.
 pub fn to_otlp(json: &[u8], types: TagTypes) -> Result<Vec<u8>, ZipkinError> {
     let spans: Vec<Span<'_>> = serde_json::from_slice(json)?;
-    let mut encoder = TracesEncoder::new();
-    for (index, mut span) in spans.into_iter().enumerate() {
+    let mut groups = Groups::default();
+    for (index, span) in spans.into_iter().enumerate() {
         let fixed = Fixed::of(&span).map_err(|(field, problem)| ZipkinError::Span {
             index,
             field,
             problem,
         })?;
-        let (resource, scope) = origin::take(&mut span);
-        let place = encoder.origin(&resource, b"", &scope, b"");
-        encoder.span(place, |out| put_span(out, &fixed, span, types));
+        add(&mut groups, &fixed, span, types, &BTreeSet::new());
     }
-    Ok(encoder.finish())
+    Ok(groups.finish())
+}
+
+/// Adds a span to what a payload becomes. Some tags may be known to spell numbers or booleans. A
+/// span with a value that cannot be is left out and counted.
+pub(super) fn take(sink: &mut Sink, span: Span<'_>, types: TagTypes, typed: &BTreeSet<String>) {
+    let fixed = match Fixed::of(&span) {
+        Ok(fixed) => fixed,
+        Err((field, problem)) => return sink.leave_out(format!("a span's {field}: {problem}")),
+    };
+    add(&mut sink.groups, &fixed, span, types, typed);
+    sink.spans += 1;
+}
+
+fn add(
+    groups: &mut Groups,
+    fixed: &Fixed,
+    mut span: Span<'_>,
+    types: TagTypes,
+    typed: &BTreeSet<String>,
+) {
+    let (resource, scope) = origin::take(&mut span);
+    let place = groups.resource(&resource);
+    let spans = groups.spans(place, &scope);
+    put_message(spans, 2, |out| put_span(out, fixed, span, types, typed));
 }
 
 /// The fields of a span that may be wrong.
@@ -112,7 +139,13 @@ fn out_of_range(field: &'static str) -> Fault {
     (field, "microseconds beyond the year 2554 cannot be kept".to_owned())
 }
 
-fn put_span(out: &mut Vec<u8>, fixed: &Fixed, mut span: Span<'_>, types: TagTypes) {
+fn put_span(
+    out: &mut Vec<u8>,
+    fixed: &Fixed,
+    mut span: Span<'_>,
+    types: TagTypes,
+    typed: &BTreeSet<String>,
+) {
     put_bytes_field(out, 1, &fixed.trace_id.0);
     put_bytes_field(out, 2, &fixed.span_id.0);
     if let Some(state) = span.tags.remove(key::TRACE_STATE) {
@@ -135,7 +168,7 @@ fn put_span(out: &mut Vec<u8>, fixed: &Fixed, mut span: Span<'_>, types: TagType
             put_varint_unless_zero(out, number, u64::from(count));
         }
     }
-    put_attributes(out, &span, types);
+    put_attributes(out, &span, types, typed);
     for (event, &time) in span.annotations.iter().zip(&fixed.events_unix_nano) {
         let parts = annotation::parts(&event.value);
         put_message(out, 11, |out| {
@@ -233,8 +266,9 @@ fn put_link(out: &mut Vec<u8>, text: &str) -> Option<()> {
     Some(())
 }
 
-fn put_attributes(out: &mut Vec<u8>, span: &Span<'_>, types: TagTypes) {
+fn put_attributes(out: &mut Vec<u8>, span: &Span<'_>, types: TagTypes, typed: &BTreeSet<String>) {
     for (key, value) in &span.tags {
+        let types = if typed.contains(&*key.0) { TagTypes::Parsed } else { types };
         encode_key_value(out, 9, key.0.as_bytes(), |out| put_tag(out, &value.0, types));
     }
     for (key, value) in endpoint::attributes(span) {

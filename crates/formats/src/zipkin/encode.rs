@@ -19,19 +19,33 @@ pub fn service_name(name: &str) -> &str {
 
 /// Appends the spans of a batch as a JSON array, a span at a time.
 pub fn write_json(out: &mut Vec<u8>, batch: &SpanBatch) {
+    write_json_with(out, batch, UNKNOWN_SERVICE);
+}
+
+/// As [`write_json`]; spans whose resource names no service get this one.
+pub fn write_json_with(out: &mut Vec<u8>, batch: &SpanBatch, default_service_name: &str) {
     out.push(b'[');
     for (at, span) in batch.spans().iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }
         // Neither texts nor numbers can fail, and memory does not.
-        let _ = serde_json::to_writer(&mut *out, &span_of(batch, span));
+        let _ = serde_json::to_writer(&mut *out, &span_with(batch, span, default_service_name));
     }
     out.push(b']');
 }
 
 /// A span as Zipkin has it.
 pub fn span_of<'a>(batch: &'a SpanBatch, source: &model::Span) -> Span<'a> {
+    span_with(batch, source, UNKNOWN_SERVICE)
+}
+
+/// As [`span_of`]; a span whose resource names no service gets this one.
+pub(super) fn span_with<'a>(
+    batch: &'a SpanBatch,
+    source: &model::Span,
+    default_service_name: &'a str,
+) -> Span<'a> {
     let (scope, resource) = batch.origin(source);
     let mut span = Span {
         trace_id: Cow::Owned(source.trace_id.to_string()),
@@ -47,13 +61,16 @@ pub fn span_of<'a>(batch: &'a SpanBatch, source: &model::Span) -> Span<'a> {
     // The closest to the span wins.
     add_attributes(&mut span, batch, batch.span_attributes(source));
     add_attributes(&mut span, batch, batch.scope_attributes(scope));
-    let service = batch.service_name(resource);
+    let service = match batch.service_name(resource) {
+        "" => default_service_name,
+        known => known,
+    };
     add_attributes(&mut span, batch, batch.resource_attributes(resource));
     span.tags.remove(key::SERVICE_NAME);
     span.tags.remove(key::START_ABSENT);
     span.debug = is_true(span.tags.remove(key::DEBUG).map(|value| value.0));
     span.shared = is_true(span.tags.remove(key::SHARED).map(|value| value.0));
-    span.local_endpoint = Some(endpoint::local(&span, Cow::Borrowed(service_name(service))));
+    span.local_endpoint = Some(endpoint::local(&span, Cow::Borrowed(service)));
     span.remote_endpoint = endpoint::remote(&span);
 
     for (key, value) in [(key::SCOPE_NAME, scope.name), (key::SCOPE_VERSION, scope.version)] {

@@ -7,6 +7,8 @@ use std::fmt;
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
 use serde::{Deserialize, Serialize};
 
+use crate::payload::few;
+
 /// One span. What is empty is left out of the JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -39,7 +41,7 @@ pub struct Span<'a> {
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub remote_endpoint: Option<Endpoint<'a>>,
     /// What happened when.
-    #[serde(borrow, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(borrow, deserialize_with = "few", skip_serializing_if = "Vec::is_empty")]
     pub annotations: Vec<Annotation<'a>>,
     /// Texts by name.
     #[serde(
@@ -175,7 +177,7 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(super) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de> + Default,
@@ -185,7 +187,9 @@ where
 
 /// Whole numbers that are not negative, in the spellings that JSON has for them: `1`, `1.0`,
 /// `1e3`, `"1"`; `null` for none.
-fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+pub(super) fn whole_number<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<u64>, D::Error> {
     struct Number;
     impl<'de> Visitor<'de> for Number {
         type Value = Option<u64>;

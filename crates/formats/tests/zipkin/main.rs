@@ -1,6 +1,9 @@
 //! Zipkin's spans, both ways, field by field.
 
+mod hostile;
 mod properties;
+mod proto;
+mod v1;
 
 use bytes::Bytes;
 use formats::zipkin::{TagTypes, to_otlp, write_json};

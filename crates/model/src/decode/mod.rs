@@ -29,6 +29,10 @@ pub const ELEMENTS_MAX: usize = 2 * 1024 * 1024;
 /// The most attributes, events and links of one span together; a span with more is left out.
 pub const SPAN_ELEMENTS_MAX: usize = 128 * 1024;
 
+/// The most bytes that the resources of a request may take when every scope has its own, the first
+/// of each left aside: whoever keeps scopes keeps their resource with them.
+pub const SHARED_RESOURCE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// How far the index of a request grows before it asks for room again.
 const CHARGE_STEP_BYTES: usize = 64 * 1024;
 
@@ -56,6 +60,13 @@ pub enum DecodeError {
         "more than {ELEMENTS_MAX} spans, attributes, events and links in one request; send smaller batches"
     )]
     TooMany,
+    /// A large resource with very many scopes.
+    #[error(
+        "the scopes of one request share resources of more than {} MiB, counted once for each scope; \
+         send them in several requests",
+        SHARED_RESOURCE_BYTES_MAX >> 20
+    )]
+    TooManyScopes,
     /// The caller of [`SpanBatch::decode_within`] had no room.
     #[error("there is no room for the {index_bytes} bytes that the spans of a request take")]
     NoRoom {
@@ -104,6 +115,8 @@ struct Decoder<'a> {
     room: &'a mut dyn FnMut(usize) -> bool,
     /// The bytes that `room` was told of.
     charged_bytes: usize,
+    /// Bytes of resources, counted for each of their scopes but the first.
+    shared_resource_bytes: usize,
 }
 
 impl<'a> Decoder<'a> {
@@ -124,6 +137,7 @@ impl<'a> Decoder<'a> {
             parts: Vec::new(),
             room,
             charged_bytes: 0,
+            shared_resource_bytes: 0,
         }
     }
 

@@ -1,13 +1,14 @@
 //! Resources and scopes, and the spans below them.
 
 use super::message::{Message, content};
-use super::{DecodeError, Decoder};
+use super::{DecodeError, Decoder, SHARED_RESOURCE_BYTES_MAX};
 use crate::batch::{Resource, Scope, Text};
 
 impl<'a> Decoder<'a> {
     pub(super) fn resource_spans(&mut self, bytes: &'a [u8]) -> Result<(), DecodeError> {
         let index = self.batch.resources.len() as u32;
         let first_span = self.batch.spans.len();
+        let first_scope = self.batch.scopes.len();
         let first_part = self.parts.len();
         self.batch.resources.push(Resource::default());
         self.bound()?;
@@ -42,6 +43,11 @@ impl<'a> Decoder<'a> {
         }
         resource.attributes = self.attributes_since(start);
         resource.message = self.joined(&parts)?;
+        let sharing = (self.batch.scopes.len() - first_scope).saturating_sub(1);
+        self.shared_resource_bytes += sharing.saturating_mul(resource.message.len());
+        if self.shared_resource_bytes > SHARED_RESOURCE_BYTES_MAX {
+            return Err(DecodeError::TooManyScopes);
+        }
         fault = fault.or(self.fault.take());
         self.batch.resources[index as usize] = resource;
         self.leave_out_from(first_span, fault);

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use model::wire::{put_bytes_field, put_message};
 use model::{
-    DecodeError, ELEMENTS_MAX, SPAN_ELEMENTS_MAX, SpanBatch, TracesEncoder, VALUE_DEPTH_MAX, Value,
+    DecodeError, ELEMENTS_MAX, SHARED_RESOURCE_BYTES_MAX, SPAN_ELEMENTS_MAX, SpanBatch,
+    TracesEncoder, VALUE_DEPTH_MAX, Value,
 };
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -166,6 +167,56 @@ fn a_message_in_two_fields_is_one() {
         again.resource_spans[0].scope_spans[0].scope,
         was.resource_spans[0].scope_spans[0].scope
     );
+}
+
+/// Whoever keeps scopes keeps the resource with each: two megabytes must not become gigabytes.
+#[test]
+fn a_large_resource_has_few_scopes() {
+    const RESOURCE: usize = 1 << 20;
+    let of = |scopes: usize| {
+        request(|out| {
+            let mut resource = Vec::new();
+            put_message(&mut resource, 1, |out| {
+                put_bytes_field(out, 1, b"k");
+                put_message(out, 2, |out| put_bytes_field(out, 1, &vec![b'x'; RESOURCE]));
+            });
+            put_bytes_field(out, 1, &resource);
+            for _ in 0..scopes {
+                put_message(out, 2, |out| put_bytes_field(out, 2, &good("s")));
+            }
+        })
+    };
+    assert_eq!(SpanBatch::decode(of(1)).unwrap().len(), 1);
+    let most = SHARED_RESOURCE_BYTES_MAX / (RESOURCE + 16);
+    assert_eq!(SpanBatch::decode(of(most)).unwrap().len(), most);
+    let error = SpanBatch::decode(of(most + 2)).unwrap_err();
+    assert_eq!(error, DecodeError::TooManyScopes);
+    assert!(error.to_string().contains("16 MiB"), "{error}");
+}
+
+#[test]
+fn spans_of_two_batches_find_their_own_scopes() {
+    let batch = |name: &[u8]| {
+        let bytes = request(|out| {
+            put_message(out, 2, |out| {
+                put_message(out, 1, |out| put_bytes_field(out, 1, name));
+                put_bytes_field(out, 2, &good("s"));
+                put_bytes_field(out, 2, &good("t"));
+            });
+        });
+        SpanBatch::decode(bytes).unwrap()
+    };
+    let (one, other) = (batch(b"one"), batch(b"two"));
+    let mut encoder = TracesEncoder::new();
+    for (one, other) in one.spans().iter().zip(other.spans()) {
+        encoder.span_of(&batch(b"one"), one);
+        encoder.span_of(&batch(b"two"), other);
+    }
+    let again = SpanBatch::decode(encoder.finish().into()).unwrap();
+    let scopes: Vec<&str> = again.scopes().iter().map(|scope| again.text(scope.name)).collect();
+    assert_eq!(scopes, ["one", "two"]);
+    let of: Vec<u32> = again.spans().iter().map(|span| span.scope).collect();
+    assert_eq!(of, [0, 0, 1, 1]);
 }
 
 /// Parts of a message cost their own bytes, however many there are and whatever lies between.

@@ -7,9 +7,7 @@ use std::time::Duration;
 use config::{Id, Reader};
 
 use crate::component::Surroundings;
-use crate::exporters::{
-    BatchSettings, PersistentSettings, QueueSettings, RetrySettings, SenderSettings, Sizer,
-};
+use crate::exporters::{BatchSettings, QueueSettings, RetrySettings, SenderSettings, Sizer};
 use crate::net::{
     Algorithm, ClientSettings, Compression, Headers, KeepaliveSettings, Pem, TlsClientSettings,
     TlsVersion,
@@ -193,9 +191,9 @@ impl SenderPlan {
             let extension = around.extensions.get(id);
             let extension = extension
                 .ok_or_else(|| format!("the extension {id} is not among service::extensions"))?;
-            let folder = extension.storage(component);
-            let folder = folder.ok_or_else(|| format!("the extension {id} is no storage"))?;
-            settings.queue.storage = Some(PersistentSettings::new(folder));
+            let storage = extension.storage(component);
+            let storage = storage.ok_or_else(|| format!("the extension {id} is no storage"))?;
+            settings.queue.storage = Some(storage);
         }
         Ok(settings)
     }

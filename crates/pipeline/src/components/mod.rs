@@ -4,9 +4,12 @@
 mod clients;
 mod connectors;
 mod exporters;
+mod extensions;
 mod known;
 mod processors;
+mod receivers;
 mod selection;
+mod servers;
 mod statements;
 #[cfg(test)]
 mod tests;
@@ -17,7 +20,9 @@ use crate::graph::Registry;
 
 /// Registers all components that this crate has.
 pub fn register(registry: &mut Registry) {
+    receivers::register(registry);
     processors::register(registry);
     connectors::register(registry);
     exporters::register(registry);
+    extensions::register(registry);
 }

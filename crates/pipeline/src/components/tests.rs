@@ -289,3 +289,202 @@ fn settings_of_exporters_are_read() {
         }
     }
 }
+
+/// What is wrong with an extension's settings.
+fn extension_faults(extension: &str) -> String {
+    errors(&extension_document(extension))
+}
+
+fn extension_document(extension: &str) -> String {
+    let name = extension.split(": ").next().unwrap_or_default().trim_end_matches(':');
+    format!(
+        "
+receivers: {{otlp: {{protocols: {{grpc: }}}}}}
+exporters: {{nop: }}
+extensions:
+  {extension}
+service:
+  extensions: [{name}]
+  pipelines: {{traces: {{receivers: [otlp], exporters: [nop]}}}}
+"
+    )
+}
+
+/// What is wrong with a receiver's settings.
+fn receiver_faults(receiver: &str) -> String {
+    let name = receiver.split(": ").next().unwrap_or_default().trim_end_matches(':');
+    let text = format!(
+        "
+receivers:
+  {receiver}
+exporters: {{nop: }}
+service: {{pipelines: {{traces: {{receivers: [{name}], exporters: [nop]}}}}}}
+"
+    );
+    errors(&text)
+}
+
+fn errors(text: &str) -> String {
+    let (_, diagnostics) = check(text);
+    let errors = diagnostics.iter().filter(|one| one.severity == config::Severity::Error);
+    errors.map(|one| one.message.clone()).collect::<Vec<_>>().join("\n")
+}
+
+fn expect(found: &str, parts: &[&str], row: &str) {
+    assert_eq!(found.is_empty(), parts.is_empty(), "{row}: {found}");
+    for part in parts {
+        assert!(found.contains(part), "{row}: {part} is not in: {found}");
+    }
+    assert!(!found.contains("hunter2"), "{row}: {found}");
+}
+
+#[test]
+fn settings_of_receivers_are_read() {
+    const NONE: &str = "must specify at least one protocol when using the OTLP receiver";
+    for (receiver, parts) in [
+        ("otlp: {protocols: {grpc: , http: }}", &[][..]),
+        ("otlp: {protocols: {grpc: {}}}", &[]),
+        (
+            "otlp/x: {protocols: {grpc: {endpoint: '0.0.0.0:4317', transport: tcp, \
+             max_recv_msg_size_mib: 16, max_concurrent_streams: 100, read_buffer_size: 524288, \
+             write_buffer_size: 1, include_metadata: true, auth: {authenticator: basicauth/a}, \
+             tls: {cert_file: a, key_file: b, client_ca_file: c, min_version: '1.3', \
+             reload_interval: 1h, client_ca_file_reload: true}, keepalive: {server_parameters: \
+             {max_connection_idle: 11s, max_connection_age: 12s, max_connection_age_grace: 13s, \
+             time: 30s, timeout: 5s}, enforcement_policy: {min_time: 10s, \
+             permit_without_stream: true}}}}}",
+            &[],
+        ),
+        (
+            "otlp: {protocols: {http: {endpoint: ':4318', traces_url_path: v1/x, \
+             metrics_url_path: /m, logs_url_path: /l, profiles_url_path: /p, \
+             cors: {allowed_origins: ['https://*.shop.example'], allowed_headers: [X-A, '*'], \
+             exposed_headers: [X-B], max_age: 7200}, max_request_body_size: 1048576, \
+             compression_algorithms: ['', gzip, zstd, zlib, deflate], \
+             response_headers: {X-Server: a}, read_timeout: 10s, read_header_timeout: 1m, \
+             write_timeout: 30s, idle_timeout: 0s, include_metadata: true}}}",
+            &[],
+        ),
+        ("otlp: {protocols: {grpc: {endpoint: '[::]:4317'}}}", &[]),
+        ("otlp:", &[NONE]),
+        ("otlp: {protocols: }", &[NONE]),
+        ("otlp: {protocols: {}}", &[NONE]),
+        ("otlp: {protocols: {thrift: }}", &["invalid keys: thrift", NONE]),
+        (
+            "otlp: {protocols: {grpc: {endpoint: 'x.sock', transport: unix}}}",
+            &["unix sockets are not supported", "missing port in address"],
+        ),
+        ("otlp: {protocols: {grpc: {transport: udp}}}", &["unsupported transport \"udp\""]),
+        ("otlp: {protocols: {grpc: {endpoint: localhost}}}", &["missing port in address"]),
+        ("otlp: {protocols: {grpc: {endpoint: 'http://a:1'}}}", &["without a scheme"]),
+        ("otlp: {protocols: {grpc: {endpoint: '::1:4317'}}}", &["too many colons in address"]),
+        ("otlp: {protocols: {grpc: {endpoint: 'a:99999'}}}", &["up to 65535"]),
+        ("otlp: {protocols: {grpc: {max_recv_msg_size_mib: 5000}}}", &["from 0 to 4096"]),
+        (
+            "otlp: {protocols: {grpc: {tls: {cert_file: a}}}}",
+            &["key_file", "certificate and its key"],
+        ),
+        (
+            "otlp: {protocols: {grpc: {tls: {ca_file: a, cert_file: b, key_file: c}}}}",
+            &["client_ca_file"],
+        ),
+        ("otlp: {protocols: {grpc: {auth: {}}}}", &["authenticator", "must be specified"]),
+        (
+            "otlp: {protocols: {http: {auth: {authenticator: a, request_params: [t]}}}}",
+            &["end up in logs"],
+        ),
+        (
+            "otlp: {protocols: {http: {compression_algorithms: [gzip, snappy]}}}",
+            &["snappy is not supported"],
+        ),
+        (
+            "otlp: {protocols: {http: {compression_algorithms: [brotli]}}}",
+            &["unsupported compression type \"brotli\""],
+        ),
+        ("otlp: {protocols: {http: {traces_url_path: ''}}}", &["must not be empty"]),
+        ("otlp: {protocols: {http: {cors: {allowed_origins: [shop.example]}}}}", &["is no origin"]),
+        ("otlp: {protocols: {http: {response_headers: {'a b': c}}}}", &["the name of a header"]),
+        (
+            "otlp: {protocols: {grpc: {endpoint: 'a:1'}, http: {endpoint: 'a:1'}}}",
+            &["the same endpoint twice"],
+        ),
+        ("otlp: {protocols: {http: {keep_alive: true}}}", &["invalid keys: keep_alive"]),
+    ] {
+        expect(&receiver_faults(receiver), parts, receiver);
+    }
+}
+
+#[test]
+fn settings_of_extensions_are_read() {
+    for (extension, parts) in [
+        ("file_storage:", &[][..]),
+        (
+            "file_storage/q: {directory: /tmp/x, create_directory: true, timeout: 10s, fsync: true, \
+             compaction: {on_start: true, on_rebound: true, directory: /tmp, \
+             rebound_needed_threshold_mib: 100, rebound_trigger_threshold_mib: 10, \
+             max_transaction_size: 65536, check_interval: 5s}}",
+            &[],
+        ),
+        ("basicauth: {htpasswd: {inline: 'a:b'}}", &[]),
+        ("basicauth/s: {htpasswd: {file: /etc/x, inline: 'a:b'}}", &[]),
+        ("basicauth/c: {client_auth: {username: a, password: b}}", &[]),
+        ("basicauth/c: {client_auth: {username: a, password_file: /x}}", &[]),
+        ("bearertokenauth: {token: abc}", &[]),
+        ("bearertokenauth: {tokens: [abc, def], scheme: Token, header: X-Auth}", &[]),
+        ("bearertokenauth: {filename: /run/secrets/x}", &[]),
+        ("health_check:", &[]),
+        (
+            "health_check: {endpoint: '0.0.0.0:13133', path: /health, response_body: {healthy: ok, \
+             unhealthy: no}, check_collector_pipeline: {enabled: true, interval: 5m, \
+             exporter_failure_threshold: 5}}",
+            &[],
+        ),
+        (
+            "healthcheckv2: {use_v2: true, http: {endpoint: '0.0.0.0:13133', status: {enabled: true, \
+             path: /x}, config: {enabled: false}}}",
+            &[],
+        ),
+        ("healthcheckv2: {grpc: {endpoint: 'a:1'}}", &["over HTTP"]),
+        ("file_storage: {directory: ''}", &["must not be empty"]),
+        ("file_storage: {dir: /x}", &["invalid keys: dir"]),
+        ("basicauth: {}", &["or 'client_auth' must be specified"]),
+        ("basicauth: {htpasswd: {}}", &["must have a user"]),
+        ("basicauth: {htpasswd: {inline: hunter2}}", &["line 1: there is no colon"]),
+        (
+            "basicauth: {htpasswd: {inline: 'a:b'}, client_auth: {username: a, password: hunter2}}",
+            &["exclude each other"],
+        ),
+        ("basicauth: {client_auth: {username: a}}", &["password", "must be specified"]),
+        ("basicauth: {client_auth: {username: 'a:b', password: c}}", &["must not have a colon"]),
+        (
+            "basicauth: {client_auth: {username: a, password: hunter2, password_file: b}}",
+            &["only one of password and password_file"],
+        ),
+        ("bearertokenauth: {}", &["exactly one of"]),
+        ("bearertokenauth: {token: hunter2, filename: x}", &["exactly one of"]),
+        ("bearertokenauth: {tokens: ['']}", &["an empty token"]),
+        ("bearertokenauth: {token: a, header: 'a b'}", &["is not the name of a header"]),
+        ("health_check: {path: health}", &["must begin with a slash"]),
+        ("health_check: {endpoint: '13133'}", &["missing port in address"]),
+        ("health_check: {auth: {authenticator: a}}", &["is not supported"]),
+    ] {
+        expect(&extension_faults(extension), parts, extension);
+    }
+}
+
+#[test]
+fn secrets_are_not_in_reports() {
+    for extension in [
+        "bearertokenauth:\n    token: hunter2\n    filename: x",
+        "bearertokenauth:\n    tokens: ['', hunter2]",
+        "basicauth:\n    htpasswd:\n      inline: hunter2",
+        "basicauth:\n    client_auth:\n      username: 'hunter2:x'\n      password: hunter2",
+        "basicauth:\n    client_auth:\n      username: a\n      password: hunter2\n      password_file: b",
+    ] {
+        let name = extension.split(':').next().unwrap_or_default();
+        let text = extension_document("zpages:").replace("zpages:", extension);
+        let report = check(&text.replace("[zpages]", &format!("[{name}]"))).1.render(false);
+        assert!(report.contains("error"), "{report}");
+        assert!(!report.contains("hunter2"), "{report}");
+    }
+}

@@ -16,7 +16,7 @@ mod rarely;
 mod retry;
 mod sender;
 mod settings;
-mod time;
+pub(crate) mod time;
 
 use std::time::Duration;
 

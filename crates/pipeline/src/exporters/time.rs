@@ -27,7 +27,7 @@ pub(super) fn clock(seconds: u64) -> (u64, u64, u64) {
 
 /// Nanoseconds after the Unix epoch as Go prints a time: `2020-02-11 20:26:12.000000321 +0000 UTC`,
 /// without zeros at the end of the fraction.
-pub(super) fn put_go_time(out: &mut String, unix_nano: u64) {
+pub(crate) fn put_go_time(out: &mut String, unix_nano: u64) {
     let (seconds, nanos) = (unix_nano / 1_000_000_000, unix_nano % 1_000_000_000);
     let (year, month, day) = date(seconds / DAY_SECONDS);
     let (hour, minute, second) = clock(seconds);

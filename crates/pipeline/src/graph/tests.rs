@@ -215,7 +215,8 @@ async fn apply(graph: &mut Graph, world: &Arc<World>, text: &str) -> Result<Chan
 fn world() -> (Arc<World>, Graph) {
     let telemetry = crate::telemetry::Telemetry::default();
     let budget = ByteBudget::default();
-    let around = Surroundings { budget, telemetry, extensions: HashMap::new() };
+    let around =
+        Surroundings { budget, telemetry, extensions: HashMap::new(), health: Default::default() };
     (Arc::default(), Graph::new(around))
 }
 

@@ -43,7 +43,7 @@ impl Headers {
         Ok(())
     }
 
-    pub(super) fn map(&self) -> &HeaderMap {
+    pub(crate) fn map(&self) -> &HeaderMap {
         &self.map
     }
 }

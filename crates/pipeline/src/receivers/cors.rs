@@ -58,14 +58,29 @@ pub fn check_origin(pattern: &str) -> Result<(), OriginError> {
 pub(crate) struct Cors {
     patterns: Vec<String>,
     max_age: HeaderValue,
+    /// None: what a page asks for.
+    allowed_headers: Option<HeaderValue>,
+    exposed_headers: HeaderValue,
 }
 
 impl Cors {
     pub(crate) fn new(settings: &CorsSettings) -> Self {
         let patterns = settings.allowed_origins.iter();
+        let exposed = settings.exposed_headers.iter().map(String::as_str);
+        let exposed: Vec<&str> = ["retry-after"].into_iter().chain(exposed).collect();
+        let is_any = settings.allowed_headers.iter().any(|name| name == "*");
+        let allowed = ["content-type"].into_iter();
+        let allowed: Vec<&str> =
+            allowed.chain(settings.allowed_headers.iter().map(String::as_str)).collect();
+        let list = |names: Vec<&str>| HeaderValue::from_str(&names.join(", ")).ok();
         Self {
             patterns: patterns.map(|origin| origin.to_ascii_lowercase()).collect(),
             max_age: HeaderValue::from(settings.max_age.as_secs()),
+            allowed_headers: match settings.allowed_headers.is_empty() || is_any {
+                true => None,
+                false => list(allowed),
+            },
+            exposed_headers: list(exposed).unwrap_or(HeaderValue::from_static("retry-after")),
         }
     }
 
@@ -77,10 +92,10 @@ impl Cors {
     }
 
     /// Adds what a page of this origin needs to read an answer.
-    pub(crate) fn allow(origin: &HeaderValue, answer: &mut HeaderMap) {
+    pub(crate) fn allow(&self, origin: &HeaderValue, answer: &mut HeaderMap) {
         answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         answer.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-        answer.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
+        answer.insert(ACCESS_CONTROL_EXPOSE_HEADERS, self.exposed_headers.clone());
         answer.entry(VARY).or_insert(HeaderValue::from_static("origin"));
     }
 
@@ -88,7 +103,7 @@ impl Cors {
     pub(crate) fn allow_preflight(&self, request: &HeaderMap, answer: &mut HeaderMap) {
         let headers = request
             .get(ACCESS_CONTROL_REQUEST_HEADERS)
-            .cloned()
+            .map(|asked| self.allowed_headers.as_ref().unwrap_or(asked).clone())
             .unwrap_or(HeaderValue::from_static("content-type"));
         answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, headers);
         answer.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));

@@ -37,6 +37,8 @@ pub struct TransportCounters {
     pub slow_requests: AtomicU64,
     /// Requests that were not OTLP, or not decompressible.
     pub undecodable_requests: AtomicU64,
+    /// Requests of senders who may not send.
+    pub unauthenticated_requests: AtomicU64,
     /// Requests during which the consumer panicked.
     pub panicked_requests: AtomicU64,
     /// Its port's.

@@ -11,7 +11,7 @@ mod server;
 mod settings;
 mod write_timeout;
 
-pub use auth::Authenticator;
+pub use auth::{Auth, Authenticator};
 pub use budget::{ByteBudget, IN_FLIGHT_BYTES_MAX_DEFAULT};
 pub use cors::{OriginError, check_origin};
 pub use counters::{ConnectionCounters, ReceiverCounters, TransportCounters};

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,9 +25,11 @@ use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::auth::connected;
 use super::counters::ConnectionCounters;
 use super::settings::ServerSettings;
 use super::write_timeout::WriteTimeout;
+use crate::Client;
 use crate::net::ServerTls;
 
 /// How long accepting rests after a failure of the kernel's, such as too many open files.
@@ -64,10 +67,11 @@ pub trait Handler: Send + Sync + 'static {
     /// The body of an answer.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
 
-    /// Answers one.
+    /// Answers one; `client` is who made the connection.
     fn handle(
         self: Arc<Self>,
         request: Request<Incoming>,
+        client: Arc<Client>,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 
     /// What is counted of its connections.
@@ -89,6 +93,8 @@ pub async fn serve<H: Handler>(
         head_timeout: settings.head_timeout,
         write_timeout: settings.write_timeout,
         tls: settings.tls.clone(),
+        age_max: settings.connection_age_max,
+        age_grace: settings.connection_age_grace,
         shutdown: shutdown.clone(),
         cut: CancellationToken::new(),
     });
@@ -96,7 +102,7 @@ pub async fn serve<H: Handler>(
     let permits = Arc::new(Semaphore::new(settings.connections_max));
     let accepting = async {
         loop {
-            let stream = accept(&listener).await;
+            let (stream, address) = accept(&listener).await;
             let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
                 handler.connections().refused.fetch_add(1, Ordering::Relaxed);
                 if settings.tls.is_none() {
@@ -110,7 +116,7 @@ pub async fn serve<H: Handler>(
                 let _closed = OnDrop(|| {
                     handler.connections().open.fetch_sub(1, Ordering::Relaxed);
                 });
-                connection.run(stream, Arc::clone(&handler)).await;
+                connection.run(stream, address, Arc::clone(&handler)).await;
                 drop(permit);
             });
         }
@@ -146,13 +152,13 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
                 // Answers are small; waiting to fill a packet would delay them.
                 let _ = stream.set_nodelay(true);
-                return stream;
+                return (stream, address);
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -198,15 +204,18 @@ struct ConnectionSettings {
     head_timeout: Duration,
     write_timeout: Duration,
     tls: Option<ServerTls>,
+    age_max: Option<Duration>,
+    age_grace: Option<Duration>,
     shutdown: CancellationToken,
     /// Ends connections that outlast the drain timeout.
     cut: CancellationToken,
 }
 
 impl ConnectionSettings {
-    async fn run<H: Handler>(&self, stream: TcpStream, handler: Arc<H>) {
+    async fn run<H: Handler>(&self, stream: TcpStream, address: SocketAddr, handler: Arc<H>) {
+        let client = connected(address);
         let Some(tls) = &self.tls else {
-            return self.serve(Either::Left(stream), handler).await;
+            return self.serve(Either::Left(stream), client, handler).await;
         };
         let handshake = TlsAcceptor::from(tls.config()).accept(stream);
         let stream = tokio::select! {
@@ -214,20 +223,22 @@ impl ConnectionSettings {
             () = self.shutdown.cancelled() => return,
         };
         match stream {
-            Ok(Ok(stream)) => self.serve(Either::Right(Box::new(stream)), handler).await,
+            Ok(Ok(stream)) => {
+                self.serve(Either::Right(Box::new(stream)), client, handler).await;
+            }
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         }
     }
 
-    async fn serve<H: Handler>(&self, stream: Stream, handler: Arc<H>) {
+    async fn serve<H: Handler>(&self, stream: Stream, client: Arc<Client>, handler: Arc<H>) {
         let asked = Arc::new(AtomicBool::new(false));
         let service = service_fn({
             let asked = Arc::clone(&asked);
             move |request| {
                 asked.store(true, Ordering::Relaxed);
-                let handler = Arc::clone(&handler);
-                async move { Ok::<_, Infallible>(handler.handle(request).await) }
+                let (handler, client) = (Arc::clone(&handler), Arc::clone(&client));
+                async move { Ok::<_, Infallible>(handler.handle(request, client).await) }
             }
         });
         let stream = TokioIo::new(WriteTimeout::new(stream, self.write_timeout));
@@ -236,6 +247,9 @@ impl ConnectionSettings {
         // hyper times a head only once it knows the version, which takes bytes to tell.
         let mut first_head = pin!(tokio::time::sleep(self.head_timeout));
         let mut timed = true;
+        let mut aged = pin!(after(self.age_max));
+        let mut young = true;
+        let mut spared = pin!(after(None));
         loop {
             tokio::select! {
                 result = connection.as_mut() => {
@@ -254,8 +268,22 @@ impl ConnectionSettings {
                         connection.as_mut().graceful_shutdown();
                     }
                 }
+                () = aged.as_mut(), if young => {
+                    young = false;
+                    connection.as_mut().graceful_shutdown();
+                    spared.set(after(self.age_grace));
+                }
+                () = spared.as_mut(), if !young => return,
                 () = self.cut.cancelled() => return,
             }
         }
+    }
+}
+
+/// Ends after a while, or never.
+async fn after(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::auth::Auth;
 use crate::net::ServerTls;
 
 /// Limits of a server, for HTTP and gRPC alike.
@@ -36,6 +37,15 @@ pub struct ServerSettings {
     pub busy_retry_after: Duration,
     /// TLS, and mTLS; the handshake has to be done within 10 s. Default none.
     pub tls: Option<ServerTls>,
+    /// Who may send. Asked before a request's body is read. Default everybody.
+    pub auth: Option<Auth>,
+    /// Hands the headers of requests on to the pipeline. Default false.
+    pub include_metadata: bool,
+    /// How old a connection may become before it is asked to end, so that clients spread anew over
+    /// several servers. Default none.
+    pub connection_age_max: Option<Duration>,
+    /// How long its requests may take from then on. Default none: as long as they take.
+    pub connection_age_grace: Option<Duration>,
 }
 
 impl Default for ServerSettings {
@@ -52,6 +62,10 @@ impl Default for ServerSettings {
             drain_timeout: Duration::from_secs(10),
             busy_retry_after: Duration::from_secs(1),
             tls: None,
+            auth: None,
+            include_metadata: false,
+            connection_age_max: None,
+            connection_age_grace: None,
         }
     }
 }
@@ -63,6 +77,10 @@ pub struct CorsSettings {
     /// port or none. Default: `localhost`, `127.0.0.1` and `[::1]` over HTTP and HTTPS on any port,
     /// which is where a page under development lives. An empty list allows no page.
     pub allowed_origins: Vec<String>,
+    /// Headers that pages may send besides those that need no leave. Empty: what they ask for.
+    pub allowed_headers: Vec<String>,
+    /// Headers of answers that pages may read, besides `retry-after`.
+    pub exposed_headers: Vec<String>,
     /// How long a browser may remember the answer to a preflight. Default 2 h, the most that
     /// browsers honour.
     pub max_age: Duration,
@@ -76,6 +94,8 @@ impl Default for CorsSettings {
                 .iter()
                 .flat_map(|host| [format!("http://{host}:*"), format!("https://{host}:*")])
                 .collect(),
+            allowed_headers: Vec::new(),
+            exposed_headers: Vec::new(),
             max_age: Duration::from_secs(7200),
         }
     }

@@ -18,14 +18,14 @@ pub(super) fn evaluate(
     let groups = grouped(node, &inner);
     match node.operator {
         Aggregator::TopK | Aggregator::BottomK | Aggregator::LimitK => {
-            ranked(node.operator, inner, &groups, parameter, grid)
+            ranked(node.operator, inner, &groups, parameter, grid, budget)
         }
         Aggregator::CountValues => count_values(node, &inner, &groups, grid, budget),
         operator => {
             let mut answer = budget.vector();
             let mut values = Vec::new();
             for (labels, members) in groups {
-                budget.take(&mut answer, grid.count)?;
+                budget.take(&mut answer, &labels, grid.count)?;
                 let at = |step: usize| {
                     values.clear();
                     let all = members.iter().map(|member| inner.series[*member].values[step]);
@@ -119,6 +119,7 @@ fn ranked(
     groups: &[(Labels, Vec<usize>)],
     parameter: &[f64],
     grid: Grid,
+    budget: &Budget,
 ) -> Result<Vector, PromqlError> {
     let mut ranks: Vec<(usize, f64)> = Vec::new();
     let mut order: Vec<usize> = Vec::new();
@@ -126,6 +127,7 @@ fn ranked(
         let mut members = members.clone();
         members.sort_by(|one, other| inner.series[*one].labels.cmp(&inner.series[*other].labels));
         for step in 0..grid.count {
+            budget.go_on()?;
             let k = parameter.get(step).copied().unwrap_or(0.0);
             if k.is_nan() {
                 return Err(PromqlError::execution("the number of series to keep is NaN"));
@@ -154,9 +156,13 @@ fn ranked(
         }
     }
     if grid.count == 1 {
-        let place = |at: usize| order.iter().position(|known| *known == at);
-        let mut series: Vec<(usize, Series)> = inner.series.drain(..).enumerate().collect();
-        series.sort_by_key(|(at, _)| place(*at).unwrap_or(usize::MAX));
+        let mut places = vec![usize::MAX; inner.series.len()];
+        for (place, member) in order.into_iter().enumerate() {
+            places[member] = place;
+        }
+        let mut series: Vec<(usize, Series)> =
+            places.into_iter().zip(inner.series.drain(..)).collect();
+        series.sort_by_key(|(place, _)| *place);
         inner.series.extend(series.into_iter().map(|(_, series)| series));
     }
     inner.settle()?;
@@ -176,6 +182,7 @@ fn count_values(
     };
     let mut answer = budget.vector();
     for (labels, members) in groups {
+        budget.go_on()?;
         let mut places: HashMap<u64, usize> = HashMap::new();
         for step in 0..grid.count {
             for member in members {
@@ -216,6 +223,9 @@ pub fn number_text(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::super::tree::Grouping;
     use super::*;
 
     #[test]
@@ -225,6 +235,23 @@ mod tests {
         {
             let found = quantile(q, &mut [4.0, 1.0, 3.0, 2.0]);
             assert!(found == expected || (found - expected).abs() < 1e-12, "{q}: {found}");
+        }
+    }
+
+    #[test]
+    fn what_is_ranked_or_counted_ends_when_told() {
+        let (go_on, stop) = (AtomicBool::new(false), AtomicBool::new(true));
+        let grouping = Grouping { by: true, labels: Vec::new() };
+        for operator in [Aggregator::TopK, Aggregator::LimitK, Aggregator::CountValues] {
+            let asked = |budget: &Budget| {
+                let mut inner = budget.vector();
+                Budget::new(&go_on).push(&mut inner, Labels::default(), vec![1.0]).unwrap();
+                let (grouping, parameter) = (grouping.clone(), Some(Node::Text("n".to_owned())));
+                let node = Aggregate { operator, grouping, parameter, inner: Node::Time };
+                evaluate(&node, inner, &[1.0], Grid::instant(0), budget)
+            };
+            assert!(asked(&Budget::new(&go_on)).is_ok());
+            assert_eq!(asked(&Budget::new(&stop)).unwrap_err(), PromqlError::stopped());
         }
     }
 

@@ -133,10 +133,11 @@ fn paired(
         }
         for series in manies {
             for one in ones {
-                budget.take(&mut answer, grid.count)?;
+                let labels = labels(node, series, one);
+                budget.take(&mut answer, &labels, grid.count)?;
                 let values = series.values.iter().zip(&one.values);
                 let values = values.map(|(many, one)| result(node, *many, *one)).collect();
-                answer.series.push(Series { labels: labels(node, series, one), values });
+                answer.series.push(Series { labels, values });
             }
         }
     }

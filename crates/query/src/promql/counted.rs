@@ -86,6 +86,7 @@ impl Counted {
             let windows = windows(counts);
             let rows = counts.set.spans.iter().map(Row::Span);
             for row in rows.chain(counts.set.edges.iter().map(Row::Call)) {
+                budget.go_on()?;
                 let Some(mut labels) = row.labels(metric) else { continue };
                 let meet = |labels: &Labels, of_buckets: bool| {
                     let matchers = selector.matchers.iter();
@@ -103,7 +104,7 @@ impl Counted {
                     continue;
                 }
                 let mut add = |labels: Labels, standing: &[u64], unit: f64| {
-                    budget.take(&mut vector, windows.len())?;
+                    budget.take(&mut vector, &labels, windows.len())?;
                     let values = windows.iter().map(|window| match sparse && !is_there(window) {
                         true => ABSENT,
                         false => value(risen(standing, window.0, window.1), unit),

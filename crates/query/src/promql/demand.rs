@@ -1,6 +1,7 @@
 //! What an expression needs to be counted: one request of each family for all of its selectors.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use store::{
     QueryError, ServiceRow, SpanMetricsBy, Store, TraceMetricsFamily, TraceMetricsRequest,
@@ -12,8 +13,9 @@ use super::metrics::Metric;
 use super::tree::{Aggregate, Aggregator, Grouping, Node, Selector};
 use super::value::Grid;
 
-/// The most instants that counters are read at, as the store bounds them.
-pub(super) const EDGES_MAX: usize = 11_001;
+/// The most instants that counters are read at, as the store bounds them: both ends of a range at
+/// each of as many steps as a query may have, and the beginning of all.
+pub(super) const EDGES_MAX: usize = 22_003;
 
 const ALL: SpanMetricsBy = SpanMetricsBy { name: true, kind: true, status: true };
 
@@ -28,11 +30,18 @@ struct Demand {
     is_wanted: bool,
 }
 
-/// What is needed of all families.
+/// What is needed of all families of metrics.
 #[derive(Debug, Default)]
-pub(super) struct Demands {
+pub struct Demands {
     spans: Demand,
     graph: Demand,
+}
+
+/// What is known when needs are looked for.
+#[derive(Debug, Clone, Copy)]
+struct Known<'a> {
+    services: &'a [ServiceRow],
+    stop: &'a AtomicBool,
 }
 
 /// Whether an expression has conditions on services that the small table of them can answer.
@@ -70,18 +79,24 @@ fn each_selector(node: &Node, see: &mut impl FnMut(&Selector)) {
 }
 
 impl Demands {
-    /// Adds what an expression needs over a grid. `services` are those that there are.
+    /// Adds what an expression needs over a grid. `services` are those that there are. Ends soon
+    /// after `stop` is set.
     pub(super) fn add(
         &mut self,
         node: &Node,
         grid: Grid,
         services: &[ServiceRow],
+        stop: &AtomicBool,
     ) -> Result<(), PromqlError> {
-        self.node(node, grid, ALL, services)
+        self.node(node, grid, ALL, Known { services, stop })
     }
 
-    /// Has the store count it.
-    pub(super) async fn count(self, store: &dyn Store) -> Result<Counted, PromqlError> {
+    /// Has the store count it, in one request for each family of metrics. Dropping the future ends
+    /// that.
+    ///
+    /// # Errors
+    /// What the store refuses.
+    pub async fn count(self, store: &dyn Store) -> Result<Counted, PromqlError> {
         let (spans, graph) = self.requests();
         Ok(Counted { spans: counts(store, spans).await?, graph: counts(store, graph).await? })
     }
@@ -97,40 +112,40 @@ impl Demands {
         node: &Node,
         grid: Grid,
         by: SpanMetricsBy,
-        services: &[ServiceRow],
+        known: Known<'_>,
     ) -> Result<(), PromqlError> {
         match node {
             Node::Number(_) | Node::Text(_) | Node::Time => Ok(()),
             Node::Selector(selector) => {
                 let seen = selector.shift.apply(grid);
-                self.selector(selector, std::iter::once(0).chain(seen.times()), by, services)
+                self.selector(selector, std::iter::once(0).chain(seen.times()), by, known)
             }
             Node::Increase(increase) => {
                 let seen = increase.selector.shift.apply(grid);
                 let times = seen.times();
                 let edges = times.flat_map(|time| [time.saturating_sub(increase.range_ms), time]);
-                self.selector(&increase.selector, edges, by, services)
+                self.selector(&increase.selector, edges, by, known)
             }
             Node::Window(window) | Node::Over(_, window, None) => {
-                self.window(&window.inner, window.instants(grid), services)
+                self.window(&window.inner, window.instants(grid), known)
             }
             Node::Over(_, window, Some(parameter)) => {
-                self.node(parameter, grid, ALL, services)?;
-                self.window(&window.inner, window.instants(grid), services)
+                self.node(parameter, grid, ALL, known)?;
+                self.window(&window.inner, window.instants(grid), known)
             }
-            Node::Negate(inner) => self.node(inner, grid, ALL, services),
+            Node::Negate(inner) => self.node(inner, grid, ALL, known),
             Node::Aggregate(aggregate) => {
                 if let Some(parameter) = &aggregate.parameter {
-                    self.node(parameter, grid, ALL, services)?;
+                    self.node(parameter, grid, ALL, known)?;
                 }
-                self.node(&aggregate.inner, grid, told_apart(aggregate), services)
+                self.node(&aggregate.inner, grid, told_apart(aggregate), known)
             }
             Node::Binary(binary) => {
-                self.node(&binary.left, grid, ALL, services)?;
-                self.node(&binary.right, grid, ALL, services)
+                self.node(&binary.left, grid, ALL, known)?;
+                self.node(&binary.right, grid, ALL, known)
             }
             Node::Call(_, nodes) => {
-                nodes.iter().try_for_each(|node| self.node(node, grid, ALL, services))
+                nodes.iter().try_for_each(|node| self.node(node, grid, ALL, known))
             }
         }
     }
@@ -139,12 +154,12 @@ impl Demands {
         &mut self,
         inner: &Node,
         instants: Grid,
-        services: &[ServiceRow],
+        known: Known<'_>,
     ) -> Result<(), PromqlError> {
         match instants.count {
             0 => Ok(()),
             count if count > EDGES_MAX => Err(too_many(count)),
-            _ => self.node(inner, instants, ALL, services),
+            _ => self.node(inner, instants, ALL, known),
         }
     }
 
@@ -153,21 +168,24 @@ impl Demands {
         selector: &Selector,
         times: impl Iterator<Item = i64>,
         by: SpanMetricsBy,
-        services: &[ServiceRow],
+        known: Known<'_>,
     ) -> Result<(), PromqlError> {
         let edges: Vec<u64> = times.map(edge).collect();
         for metric in &selector.metrics {
+            if known.stop.load(Ordering::Relaxed) {
+                return Err(PromqlError::stopped());
+            }
             let demand = match metric.family {
                 TraceMetricsFamily::SpanMetrics => &mut self.spans,
                 TraceMetricsFamily::ServiceGraph => &mut self.graph,
             };
-            let named = named(metric, selector, services);
+            let named = named(metric, selector, known.services);
             if named.as_ref().is_some_and(BTreeSet::is_empty) {
                 continue;
             }
             demand.services = match (demand.services.take(), named) {
                 (_, first) if !demand.is_wanted => first,
-                (Some(known), Some(more)) => Some(&known | &more),
+                (Some(some), Some(more)) => Some(&some | &more),
                 _ => None,
             };
             demand.is_wanted = true;

@@ -245,10 +245,10 @@ impl Evaluation<'_> {
                 relabel::sort_by_label(&mut vector, labels, *descending);
             }
             Call::LabelReplace { target, replacement, source, regex } => {
-                relabel::replace(&mut vector, target, replacement, source, regex)?;
+                relabel::replace(&mut vector, target, replacement, source, regex, &self.budget)?;
             }
             Call::LabelJoin { target, separator, sources } => {
-                relabel::join(&mut vector, target, separator, sources)?;
+                relabel::join(&mut vector, target, separator, sources, &self.budget)?;
             }
             Call::HistogramQuantile => {
                 let of = |buckets: &mut Vec<_>, step| histogram::quantile(number(0, step), buckets);

@@ -25,7 +25,7 @@ pub(super) fn evaluate(
     let mut answer = budget.vector();
     let mut buckets = Vec::new();
     for (labels, members) in groups {
-        budget.take(&mut answer, grid.count)?;
+        budget.take(&mut answer, &labels, grid.count)?;
         let values = (0..grid.count).map(|step| {
             buckets.clear();
             let counts = members.iter().map(|&(bound, at)| (bound, vector.series[at].values[step]));

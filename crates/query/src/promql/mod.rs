@@ -6,8 +6,9 @@
 //! it counted since the beginning of what is stored. Functions that look at single values of a
 //! range see one every 15 seconds.
 //!
-//! [`Plan::of`] understands a query, [`Plan::count`] asks the store, [`Plan::evaluate`] computes.
-//! The last may take seconds of a processor's time and does not wait for anything.
+//! [`Plan::of`] understands a query, [`Demands::count`] asks the store for what it needs, and
+//! [`Plan::evaluate`] computes. [`Browse`] does the same for names of series and of labels. All but
+//! the counting may take seconds of a processor's time and does not wait for anything.
 
 mod aggregate;
 mod binary;
@@ -24,6 +25,7 @@ mod metrics;
 mod over_time;
 mod relabel;
 mod syntax;
+mod tokens;
 mod tree;
 mod value;
 
@@ -32,16 +34,16 @@ mod tests;
 
 use std::sync::atomic::AtomicBool;
 
-use store::Store;
+use store::ServiceRow;
 
 pub use aggregate::number_text;
-pub use browse::{Range, Selectors, label_names, label_values, series};
+pub use browse::{Browse, Found, Listed, Range};
 pub use counted::Counted;
+pub use demand::Demands;
 pub use error::{PromqlError, PromqlFault};
 pub use metrics::{Description, descriptions};
 pub use value::{Grid, Labels, METRIC_NAME};
 
-use demand::Demands;
 use eval::{Evaluation, Value};
 use lower::Lowering;
 use tree::{Aggregator, Call, Node};
@@ -49,6 +51,18 @@ use value::{Budget, Vector, is_absent};
 
 /// The most steps of a query, as in Prometheus.
 pub const STEPS_MAX: usize = 11_000;
+
+/// What is understood, and needs something to be counted before it has an answer.
+pub trait Planned: Send + 'static {
+    /// Whether it has to be known which services there are.
+    fn names_services(&self) -> bool;
+
+    /// What has to be counted; `services` are those that there are. Ends soon after `stop` is set.
+    ///
+    /// # Errors
+    /// Too many instants.
+    fn demands(&self, services: &[ServiceRow], stop: &AtomicBool) -> Result<Demands, PromqlError>;
+}
 
 /// A query that is understood.
 #[derive(Debug)]
@@ -97,22 +111,6 @@ impl Plan {
         Ok(Self { root, grid, is_instant })
     }
 
-    /// Has the store count what the query needs. Dropping the future ends that.
-    ///
-    /// # Errors
-    /// Too many instants, and what the store refuses.
-    pub async fn count(&self, store: &dyn Store) -> Result<Counted, PromqlError> {
-        let services = match demand::names_services(&self.root) {
-            true => {
-                store.services().await.map_err(|error| PromqlError::store(error.to_string()))?
-            }
-            false => Vec::new(),
-        };
-        let mut demands = Demands::default();
-        demands.add(&self.root, self.grid, &services)?;
-        demands.count(store).await
-    }
-
     /// Computes the answer. Ends soon after `stop` is set.
     ///
     /// # Errors
@@ -138,6 +136,18 @@ impl Plan {
             }
             Value::Vector(vector) => Ok(Answer::Matrix(answered(vector, grid, true))),
         }
+    }
+}
+
+impl Planned for Plan {
+    fn names_services(&self) -> bool {
+        demand::names_services(&self.root)
+    }
+
+    fn demands(&self, services: &[ServiceRow], stop: &AtomicBool) -> Result<Demands, PromqlError> {
+        let mut demands = Demands::default();
+        demands.add(&self.root, self.grid, services, stop)?;
+        Ok(demands)
     }
 }
 

@@ -23,9 +23,14 @@ pub(super) fn evaluate(
     let mut answer = budget.vector();
     let mut samples: Vec<Sample> = Vec::new();
     for series in &inner.series {
-        budget.take(&mut answer, seen.count)?;
+        let labels = match function {
+            OverTime::Last => series.labels.clone(),
+            _ => series.labels.clone().without_name(),
+        };
+        budget.take(&mut answer, &labels, seen.count)?;
         let mut values = Vec::with_capacity(seen.count);
         for (step, time) in seen.times().enumerate() {
+            budget.go_on()?;
             samples.clear();
             samples.extend(in_range(series, instants, window.range_ms, time));
             let parameter = parameter.get(step).copied().unwrap_or(f64::NAN);
@@ -34,10 +39,6 @@ pub(super) fn evaluate(
                 false => over(function, &samples, time, window.range_ms, parameter),
             });
         }
-        let labels = match function {
-            OverTime::Last => series.labels.clone(),
-            _ => series.labels.clone().without_name(),
-        };
         answer.series.push(Series { labels, values });
     }
     match function {

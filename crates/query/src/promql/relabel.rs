@@ -1,9 +1,9 @@
 //! Functions that change labels, or the order of series.
 
-use regex::Regex;
+use regex::{Captures, Regex};
 
 use super::error::PromqlError;
-use super::value::Vector;
+use super::value::{Budget, LABEL_BYTES_MAX, Vector};
 
 /// `label_replace`: where a label's value is as the expression says, another is set from it.
 pub(super) fn replace(
@@ -12,15 +12,52 @@ pub(super) fn replace(
     replacement: &str,
     source: &str,
     regex: &Regex,
+    budget: &Budget,
 ) -> Result<(), PromqlError> {
     for series in &mut vector.series {
+        budget.go_on()?;
         let value = series.labels.get(source);
         let Some(found) = regex.captures(value) else { continue };
-        let mut expanded = String::new();
-        found.expand(replacement, &mut expanded);
+        let expanded = expanded(&found, replacement, target)?;
+        budget.take_label(&mut vector.held, target, &expanded)?;
         series.labels.set(target, expanded);
     }
     vector.settle()
+}
+
+/// A replacement with what was found in its places, of a length that a label may have.
+fn expanded(found: &Captures, replacement: &str, target: &str) -> Result<String, PromqlError> {
+    let mut expanded = String::new();
+    let mut rest = replacement;
+    while !rest.is_empty() {
+        let (piece, more) = rest.split_at(piece(rest));
+        found.expand(piece, &mut expanded);
+        not_too_long(&expanded, target)?;
+        rest = more;
+    }
+    Ok(expanded)
+}
+
+/// The length of what a replacement begins with: text, or a reference and the text behind it. No
+/// reference is cut.
+fn piece(rest: &str) -> usize {
+    match rest.as_bytes() {
+        [b'$', b'$', ..] => 2,
+        [b'$', b'{', ..] => rest.find('}').map_or(2, |end| end + 1),
+        bytes => {
+            bytes.iter().skip(1).position(|byte| *byte == b'$').map_or(rest.len(), |at| at + 1)
+        }
+    }
+}
+
+fn not_too_long(value: &str, label: &str) -> Result<(), PromqlError> {
+    match value.len() > LABEL_BYTES_MAX {
+        true => Err(PromqlError::execution(format!(
+            "the label {label} would have more than {} KiB",
+            LABEL_BYTES_MAX >> 10
+        ))),
+        false => Ok(()),
+    }
 }
 
 /// `label_join`: sets a label to the values of others.
@@ -29,10 +66,19 @@ pub(super) fn join(
     target: &str,
     separator: &str,
     sources: &[String],
+    budget: &Budget,
 ) -> Result<(), PromqlError> {
     for series in &mut vector.series {
-        let values: Vec<&str> = sources.iter().map(|source| series.labels.get(source)).collect();
-        let joined = values.join(separator);
+        budget.go_on()?;
+        let mut joined = String::new();
+        for (at, source) in sources.iter().enumerate() {
+            if at > 0 {
+                joined.push_str(separator);
+            }
+            joined.push_str(series.labels.get(source));
+            not_too_long(&joined, target)?;
+        }
+        budget.take_label(&mut vector.held, target, &joined)?;
         series.labels.set(target, joined);
     }
     vector.settle()
@@ -96,6 +142,41 @@ fn run(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Piece by piece as all at once.
+    #[test]
+    fn replacements_are_expanded() {
+        let regex = Regex::new("(?<a>.)(.)").unwrap();
+        let found = regex.captures("xé").unwrap();
+        for replacement in [
+            "",
+            "$1",
+            "é$1é$2é",
+            "$1$2$1",
+            "$$1",
+            "$$$1",
+            "$",
+            "$$",
+            "a$",
+            "${1}",
+            "${1}2",
+            "${a}$",
+            "${a$b}c",
+            "${1",
+            "${$1}",
+            "$1x",
+            "$a $2",
+            "}{$1}",
+            "${",
+            "$${1}",
+            "$é",
+            "${}",
+        ] {
+            let mut whole = String::new();
+            found.expand(replacement, &mut whole);
+            assert_eq!(expanded(&found, replacement, "l").unwrap(), whole, "{replacement}");
+        }
+    }
 
     #[test]
     fn numbers_in_texts() {

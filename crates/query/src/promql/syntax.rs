@@ -4,9 +4,14 @@
 //! survives every duration. Tokens, told apart just well enough, bound what it is given and find
 //! the place: that of the first token up to which the text, completed, is as wrong as the whole.
 
+use std::borrow::Cow;
+
 use promql_parser::parser::{Expr, lexer, parse as parsed};
+use promql_parser::util::unquote_string;
 
 use super::error::PromqlError;
+use super::matchers::{Pattern, pattern};
+use super::tokens::{Kind, Token, tokens};
 
 /// The longest text.
 const TEXT_BYTES_MAX: usize = 64 << 10;
@@ -14,6 +19,12 @@ const TEXT_BYTES_MAX: usize = 64 << 10;
 /// The most operators and brackets: each may be a level of the tree, and trees are walked
 /// recursively.
 const NESTING_MAX: usize = 200;
+
+/// The most regular expressions in conditions on labels: each is compiled.
+pub(super) const REGEXES_MAX: usize = 16;
+
+/// The most calls of `label_replace`, which have a regular expression each.
+const REPLACES_MAX: usize = 64;
 
 /// In longer texts the place of an error is not looked for.
 const SEARCHED_BYTES_MAX: usize = 4 << 10;
@@ -40,10 +51,12 @@ pub(super) fn parse(text: &str) -> Result<Expr, PromqlError> {
     if let Some(problem) = lexer(text).err() {
         return Err(PromqlError::query(problem.clone()).at(text, lexical_place(text, &problem)));
     }
+    let plain = without_regexes(text, &tokens)?;
     parsed(text).map_err(|problem| match problem == NO_QUERY {
-        true => misplaced(text, &tokens),
+        true => misplaced(text, &plain, &tokens),
         false => {
-            let place = place_of(text, &tokens, &problem).unwrap_or(0);
+            let place = place_of_regex(text, &tokens, &problem);
+            let place = place.or_else(|| place_of(&plain, &tokens, &problem)).unwrap_or(0);
             let problem = problem
                 .replace("type matrix", "type range vector")
                 .replace("type vector", "type instant vector")
@@ -64,96 +77,21 @@ pub(super) fn error_at_word(text: &str, word: &str, message: impl Into<String>) 
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Word,
-    Number,
-    Text,
-    Sign,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Token {
-    kind: Kind,
-    start: usize,
-    end: usize,
-}
-
-impl Token {
-    fn of(self, text: &str) -> &str {
-        text.get(self.start..self.end).unwrap_or_default()
-    }
-}
-
-fn tokens(text: &str) -> Vec<Token> {
-    let mut found = Vec::new();
-    let mut start = 0;
-    while let Some(first) = text[start..].chars().next() {
-        let rest = &text[start..];
-        let run = |keep: fn(char) -> bool| rest.find(|c| !keep(c)).unwrap_or(rest.len());
-        let (kind, length) = match first {
-            '#' => (None, rest.find(['\n', '\r']).unwrap_or(rest.len())),
-            _ if first.is_whitespace() => (None, run(char::is_whitespace)),
-            '"' | '\'' | '`' => (Some(Kind::Text), quoted(rest, first)),
-            '0'..='9' | '.' => (Some(Kind::Number), number(rest)),
-            'a'..='z' | 'A'..='Z' | '_' => {
-                let word = run(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | ':'));
-                (Some(Kind::Word), word)
-            }
-            '=' | '!' | '<' | '>' if matches!(rest.as_bytes().get(1), Some(b'=' | b'~')) => {
-                (Some(Kind::Sign), 2)
-            }
-            _ => (Some(Kind::Sign), first.len_utf8()),
-        };
-        let end = start + length.max(first.len_utf8());
-        found.extend(kind.map(|kind| Token { kind, start, end }));
-        start = end;
-    }
-    found
-}
-
-/// The length of a text in quotes, to its end or that of all.
-fn quoted(rest: &str, quote: char) -> usize {
-    let mut escaped = false;
-    for (at, c) in rest.char_indices().skip(1) {
-        if escaped {
-            escaped = false;
-        } else if c == quote {
-            return at + 1;
-        } else {
-            escaped = c == '\\' && quote != '`';
-        }
-    }
-    rest.len()
-}
-
-/// The length of a number or a duration.
-fn number(rest: &str) -> usize {
-    let bytes = rest.as_bytes();
-    let is_exponent = |at: usize| {
-        let hex = rest.starts_with("0x") || rest.starts_with("0X");
-        !hex && matches!(bytes[at - 1], b'e' | b'E') && bytes[at - 2].is_ascii_digit()
-    };
-    let mut at = 1;
-    while at < bytes.len() {
-        let goes_on = match bytes[at] {
-            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'.' | b'_' => true,
-            b'+' | b'-' => at >= 2 && is_exponent(at),
-            _ => false,
-        };
-        if !goes_on {
-            break;
-        }
-        at += 1;
-    }
-    at
-}
-
 /// Refuses what the parser, or whoever walks its tree, may not survive.
 fn not_too_much(text: &str, tokens: &[Token]) -> Result<(), PromqlError> {
     let (mut nesting, mut braces, mut brackets, mut is_duration) = (0, false, false, false);
+    let (mut regexes, mut replaces) = (0, 0);
     for token in tokens {
         let word = token.of(text);
+        regexes += usize::from(matches!(word, "=~" | "!~"));
+        replaces += usize::from(word.eq_ignore_ascii_case("label_replace"));
+        if regexes > REGEXES_MAX {
+            return Err(too_many_regexes().at(text, token.start));
+        }
+        if replaces > REPLACES_MAX {
+            let problem = format!("the query has more than {REPLACES_MAX} calls of label_replace");
+            return Err(PromqlError::query(problem).at(text, token.start));
+        }
         match (token.kind, word) {
             (Kind::Sign, "{") => braces = true,
             (Kind::Sign, "}") => braces = false,
@@ -182,6 +120,44 @@ fn not_too_much(text: &str, tokens: &[Token]) -> Result<(), PromqlError> {
         is_duration = word.eq_ignore_ascii_case("offset") || sign_of_duration;
     }
     Ok(())
+}
+
+/// The texts that are regular expressions of conditions on labels.
+fn patterns<'a>(text: &'a str, tokens: &'a [Token]) -> impl Iterator<Item = Token> + 'a {
+    let pairs = tokens.iter().zip(tokens.iter().skip(1));
+    let found = pairs
+        .filter(|(sign, quoted)| matches!(sign.of(text), "=~" | "!~") && quoted.kind == Kind::Text);
+    found.map(|(_, quoted)| *quoted)
+}
+
+/// The text with regular expressions in their places that cost nothing to compile, for looking
+/// for the place of an error.
+///
+/// # Errors
+/// One that is wrong or too large.
+fn without_regexes<'a>(text: &'a str, tokens: &[Token]) -> Result<Cow<'a, str>, PromqlError> {
+    let mut plain = Cow::Borrowed(text);
+    for token in patterns(text, tokens) {
+        let Ok(value) = unquote_string(token.of(text)) else { continue };
+        let takes_nothing = match pattern(&value) {
+            Ok(regex) => regex.is_match(""),
+            // It may be one of Go's; the parser tells.
+            Err(Pattern::Wrong) => false,
+            Err(problem) => return Err(problem.error(&value).at(text, token.start)),
+        };
+        let inner = token.start + 1..token.end.saturating_sub(1).max(token.start + 1);
+        let same = if takes_nothing { "|" } else { "x" }.repeat(inner.len());
+        plain.to_mut().replace_range(inner, &same);
+    }
+    Ok(plain)
+}
+
+/// What is said where conditions have more regular expressions than are compiled.
+pub(super) fn too_many_regexes() -> PromqlError {
+    PromqlError::query(format!(
+        "there are more than {REGEXES_MAX} regular expressions in conditions on labels; join some \
+         of them with |"
+    ))
 }
 
 /// Whether a number of seconds or a duration is out of bounds.
@@ -215,12 +191,13 @@ fn lexical_place(text: &str, problem: &str) -> usize {
     text[..end].char_indices().next_back().map_or(0, |(at, _)| at)
 }
 
-/// What a token that does not fit the grammar is told as.
-fn misplaced(text: &str, tokens: &[Token]) -> PromqlError {
+/// What a token that does not fit the grammar is told as. `plain` is the text without its regular
+/// expressions.
+fn misplaced(text: &str, plain: &str, tokens: &[Token]) -> PromqlError {
     if text.len() > SEARCHED_BYTES_MAX {
         return PromqlError::query("this is no query");
     }
-    let first = partition(tokens.len(), |count| completions(text, tokens, count).next().is_some());
+    let first = partition(tokens.len(), |count| completions(plain, tokens, count).next().is_some());
     match tokens.get(first) {
         Some(token) => {
             let word = token.of(text);
@@ -241,6 +218,13 @@ fn partition(most: usize, holds: impl Fn(usize) -> bool) -> usize {
         }
     }
     least
+}
+
+/// Where the regular expression stands that a problem names.
+fn place_of_regex(text: &str, tokens: &[Token], problem: &str) -> Option<usize> {
+    let wrong = problem.strip_prefix("illegal regex for ")?;
+    let is_it = |token: &Token| unquote_string(token.of(text)).is_ok_and(|value| value == wrong);
+    patterns(text, tokens).find(is_it).map(|token| token.start)
 }
 
 /// Where a tree does not fit its types: where the name that the problem quotes stands, or the
@@ -355,6 +339,52 @@ mod tests {
         assert!(parse(&"x or ".repeat(1000)).is_err());
         assert!(parse(&format!("x{{{}}}", "a!=\"b\",".repeat(1000))).is_ok());
         assert!(parse(&"x".repeat(TEXT_BYTES_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn regular_expressions_have_bounds() {
+        let many = |count: usize| format!("x{{{}}}", "a=~\"b\",".repeat(count));
+        assert!(parse(&many(REGEXES_MAX)).is_ok());
+        let spread = |count: usize| vec!["x{a!~'b'}"; count].join(" + ");
+        assert!(parse(&spread(REGEXES_MAX)).is_ok());
+        let replaces = |count: usize| {
+            format!("{}x{}", "label_replace(".repeat(count), ",'a','b','c','d')".repeat(count))
+        };
+        assert!(parse(&replaces(REPLACES_MAX)).is_ok());
+        let long = |length: usize| format!("x{{a=~\"{}\"}}", "b".repeat(length));
+        assert!(parse(&long(4096)).is_ok());
+        let names: Vec<String> = (0..100).map(|at| format!(".*some-operation-{at}.*")).collect();
+        assert!(parse(&format!("x{{a=~\"{}\"}}", names.join("|"))).is_ok());
+        for (text, expected) in [
+            (many(REGEXES_MAX + 1), "1:116: parse error: there are more than 16 regular"),
+            (spread(REGEXES_MAX + 1), "1:196: parse error: there are more than 16 regular"),
+            (replaces(REPLACES_MAX + 1), "1:897: parse error: the query has more than 64 calls"),
+            (long(4097), "1:6: parse error: a regular expression is too large: it may have 4096"),
+            ("x{a=~'\\\\w{1000}'}".to_owned(), "1:6: parse error: a regular expression is too"),
+            ("x{a=~'((b{99}){99}){99}'}".to_owned(), "1:6: parse error: a regular expression is"),
+        ] {
+            let error = parse(&text).expect_err(&text).to_string();
+            assert!(error.starts_with(expected), "{text}: {error}");
+        }
+    }
+
+    /// The same place whatever the regular expressions before it; they are not compiled again.
+    #[test]
+    fn errors_behind_regular_expressions_are_found() {
+        for (text, expected) in [
+            ("x{a=~'(b|c).*'} + * 2", "1:19: parse error: unexpected \"*\""),
+            ("x{a=~'b.*', c='d' e=~'f'}", "1:19: parse error: unexpected \"e\""),
+            ("x{a='b' 'c'=~'d'}", "1:9: parse error: unexpected \"'c'\""),
+            (
+                "y + {a=~'.*'}",
+                "1:5: parse error: vector selector must contain at least one non-empty matcher",
+            ),
+            ("x{a=~'b{c}'} y", "1:14: parse error: unexpected \"y\""),
+            ("x{a=~'b', c=~'(b'}", "1:14: parse error: illegal regex for (b"),
+        ] {
+            let error = parse(text).expect_err(text);
+            assert_eq!(error.to_string(), expected, "{text}");
+        }
     }
 
     #[test]

@@ -109,7 +109,7 @@ fn cells(request: &TraceMetricsRequest, durations: &[(u64, u64)]) -> Cells {
 /// What the store would count.
 fn count(request: Option<TraceMetricsRequest>) -> Counts {
     let Some(request) = request else { return Counts::default() };
-    assert!((2..=11_001).contains(&request.edges.len()));
+    assert!((2..=22_003).contains(&request.edges.len()));
     assert!(request.edges.is_sorted() && request.bounds.is_sorted());
     let wanted = |name: &str| {
         request.services.as_ref().is_none_or(|names| names.iter().any(|known| known == name))
@@ -169,9 +169,7 @@ fn count(request: Option<TraceMetricsRequest>) -> Counts {
 }
 
 fn demands(plan: &Plan) -> Result<Demands, PromqlError> {
-    let mut demands = Demands::default();
-    demands.add(&plan.root, plan.grid, &services())?;
-    Ok(demands)
+    plan.demands(&services(), &AtomicBool::new(false))
 }
 
 fn asked(query: &str, grid: Grid, is_instant: bool) -> Result<Answer, PromqlError> {
@@ -699,8 +697,8 @@ fn what_is_refused() {
              vector",
         ),
         (
-            "sum_over_time(sum(up)[2w:1m])",
-            "the query needs the counters at 20160 instants or more; they are read at 11001 at \
+            "sum_over_time(sum(up)[3w:1m])",
+            "the query needs the counters at 30240 instants or more; they are read at 22003 at \
              the most. Ask for a longer step or a shorter time, or make the ranges in brackets \
              multiples of the step",
         ),
@@ -787,6 +785,94 @@ fn an_evaluation_ends_and_has_a_bound() {
     let told = plan.evaluate(&counted, &AtomicBool::new(false)).unwrap_err();
     assert_eq!(told.fault, PromqlFault::Execution);
     assert!(told.message.contains("more than 256 MiB"), "{told}");
+}
+
+/// Every query of one range is answered at as many steps as a query may have.
+#[test]
+fn as_many_steps_as_are_promised() {
+    let grid = Grid { start_ms: 100_000_000, step_ms: 1000, count: STEPS_MAX + 1 };
+    for (query, edges) in [
+        (CALLS.to_owned(), STEPS_MAX + 2),
+        (format!("rate({CALLS}[5m])"), STEPS_MAX + 1 + 300),
+        (format!("rate({CALLS}[1500ms])"), 2 * STEPS_MAX + 2),
+        (format!("rate({CALLS}[1500ms]) / {CALLS}"), 2 * STEPS_MAX + 3),
+    ] {
+        let plan = Plan::of(&query, grid, false).unwrap();
+        let (spans, _) =
+            demands(&plan).unwrap_or_else(|error| panic!("{query}: {error}")).requests();
+        let request = spans.unwrap();
+        assert_eq!(request.edges.len(), edges, "{query}");
+        assert!(request.edges.len() <= super::demand::EDGES_MAX);
+    }
+    let plan = Plan::of(&format!("rate({CALLS}[1500ms]) / rate({CALLS}[1700ms])"), grid, false);
+    assert!(demands(&plan.unwrap()).is_err());
+}
+
+/// Each doubles the label of the one before.
+#[test]
+fn labels_do_not_grow_without_bound() {
+    let doubled = |times: usize| {
+        let inner = "label_replace(vector(1), 'a', '0123456789abcdef', '', '')";
+        let around = ", 'a', '$1$1', 'a', '(.*)')".repeat(times);
+        format!("{}{inner}{around}", "label_replace(".repeat(times))
+    };
+    let length = |query: &str| match asked(query, Grid::instant(0), true).unwrap() {
+        Answer::Vector(all) => all[0].labels.get("a").len(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(length(&doubled(12)), 64 << 10);
+    let joined =
+        |times: usize| format!("label_join({}, 'a', ''{})", doubled(8), ", 'a'".repeat(times));
+    assert_eq!(length(&joined(16)), 64 << 10);
+    // In one replacement, too: 10,000 times 64 KiB.
+    let many = "$1".repeat(10_000);
+    let at_once = format!("label_replace({}, 'a', '{many}', 'a', '(.*)')", doubled(12));
+    for query in [doubled(13), doubled(40), joined(17), at_once] {
+        let told = asked(&query, Grid::instant(0), true).unwrap_err();
+        assert_eq!(told.fault, PromqlFault::Execution, "{told}");
+        assert_eq!(told.to_string(), "the label a would have more than 64 KiB");
+    }
+}
+
+/// What was counted of so many services at one edge.
+fn of_services(count: usize) -> Counted {
+    let service = |at: usize| {
+        let mut cells = Cells::default();
+        cells.push(0, 1, &[1 + (at as u64 * 7919) % 101]);
+        let service = format!("service-{at:06}");
+        SpanMetricsSeries { service, name: None, kind: None, status: None, cells }
+    };
+    let spans = (0..count).map(service).collect();
+    let set = TraceMetricsSet { spans, ..<_>::default() };
+    let edges = vec![0, 600 * SECOND];
+    Counted { spans: Counts { edges, bounds: Vec::new(), set }, ..<_>::default() }
+}
+
+#[test]
+fn texts_of_labels_have_a_bound_together() {
+    let counted = of_services(6000);
+    let replace = |label: &str| format!("label_replace({CALLS}, 'a', '{label}', '', '')");
+    let asked = |query: &str| {
+        let plan = Plan::of(query, Grid::instant(600_000), true).unwrap();
+        plan.evaluate(&counted, &AtomicBool::new(false))
+    };
+    assert!(asked(&replace("a")).is_ok());
+    let told = asked(&replace(&"a".repeat(50_000))).unwrap_err();
+    assert_eq!(told.fault, PromqlFault::Execution);
+    assert!(told.message.contains("more than 256 MiB"), "{told}");
+}
+
+/// Ranks of many groups are found without looking through all of them for each.
+#[test]
+fn the_first_of_many_groups() {
+    let counted = of_services(60_000);
+    for operator in ["topk", "bottomk", "limitk"] {
+        let query = format!("{operator} by (service) (1, {CALLS})");
+        let plan = Plan::of(&query, Grid::instant(600_000), true).unwrap();
+        let answer = plan.evaluate(&counted, &AtomicBool::new(false)).unwrap();
+        let Answer::Vector(all) = answer else { panic!("{query}") };
+        assert_eq!(all.len(), 60_000, "{query}");
+    }
 }
 
 /// As deep as a query may be, on the stack of a thread that evaluates.

@@ -13,8 +13,14 @@ pub const METRIC_NAME: &str = "__name__";
 /// The most bytes that the values of an evaluation may take at a time.
 pub(super) const BYTES_MAX: usize = 256 << 20;
 
-/// What a series takes beside its values, roughly.
-const SERIES_BYTES: usize = 512;
+/// The longest value that a function may give a label.
+pub(super) const LABEL_BYTES_MAX: usize = 64 << 10;
+
+/// What a series takes beside its labels and values, roughly.
+const SERIES_BYTES: usize = 128;
+
+/// What a label takes beside its texts, roughly.
+const LABEL_BYTES: usize = 64;
 
 /// A value that is not there: a NaN that no arithmetic makes.
 pub(super) const ABSENT: f64 = f64::from_bits(0x7ff8_0000_5350_414e);
@@ -83,6 +89,11 @@ impl Labels {
         }
     }
 
+    /// What they take in memory, roughly. Texts that series share count for each of them.
+    fn bytes(&self) -> usize {
+        self.0.iter().map(|(name, value)| LABEL_BYTES + name.len() + value.len()).sum()
+    }
+
     pub(super) fn without_name(mut self) -> Self {
         self.set(METRIC_NAME, "");
         self
@@ -146,18 +157,43 @@ impl<'a> Budget<'a> {
         labels: Labels,
         values: Vec<f64>,
     ) -> Result<(), PromqlError> {
-        self.take(vector, values.len())?;
+        self.take(vector, &labels, values.len())?;
         vector.series.push(Series { labels, values });
         Ok(())
     }
 
-    /// Counts a series of so many steps, before it is made.
-    pub(super) fn take(&self, vector: &mut Vector, steps: usize) -> Result<(), PromqlError> {
-        if self.stop.load(Ordering::Relaxed) {
-            return Err(PromqlError::stopped());
+    /// Counts a series of so many steps, before its values are made.
+    pub(super) fn take(
+        &self,
+        vector: &mut Vector,
+        labels: &Labels,
+        steps: usize,
+    ) -> Result<(), PromqlError> {
+        let bytes = SERIES_BYTES + labels.bytes() + steps * size_of::<f64>();
+        self.hold(&mut vector.held, bytes)
+    }
+
+    /// Counts a label that a series of a vector is given, before it is.
+    pub(super) fn take_label(
+        &self,
+        held: &mut usize,
+        name: &str,
+        value: &str,
+    ) -> Result<(), PromqlError> {
+        self.hold(held, LABEL_BYTES + name.len() + value.len())
+    }
+
+    /// Fails once the evaluation shall end.
+    pub(super) fn go_on(&self) -> Result<(), PromqlError> {
+        match self.stop.load(Ordering::Relaxed) {
+            true => Err(PromqlError::stopped()),
+            false => Ok(()),
         }
-        let bytes = SERIES_BYTES + steps * size_of::<f64>();
-        vector.held += bytes;
+    }
+
+    fn hold(&self, held: &mut usize, bytes: usize) -> Result<(), PromqlError> {
+        self.go_on()?;
+        *held += bytes;
         if self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > BYTES_MAX {
             return Err(PromqlError::execution(format!(
                 "the query's series take more than {} MiB; ask for fewer labels, a shorter range \
@@ -173,7 +209,8 @@ impl<'a> Budget<'a> {
 #[derive(Debug)]
 pub(super) struct Vector {
     pub(super) series: Vec<Series>,
-    held: usize,
+    /// Its bytes of the budget.
+    pub(super) held: usize,
     bytes: Arc<AtomicUsize>,
 }
 

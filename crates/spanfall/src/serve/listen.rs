@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
 use hyper::body::Incoming;
+use pipeline::Client;
 use pipeline::receivers::{ConnectionCounters, Handler, ServerSettings};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
@@ -112,7 +113,7 @@ struct Routed {
 impl Handler for Routed {
     type Body = Body;
 
-    async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
+    async fn handle(self: Arc<Self>, request: Request<Incoming>, _: Arc<Client>) -> Response<Body> {
         let answer: Result<_, Infallible> =
             self.router.clone().oneshot(request.map(Body::new)).await;
         let Ok(answer) = answer;

@@ -3,12 +3,13 @@
 //!
 //! Of all spans the small tables of the pieces tell it; of those that a pipeline leaves, columns do.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use traceql::{Attribute, Field, Pipeline, Scope, Static};
 
+use super::budget::{Budget, Share};
 use super::filter::Domain;
 use super::groups::Distinct;
 use super::lanes::{Window, coded, intervals};
@@ -29,8 +30,19 @@ use crate::types::{ChoiceRequest, FieldValues, Level, NameSet, ValueRow, ValueTy
 /// The most names of one level that are told.
 const NAMES_MAX: usize = 10_000;
 
-/// The most values that are counted, of those that appear first.
-const VALUES_MAX: usize = 100_000;
+/// What the names that a query finds may take in memory, about, those of all threads together;
+/// those that appear later are left out.
+const NAMES_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// What a name takes beside its text, about.
+const NAME_BYTES: usize = 48;
+
+/// What the values of a field may take in memory, about, those of all threads together; those that
+/// appear later are left out.
+const VALUES_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// What a value takes beside its text, about.
+const VALUE_BYTES: usize = 128;
 
 /// Names of attributes by level.
 pub(crate) fn names(
@@ -45,17 +57,28 @@ pub(crate) fn names(
             all.names.extend(rows.into_iter().map(|row| (row.level, row.key)));
         }
         Some(pipeline) => {
-            let parts =
-                scan(view, pipeline, &request.starts, true, cancel, Names::default, Names::add)?;
+            let budget = Budget::of(NAMES_BYTES_MAX);
+            let none = || Names::new(&budget);
+            let parts = scan(view, pipeline, &request.starts, true, cancel, none, Names::add)?;
             for (level, keys) in
-                parts.into_iter().flat_map(|part| Level::ALL.into_iter().zip(part.0))
+                parts.into_iter().flat_map(|part| Level::ALL.into_iter().zip(part.levels))
             {
                 all.names.extend(keys.into_iter().map(|key| (level, key)));
             }
         }
     }
+    limit(&mut all.names);
     all.partial = view.is_partial();
     Ok(all)
+}
+
+/// Leaves the first names of each level.
+fn limit(names: &mut BTreeSet<(Level, String)>) {
+    let mut told = [0; Level::ALL.len()];
+    names.retain(|(level, _)| {
+        told[*level as usize] += 1;
+        told[*level as usize] <= NAMES_MAX
+    });
 }
 
 /// Values of a field, most frequent first.
@@ -79,10 +102,11 @@ pub(crate) fn values(
             let local = !needs_trace(field);
             let add =
                 |values: &mut Values, slab: &Slab<'_>, rows: &Mask| values.add(slab, field, rows);
-            let parts = scan(view, pipeline, &request.starts, local, cancel, Values::default, add)?;
-            let mut sum = Values::default();
-            parts.into_iter().for_each(|part| sum.join(part));
-            sum.sorted()
+            let budget = Budget::of(VALUES_BYTES_MAX);
+            let none = || Values::new(&budget);
+            let parts = scan(view, pipeline, &request.starts, local, cancel, none, add)?;
+            let sum = parts.into_iter().reduce(Values::joined);
+            sum.map_or_else(Vec::new, Values::sorted)
         }
     };
     if let Field::Intrinsic(_) = field {
@@ -137,7 +161,8 @@ fn scan<S: Send>(
     if let Some(refusal) = refusal(pipeline) {
         return Err(refusal);
     }
-    let seam = if local && is_local(pipeline) { Seam::default() } else { Seam::of(view) };
+    let is_local = local && is_local(pipeline);
+    let seam = if is_local { Seam::default() } else { Seam::of(view, cancel)? };
     let mut pieces = view.pieces.clone();
     pieces.extend(seam.pieces.iter().cloned());
     let mut work: Vec<(Arc<dyn Piece>, Range<usize>)> = Vec::new();
@@ -187,21 +212,36 @@ fn within(slab: &Slab<'_>, rows: Mask, starts: &RangeInclusive<u64>) -> Result<M
     if rows.is_empty() || slab.piece.start_ranges().inside(first, last) {
         return Ok(rows);
     }
+    let mut mask = Mask::none(rows.len());
+    if first == 0 && slab.piece.start_ranges().overlap(0, 0) {
+        for row in rows.iter() {
+            if slab.start(row)? <= last {
+                mask.set(row);
+            }
+        }
+        return Ok(mask);
+    }
     // A window is open at its start.
     let start = first.saturating_sub(1);
     let window = Window { start, step: last.saturating_sub(start).max(1), steps: 1 };
-    let mut mask = Mask::none(rows.len());
     for run in intervals(slab, &rows, window)? {
         rows.iter_in(run.rows).for_each(|row| mask.set(row));
     }
     Ok(mask)
 }
 
-/// Names by level, in the order of [`Level::ALL`].
-#[derive(Default)]
-struct Names([HashSet<String>; Level::ALL.len()]);
+/// Names of attributes.
+struct Names {
+    /// In the order of [`Level::ALL`].
+    levels: [HashSet<String>; Level::ALL.len()],
+    share: Share,
+}
 
 impl Names {
+    fn new(budget: &Arc<Budget>) -> Self {
+        Self { levels: Default::default(), share: budget.share() }
+    }
+
     fn add(&mut self, slab: &Slab<'_>, rows: &Mask) -> Result<(), Damaged> {
         self.of_table(slab, Table::Spans, &slab.spans, |row| rows.get(row))?;
         for (table, of) in [(Table::Events, slab.events()?), (Table::Links, slab.links()?)] {
@@ -233,7 +273,7 @@ impl Names {
         let Some(level) = table.level().filter(|_| rows.len() > 0) else { return Ok(()) };
         for column in slab.piece.columns(table)? {
             let Some((_, key)) = parse_attribute_column(&column) else { continue };
-            if self.0[level as usize].contains(key) {
+            if self.levels[level as usize].contains(key) {
                 continue;
             }
             let values = rows.column(&column)?;
@@ -248,21 +288,28 @@ impl Names {
     }
 
     fn insert(&mut self, level: Level, key: &str) {
-        let known = &mut self.0[level as usize];
-        if known.len() < NAMES_MAX && !known.contains(key) {
+        let known = &mut self.levels[level as usize];
+        if known.len() < NAMES_MAX
+            && !known.contains(key)
+            && self.share.set(self.share.bytes() + NAME_BYTES + key.len())
+        {
             known.insert(key.to_owned());
         }
     }
 }
 
-/// Values and how many spans have each.
-#[derive(Default)]
+/// Values and how many spans, events or links have each.
 struct Values {
     values: Distinct,
     spans: Vec<u64>,
+    share: Share,
 }
 
 impl Values {
+    fn new(budget: &Arc<Budget>) -> Self {
+        Self { values: Distinct::default(), spans: Vec::new(), share: budget.share() }
+    }
+
     fn add(&mut self, slab: &Slab<'_>, field: &Field, rows: &Mask) -> Result<(), Damaged> {
         match field {
             // Wherever it is, even where another level has it, too.
@@ -282,8 +329,12 @@ impl Values {
                 }
             }
             field => {
-                let rows: Vec<u32> = rows.iter().map(|row| row as u32).collect();
-                for value in field_values(slab, field, Domain::Spans, &rows)? {
+                // All events or links of the spans at once.
+                let domain = Domain::of(field);
+                let owners = domain.rows(slab)?.owners.iter().zip(0..);
+                let owned = owners.filter(|(owner, _)| rows.get(**owner as usize));
+                let owned: Vec<u32> = owned.map(|(_, row)| row).collect();
+                for value in field_values(slab, field, domain, &owned)? {
                     match value {
                         Val::One(value) => self.count(&value, 1),
                         Val::List(list) => list.iter().for_each(|value| self.count(value, 1)),
@@ -296,7 +347,10 @@ impl Values {
     }
 
     fn count(&mut self, value: &Static, spans: u64) {
-        if *value == Static::Nil || spans == 0 || self.spans.len() >= VALUES_MAX {
+        if *value == Static::Nil || spans == 0 {
+            return;
+        }
+        if !self.values.knows(value) && !self.has_room(value) {
             return;
         }
         let number = self.values.number_of(value);
@@ -306,10 +360,19 @@ impl Values {
         self.spans[number] += spans;
     }
 
-    fn join(&mut self, other: Self) {
-        for (value, spans) in other.values.into_values().iter().zip(other.spans) {
-            self.count(value, spans);
+    /// Takes what one more value needs, if it is there.
+    fn has_room(&mut self, value: &Static) -> bool {
+        let text = if let Static::String(text) = value { text.len() } else { 0 };
+        self.share.set(self.share.bytes() + VALUE_BYTES + text)
+    }
+
+    fn joined(mut self, other: Self) -> Self {
+        // Its values are given up one by one.
+        drop(other.share);
+        for (value, spans) in other.values.into_values().into_iter().zip(other.spans) {
+            self.count(&value, spans);
         }
+        self
     }
 
     /// Most frequent first, equally frequent ones in an order of their own.
@@ -317,5 +380,51 @@ impl Values {
         let mut all: Vec<_> = self.values.into_values().into_iter().zip(self.spans).collect();
         all.sort_by_cached_key(|(value, spans)| (std::cmp::Reverse(*spans), format!("{value:?}")));
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(at: usize, bytes: usize) -> Static {
+        Static::String(format!("{at}{}", "x".repeat(bytes)))
+    }
+
+    #[test]
+    fn values_have_a_bound_of_bytes_for_all_threads() {
+        let budget = Budget::of(64 * 1024);
+        let (mut one, mut other) = (Values::new(&budget), Values::new(&budget));
+        for at in 0..20 {
+            one.count(&text(at, 4_000), 1);
+            other.count(&text(at, 4_000), 1);
+        }
+        let held = [one.spans.len(), other.spans.len()];
+        assert!(held.iter().sum::<usize>() < 17 && held.iter().all(|&held| held > 6), "{held:?}");
+        // Those that are known count on, and two threads' values have room together.
+        one.count(&text(0, 4_000), 5);
+        let told = one.joined(other).sorted();
+        assert_eq!(told.len(), held[0].max(held[1]));
+        assert_eq!(told[0], (text(0, 4_000), 7));
+    }
+
+    #[test]
+    fn names_have_a_bound_of_bytes() {
+        let mut names = Names::new(&Budget::of(64 * 1024));
+        for at in 0..20 {
+            names.insert(Level::Span, &format!("{at}{}", "x".repeat(8_000)));
+        }
+        assert_eq!(names.levels[Level::Span as usize].len(), 8);
+    }
+
+    #[test]
+    fn names_of_a_level_are_limited_wherever_they_come_from() {
+        let names = |level| (0..NAMES_MAX + 5).map(move |at| (level, format!("{at:05}")));
+        let mut all: BTreeSet<_> = names(Level::Span).chain(names(Level::Event)).collect();
+        all.insert((Level::Link, "one".to_owned()));
+        limit(&mut all);
+        let of = |level| all.iter().filter(|(of, _)| *of == level).count();
+        assert_eq!([Level::Span, Level::Event, Level::Link].map(of), [NAMES_MAX, NAMES_MAX, 1]);
+        assert!(all.contains(&(Level::Span, "00000".to_owned())));
     }
 }

@@ -2,12 +2,14 @@
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use traceql::{Attribute, Field, Intrinsic, Scope, Static};
 
+use super::budget::{Budget, Share};
 use super::filter::scope_value;
-use super::groups::Distinct;
+use super::groups::{Distinct, value_bytes};
 use super::lanes::coded;
 use super::mask::Mask;
 use super::measure::Rows;
@@ -24,8 +26,8 @@ const TYPE: &str = "__meta_type";
 
 const TYPES: [&str; 2] = ["baseline", "selection"];
 
-/// What a value takes in memory beside its text, about.
-const VALUE_BYTES: usize = 128;
+/// What a value takes in memory beside itself, about.
+const VALUE_BYTES: usize = 96;
 
 /// The spans of both sides by attribute, value and interval.
 #[derive(Debug)]
@@ -33,6 +35,9 @@ pub(super) struct Compared {
     steps: usize,
     /// By the attribute's name: the others and the selection.
     fields: HashMap<String, [Side; 2]>,
+    share: Share,
+    /// There is no more room.
+    overflown: bool,
 }
 
 /// The intervals that have spans, ascending, and how many.
@@ -70,8 +75,7 @@ impl Side {
         }
         if number == self.spans.len() {
             self.spans.push(Vec::new());
-            let text = if let Static::String(text) = value { text.len() } else { 0 };
-            self.bytes += VALUE_BYTES + text;
+            self.bytes += VALUE_BYTES + value_bytes(value);
         }
         Some(number)
     }
@@ -109,14 +113,19 @@ impl Side {
 }
 
 impl Compared {
-    pub(super) fn new(steps: usize) -> Self {
-        Self { steps, fields: HashMap::new() }
+    /// Takes what it needs from a budget.
+    pub(super) fn new(steps: usize, budget: &Arc<Budget>) -> Self {
+        Self { steps, fields: HashMap::new(), share: budget.share(), overflown: false }
+    }
+
+    /// Whether it would take too many bytes.
+    pub(super) fn overflown(&self) -> bool {
+        self.overflown
     }
 
     /// What it takes in memory, about.
     pub(super) fn bytes(&self) -> usize {
-        let of_totals = self.fields.len() * 2 * (self.steps * 8 + VALUE_BYTES);
-        of_totals + self.fields.values().flatten().map(|side| side.bytes).sum::<usize>()
+        self.share.bytes()
     }
 
     /// How many values there are.
@@ -124,14 +133,45 @@ impl Compared {
         self.fields.values().flatten().map(|side| side.spans.len()).sum()
     }
 
-    fn field(&mut self, field: &Field) -> &mut [Side; 2] {
-        let steps = self.steps;
-        let sides = || [Side::new(steps), Side::new(steps)];
-        self.fields.entry(field.to_string()).or_insert_with(sides)
+    /// Which sides of an attribute have too many values to tell them.
+    fn untold(&self, field: &Field) -> [bool; 2] {
+        self.fields.get(&field.to_string()).map_or([false; 2], |sides| {
+            let [baseline, selection] = sides;
+            [baseline.overflown, selection.overflown]
+        })
+    }
+
+    /// Lets something be added to the sides of an attribute, unless they have become too large.
+    fn add(&mut self, field: &Field, add: impl FnOnce(&mut [Side; 2])) {
+        if self.overflown {
+            return;
+        }
+        let (name, steps) = (field.to_string(), self.steps);
+        let bytes = |sides: &[Side; 2]| sides.iter().map(|side| side.bytes).sum::<usize>();
+        let (sides, before) = match self.fields.entry(name) {
+            hashbrown::hash_map::Entry::Occupied(entry) => {
+                let sides = entry.into_mut();
+                let before = bytes(sides);
+                (sides, before)
+            }
+            hashbrown::hash_map::Entry::Vacant(entry) => {
+                let own = entry.key().len() + 2 * (steps * size_of::<u64>() + VALUE_BYTES);
+                if !self.share.set(self.share.bytes() + own) {
+                    self.overflown = true;
+                    return;
+                }
+                (entry.insert([Side::new(steps), Side::new(steps)]), 0)
+            }
+        };
+        add(sides);
+        let all = self.share.bytes() + bytes(sides);
+        self.overflown = !self.share.set(all - before);
     }
 
     /// Adds up with the same of other spans.
     pub(super) fn join(&mut self, other: Self) {
+        self.share.absorb(other.share);
+        self.overflown |= other.overflown;
         for (field, [baseline, selection]) in other.fields {
             match self.fields.entry(field) {
                 hashbrown::hash_map::Entry::Vacant(entry) => {
@@ -144,6 +184,10 @@ impl Compared {
                 }
             }
         }
+        let own = |name: &String| name.len() + 2 * (self.steps * size_of::<u64>() + VALUE_BYTES);
+        let of_names: usize = self.fields.keys().map(own).sum();
+        let of_values: usize = self.fields.values().flatten().map(|side| side.bytes).sum();
+        self.overflown |= !self.share.set(of_names + of_values);
     }
 
     /// The most frequent values of every attribute on both sides, and the totals.
@@ -275,9 +319,11 @@ pub(super) fn compare(
         return Ok(());
     }
     for field in fields_of_spans(slab)? {
+        if to.overflown() {
+            return Ok(());
+        }
         let mut lane = coded(slab, &field, rows.alive)?;
-        let sides = to.field(&field);
-        let overflown = [sides[0].overflown, sides[1].overflown];
+        let overflown = to.untold(&field);
         let counts = if overflown.contains(&true) {
             // Any value is as good as the other.
             let is_nil: Vec<bool> = lane.values.iter().map(|of| *of == Static::Nil).collect();
@@ -291,7 +337,7 @@ pub(super) fn compare(
         } else {
             places.count(|row, _| lane.codes[row], lane.values.len())
         };
-        places.add(sides, &counts, &lane.values);
+        to.add(&field, |sides| places.add(sides, &counts, &lane.values));
     }
     // Spans of a scope have the same resource.
     let scopes = slab.required(name::SCOPE)?;
@@ -302,7 +348,7 @@ pub(super) fn compare(
         let values: Vec<Static> = slab.scopes.iter().map(|scope| value(scope)).collect();
         let name = key.clone();
         let field = Field::Attribute(Attribute { scope: Scope::Resource, parent: false, name });
-        places.add(to.field(&field), &counts, &values);
+        to.add(&field, |sides| places.add(sides, &counts, &values));
     }
     Ok(())
 }
@@ -339,4 +385,47 @@ fn resource_keys(slab: &Slab<'_>) -> HashSet<String> {
         }
     }
     keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(name: &str) -> Field {
+        let name = name.to_owned();
+        Field::Attribute(Attribute { scope: Scope::Span, parent: false, name })
+    }
+
+    /// Counts spans of a text on one side.
+    fn add(to: &mut Compared, name: &str, text: &str) {
+        let value = Static::String(text.to_owned());
+        to.add(&field(name), |sides| {
+            let number = sides[0].number(&value);
+            sides[0].add(number, 0, 1);
+        });
+    }
+
+    #[test]
+    fn what_is_compared_has_one_bound_for_all_threads() {
+        let long = |at: usize| format!("{at}{}", "x".repeat(8 * 1024));
+        let budget = Budget::of(64 * 1024);
+        let mut all = [Compared::new(2, &budget), Compared::new(2, &budget)];
+        for at in 0..6 {
+            add(&mut all[at % 2], "a", &long(at));
+        }
+        assert!(all.iter().all(|of| !of.overflown() && of.bytes() > 3 * 8 * 1024));
+        // What two threads have is less once it is together.
+        let [mut one, mut other] = all;
+        add(&mut other, "a", &long(0));
+        let both = one.bytes() + other.bytes();
+        one.join(other);
+        assert!(!one.overflown() && one.bytes() + 8 * 1024 < both, "{} {both}", one.bytes());
+        add(&mut one, "a", &long(6));
+        add(&mut one, "a", &long(7));
+        assert!(one.overflown());
+        // A field takes room for every interval before it has a value.
+        let mut wide = Compared::new(5_000, &Budget::of(64 * 1024));
+        add(&mut wide, "a", "");
+        assert!(wide.overflown() && wide.fields.is_empty());
+    }
 }

@@ -70,7 +70,7 @@ pub(crate) fn find(
         .map(|Position { start_unix_nano, trace_id }| rank(start_unix_nano, trace_id.to_number()));
     let latest = |piece: &Arc<dyn Piece>| piece.start_ranges().latest().unwrap_or(0);
     let local = is_local(&request.pipeline);
-    let seam = if local { Seam::default() } else { Seam::of(view) };
+    let seam = if local { Seam::default() } else { Seam::of(view, cancel)? };
     let mut pieces = view.pieces.clone();
     pieces.extend(seam.pieces.iter().cloned());
     stats.pieces = pieces.len() as u64;
@@ -81,7 +81,10 @@ pub(crate) fn find(
         .partition(|(is_inside, _)| *is_inside);
     // Traces may reach into the range of time by their parts in other pieces; the seam has them
     // whole.
-    let reaching = if local && !outside.is_empty() { reaching(view, request) } else { Vec::new() };
+    let reaching = match local && !outside.is_empty() {
+        true => reaching(view, request, cancel)?,
+        false => Vec::new(),
+    };
     let mut work: Vec<Slabs> = Vec::new();
     for (is_inside, piece) in inside.into_iter().chain(outside) {
         let rows = match is_inside {
@@ -173,8 +176,8 @@ fn piece_in_range(piece: &dyn Piece, request: &FindRequest) -> Result<bool, Dama
 }
 
 /// The traces in several pieces that touch the range of time, by whichever part; ascending.
-fn reaching(view: &mut View, request: &FindRequest) -> Vec<u128> {
-    let mut ids = SharedTraces::of(view).ids();
+fn reaching(view: &mut View, request: &FindRequest, cancel: &Cancel) -> Result<Vec<u128>, Stop> {
+    let mut ids = SharedTraces::of(view, cancel)?.ids();
     ids.retain(|&id| {
         let id = TraceId::from_number(id);
         let (mut start, mut end) = (0, 0);
@@ -187,7 +190,7 @@ fn reaching(view: &mut View, request: &FindRequest) -> Vec<u128> {
         }
         request.trace_fits(start, end)
     });
-    ids
+    Ok(ids)
 }
 
 /// The earlier of two starts, of which 0 is none.

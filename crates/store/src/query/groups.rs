@@ -2,9 +2,12 @@
 
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::ops::Range;
+use std::sync::Arc;
 
 use hashbrown::{HashMap, HashTable};
 use traceql::{MetricsFunction, OverTime, Static};
+
+use super::budget::{Budget, Share};
 
 /// Bounds of a histogram are powers of two: values up to 2^63.
 const BUCKETS: usize = 64;
@@ -12,8 +15,14 @@ const BUCKETS: usize = 64;
 /// Buckets of a histogram come and go by so many.
 const BUCKETS_STEP: usize = 4;
 
-/// What a group takes in memory beside its numbers, about.
-const GROUP_BYTES: usize = 256;
+/// What a group takes in memory beside its numbers and its key, about.
+const GROUP_BYTES: usize = 128;
+
+/// What a value takes in memory.
+pub(super) fn value_bytes(value: &Static) -> usize {
+    let text = if let Static::String(text) = value { text.len() } else { 0 };
+    size_of::<Static>() + text
+}
 
 /// What is kept for one group in one interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +77,17 @@ impl Distinct {
         keys.push(key.cloned().collect());
         table.insert_unique(hash, number as u32, |&at| hash_of(&mut keys[at as usize].iter()));
         number
+    }
+
+    /// Whether a single value has a number.
+    pub(super) fn knows(&self, value: &Static) -> bool {
+        let mut state = self.hasher.build_hasher();
+        hash(value, &mut state);
+        let is_value = |&at: &u32| match &self.keys[at as usize][..] {
+            [known] => same(known, value),
+            _ => false,
+        };
+        self.table.find(state.finish(), is_value).is_some()
     }
 
     /// The number of a single value.
@@ -132,17 +152,20 @@ pub(super) struct Groups {
     buckets: Range<usize>,
     /// By group and interval: sum, least or greatest value; of [`Sums::Value`] alone.
     values: Vec<f64>,
-    bytes_max: usize,
-    /// They take more; what was counted since is wrong.
+    /// What the groups' keys take.
+    key_bytes: usize,
+    share: Share,
+    /// There is no more room; what was counted since is wrong.
     overflown: bool,
 }
 
 impl Groups {
-    /// Groups that may take so many bytes.
-    pub(super) fn new(sums: Sums, steps: usize, bytes_max: usize) -> Self {
+    /// Groups that take what they need from a budget.
+    pub(super) fn new(sums: Sums, steps: usize, budget: &Arc<Budget>) -> Self {
         let buckets = if sums == Sums::Histogram { 0..0 } else { 0..1 };
-        let (groups, counts, carried, values, overflown) = Default::default();
-        Self { sums, steps, groups, counts, carried, buckets, values, bytes_max, overflown }
+        let (groups, counts, carried, values, key_bytes, overflown) = Default::default();
+        let share = budget.share();
+        Self { sums, steps, groups, counts, carried, buckets, values, key_bytes, share, overflown }
     }
 
     /// Whether they would take too many bytes; then what was counted is of no use.
@@ -150,12 +173,23 @@ impl Groups {
         self.overflown
     }
 
-    /// Whether so many groups and buckets fit, else remembers that they do not.
-    fn fits(&mut self, groups: usize, buckets: usize) -> bool {
+    /// What they take in memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.share.bytes()
+    }
+
+    /// What so many groups and buckets take.
+    fn needed(&self, groups: usize, buckets: usize) -> usize {
         let values = if matches!(self.sums, Sums::Value(_)) { size_of::<f64>() } else { 0 };
         let cell = buckets * size_of::<u32>() + values;
-        let bytes = groups.saturating_mul(self.steps.saturating_mul(cell) + GROUP_BYTES);
-        self.overflown |= bytes > self.bytes_max;
+        let of_group = self.steps.saturating_mul(cell).saturating_add(GROUP_BYTES);
+        groups.saturating_mul(of_group).saturating_add(self.key_bytes)
+    }
+
+    /// Whether so many groups and buckets fit, else remembers that they do not.
+    fn fits(&mut self, groups: usize, buckets: usize) -> bool {
+        let bytes = self.needed(groups, buckets);
+        self.overflown |= bytes > self.share.bytes() && !self.share.set(bytes);
         !self.overflown
     }
 
@@ -168,7 +202,12 @@ impl Groups {
         if self.overflown {
             return 0;
         }
+        let known = self.groups.keys.len();
         let number = self.groups.number(key);
+        if number < known {
+            return number;
+        }
+        self.key_bytes += self.groups.keys[number].iter().map(value_bytes).sum::<usize>();
         if !self.fits(self.groups.keys.len(), self.buckets.len()) {
             return 0;
         }
@@ -278,22 +317,28 @@ impl Groups {
         self.buckets.clone()
     }
 
-    /// Adds up with the same of other spans.
-    pub(super) fn join(&mut self, other: &Self) {
+    /// Adds up with the same of other spans, and tells the numbers that their groups have here.
+    /// What these had room for, both have.
+    pub(super) fn join(&mut self, mut other: Self) -> Vec<usize> {
+        let none = self.share.beside();
+        self.share.absorb(std::mem::replace(&mut other.share, none));
         self.overflown |= other.overflown;
-        if other.buckets.is_empty() {
-            return;
-        }
+        let numbers = if other.buckets.is_empty() { Vec::new() } else { self.add(&other) };
+        let bytes = self.needed(self.keys().len(), self.buckets.len());
+        self.overflown |= !self.share.set(bytes);
+        numbers
+    }
+
+    fn add(&mut self, other: &Self) -> Vec<usize> {
+        let mut numbers = Vec::with_capacity(other.keys().len());
         self.need(other.buckets());
-        if self.overflown {
-            return;
-        }
         let width = other.buckets.len();
         for (at, key) in other.keys().iter().enumerate() {
             let group = self.number(key.iter());
             if self.overflown {
-                return;
+                return numbers;
             }
+            numbers.push(group);
             for step in 0..self.steps {
                 let (from, to) = (at * self.steps + step, group * self.steps + step);
                 if let Sums::Value(function) = self.sums
@@ -311,6 +356,7 @@ impl Groups {
                 }
             }
         }
+        numbers
     }
 }
 
@@ -381,14 +427,14 @@ mod tests {
 
     #[test]
     fn histograms_grow_at_both_ends() {
-        let mut groups = Groups::new(Sums::Histogram, 2, 1 << 20);
+        let mut groups = Groups::new(Sums::Histogram, 2, &Budget::of(1 << 20));
         let one = groups.number(text("one").iter());
         groups.count(one, 1, 20, 5);
         groups.count(one, 0, 9, 1);
-        let mut other = Groups::new(Sums::Histogram, 2, 1 << 20);
+        let mut other = Groups::new(Sums::Histogram, 2, &Budget::of(1 << 20));
         let both = [other.number(text("two").iter()), other.number(text("one").iter())];
         both.into_iter().for_each(|group| other.count(group, 1, 63, 2));
-        groups.join(&other);
+        groups.join(other);
         assert_eq!(groups.buckets(), 8..64);
         let all = [(0, 0), (0, 1), (1, 0), (1, 1)].map(|(group, step)| held(&groups, group, step));
         assert_eq!(all, [vec![(9, 1)], vec![(20, 5), (63, 2)], vec![], vec![(63, 2)]]);
@@ -396,15 +442,15 @@ mod tests {
 
     #[test]
     fn counts_beyond_32_bits_are_carried() {
-        let mut groups = Groups::new(Sums::Histogram, 3, 1 << 20);
-        let mut other = Groups::new(Sums::Histogram, 3, 1 << 20);
+        let mut groups = Groups::new(Sums::Histogram, 3, &Budget::of(1 << 20));
+        let mut other = Groups::new(Sums::Histogram, 3, &Budget::of(1 << 20));
         for groups in [&mut groups, &mut other] {
             let group = groups.number(text("one").iter());
             groups.count(group, 1, 20, u32::MAX);
             groups.count(group, 1, 20, 3);
             groups.count(group, 2, 40, 1);
         }
-        groups.join(&other);
+        groups.join(other);
         assert_eq!(held(&groups, 0, 1), [(20, 2 * (u64::from(u32::MAX) + 3))]);
         assert_eq!(held(&groups, 0, 2), [(40, 2)]);
     }
@@ -417,8 +463,8 @@ mod tests {
             (OverTime::Sum, 13.0, -1.0),
             (OverTime::Avg, 13.0, -1.0),
         ] {
-            let mut groups = Groups::new(Sums::Value(function), 3, 1 << 20);
-            let mut other = Groups::new(Sums::Value(function), 3, 1 << 20);
+            let mut groups = Groups::new(Sums::Value(function), 3, &Budget::of(1 << 20));
+            let mut other = Groups::new(Sums::Value(function), 3, &Budget::of(1 << 20));
             let mine = [("one", 3.0), ("two", 1.0), ("one", 3.0)];
             for (groups, values) in
                 [(&mut groups, &mine[..]), (&mut other, &[("two", -2.0), ("one", 7.0)])]
@@ -428,7 +474,7 @@ mod tests {
                     groups.value(function, group, 2, *value);
                 }
             }
-            groups.join(&other);
+            groups.join(other);
             assert_eq!([groups.summed(0, 2), groups.summed(1, 2)], [one, two], "{function:?}");
             assert_eq!([groups.spans(0, 2), groups.spans(1, 2), groups.spans(0, 1)], [3, 2, 0]);
         }
@@ -436,13 +482,13 @@ mod tests {
 
     #[test]
     fn groups_and_buckets_have_a_bound() {
-        let mut groups = Groups::new(Sums::Histogram, 100, 64 * 1024);
+        let mut groups = Groups::new(Sums::Histogram, 100, &Budget::of(64 * 1024));
         for number in 0..10_000 {
             let group = groups.number([Static::Int(number)].iter());
             groups.count(group, 99, 20, 1);
         }
         assert!(groups.overflown() && groups.counts.len() * 4 <= 64 * 1024);
-        let mut groups = Groups::new(Sums::Histogram, 100, 64 * 1024);
+        let mut groups = Groups::new(Sums::Histogram, 100, &Budget::of(64 * 1024));
         for number in 0..20 {
             assert_eq!(groups.number([Static::Int(number as i64)].iter()), number);
         }
@@ -450,6 +496,39 @@ mod tests {
         assert!(!groups.overflown());
         groups.count(0, 0, 63, 1);
         assert!(groups.overflown() && groups.counts.len() * 4 <= 64 * 1024);
+    }
+
+    #[test]
+    fn texts_of_keys_count() {
+        let mut groups = Groups::new(Sums::Count, 1, &Budget::of(64 * 1024));
+        for at in 0..7 {
+            groups.number(text(&format!("{at}{}", "x".repeat(8 * 1024))).iter());
+            assert!(!groups.overflown() && groups.bytes() > at * 8 * 1024);
+        }
+        groups.number(text(&"y".repeat(8 * 1024)).iter());
+        assert!(groups.overflown());
+    }
+
+    #[test]
+    fn groups_of_several_threads_have_one_bound() {
+        let budget = Budget::of(64 * 1024);
+        let mut all: Vec<Groups> =
+            (0..4).map(|_| Groups::new(Sums::Count, 1_000, &budget)).collect();
+        // Four of four kilobytes each; alone, each would have room for 15.
+        for groups in &mut all[..3] {
+            for at in 0..4 {
+                groups.number([Static::Int(at)].iter());
+            }
+            assert!(!groups.overflown());
+        }
+        for at in 0..4 {
+            all[3].number([Static::Int(at)].iter());
+        }
+        assert!(all[3].overflown());
+        // What another had is there again.
+        all.remove(0);
+        all[0].number([Static::Int(4)].iter());
+        assert!(!all[0].overflown());
     }
 
     #[test]
@@ -469,6 +548,8 @@ mod tests {
             assert_eq!(numbers, [0, 1, 2, 3, 4, 5]);
         }
         assert_eq!(distinct.number_of(&Static::Float(-f64::NAN)), 5);
+        assert!(values.iter().all(|value| distinct.knows(value)));
+        assert!(!distinct.knows(&Static::Int(2)) && !distinct.knows(&Static::Bool(true)));
         assert_eq!(distinct.number([&values[0], &values[1]].into_iter()), 6);
     }
 }

@@ -2,11 +2,16 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use hashbrown::HashMap;
 use model::{SpanId, TraceId};
-use traceql::{Field, FieldExpr, MetricsFunction, OverTime, Pipeline, SpansetExpr, Stage, Static};
+use parking_lot::Mutex;
+use traceql::{
+    Field, FieldExpr, MetricsFunction, MetricsLeaf, OverTime, Pipeline, SpansetExpr, Stage, Static,
+};
 
+use super::budget::Budget;
 use super::compare::{Compared, compare};
 use super::filter::filter;
 use super::groups::{Groups, Sums, bucket, bucket_of_float, quantile};
@@ -15,15 +20,18 @@ use super::mask::Mask;
 use super::seam::Seam;
 use super::slab::Slab;
 use super::spansets::{Spansets, refusal};
-use super::{Cancel, Stop, in_parallel_into, is_local, slabs};
+use super::{Cancel, Stop, in_parallel, is_local, needs_trace, slabs};
 use crate::columns::name;
 use crate::piece::{Damaged, Piece};
 use crate::search::View;
 use crate::spare;
 use crate::types::{MeasureRequest, Measured, MeasuredSeries, MeasuredSpan, QueryStats};
 
-/// What the series of a query may take in memory.
+/// What the series of a query may take in memory, those that every thread counts together.
 const SERIES_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Exemplars that are held for one that is returned, so that they can be spread evenly.
+const EXEMPLARS_HELD: usize = 4;
 
 /// Pairs of values that are looked up by place.
 const PAIRS_MAX: usize = 1 << 20;
@@ -32,18 +40,28 @@ const PAIRS_MAX: usize = 1 << 20;
 struct Part {
     groups: Groups,
     compared: Compared,
-    /// By group and interval.
-    exemplars: Vec<(usize, usize, MeasuredSpan)>,
+    exemplars: Vec<Exemplar>,
     /// Values are durations.
     durations: bool,
 }
 
+/// A span of a group and an interval.
+type Exemplar = (usize, usize, MeasuredSpan);
+
 /// What a thread counted.
 struct Counted {
     part: Part,
+    /// The slabs of the part, by their places.
+    slabs: Vec<usize>,
     stats: QueryStats,
     damaged: Vec<Damaged>,
-    stop: Option<Stop>,
+}
+
+impl Counted {
+    fn into(part: Part) -> Self {
+        let (slabs, stats, damaged) = Default::default();
+        Self { part, slabs, stats, damaged }
+    }
 }
 
 /// Answers a metrics query.
@@ -52,64 +70,142 @@ pub(crate) fn measure(
     request: &MeasureRequest,
     cancel: &Cancel,
 ) -> Result<Measured, Stop> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    measure_within(view, request, cancel, &Budget::of(SERIES_BYTES_MAX), threads)
+}
+
+fn measure_within(
+    view: &mut View,
+    request: &MeasureRequest,
+    cancel: &Cancel,
+    budget: &Arc<Budget>,
+    threads: usize,
+) -> Result<Measured, Stop> {
     if let Some(refusal) = refusal(&request.leaf.pipeline) {
         return Err(refusal);
     }
-    // Whatever is counted: a span that was sent twice may lie in two pieces.
-    let seam = Seam::of(view);
-    let mut pieces = view.pieces.clone();
-    pieces.extend(seam.pieces.iter().cloned());
     let length = request.step_nano.saturating_mul(request.steps as u64);
     let last = request.start_unix_nano.saturating_add(length);
+    let first = request.start_unix_nano.saturating_add(1);
+    // Whatever is counted: a span that was sent twice may lie in two pieces.
+    let seam = if is_local_leaf(&request.leaf) {
+        // Both start at the same time.
+        Seam::where_pieces(view, |piece| piece.start_ranges().overlap(first, last), cancel)?
+    } else {
+        Seam::of(view, cancel)?
+    };
+    let mut pieces = view.pieces.clone();
+    pieces.extend(seam.pieces.iter().cloned());
     let mut stats = QueryStats { pieces: pieces.len() as u64, ..QueryStats::default() };
     let mut work: Vec<(Arc<dyn Piece>, Range<usize>)> = Vec::new();
     for piece in pieces {
-        if !piece.start_ranges().overlap(request.start_unix_nano.saturating_add(1), last) {
+        if !piece.start_ranges().overlap(first, last) {
             stats.pieces_skipped += 1;
             continue;
         }
         let rows = view.note(slabs(piece.as_ref())).unwrap_or_default();
         work.extend(rows.into_iter().map(|rows| (piece.clone(), rows)));
     }
-    let none = || Counted {
-        part: Part::new(request),
-        stats: QueryStats::default(),
-        damaged: Vec::new(),
-        stop: None,
+    let count_slab = |counted: &mut Counted, at: usize| {
+        cancel.check()?;
+        let (piece, rows) = &work[at];
+        let slab = Slab::new(piece.as_ref(), rows.clone())?;
+        let apart = seam.apart(piece.as_ref());
+        let rows = spans(&slab, &request.leaf.pipeline, apart)?;
+        count(&slab, request, &rows, &mut counted.part)?;
+        counted.slabs.push(at);
+        counted.stats.slabs += 1;
+        counted.stats.spans += slab.len() as u64;
+        counted.stats.traces += slab.traces.len() as u64;
+        Ok(())
     };
-    let counted = in_parallel_into(&work, none, |counted, (piece, rows)| {
-        if counted.stop.is_some() {
-            return;
-        }
-        let mut run = || {
-            cancel.check()?;
-            let slab = Slab::new(piece.as_ref(), rows.clone())?;
-            let apart = seam.apart(piece.as_ref());
-            let rows = spans(&slab, &request.leaf.pipeline, apart)?;
-            count(&slab, request, &rows, &mut counted.part)?;
-            counted.stats.slabs += 1;
-            counted.stats.spans += slab.len() as u64;
-            counted.stats.traces += slab.traces.len() as u64;
-            counted.part.check()
-        };
-        match run() {
-            Ok(()) => {}
-            Err(Stop::Damaged(damaged)) => counted.damaged.push(damaged),
-            Err(stop) => counted.stop = Some(stop),
-        }
-    });
-    let mut all = Part::new(request);
-    for counted in counted {
-        if let Some(stop) = counted.stop {
-            return Err(stop);
-        }
-        for damaged in counted.damaged {
-            view.note::<()>(Err(damaged));
-        }
-        stats.add(&counted.stats);
-        all.join(counted.part)?;
+    let counted = count_all(work.len(), count_slab, request, budget, threads)?;
+    for damaged in counted.damaged {
+        view.note::<()>(Err(damaged));
     }
-    Ok(Measured { series: all.series(request), partial: view.is_partial(), stats })
+    stats.add(&counted.stats);
+    let series = counted.part.series(request);
+    Ok(Measured { series, partial: view.is_partial(), stats })
+}
+
+/// Counts slabs by their places, on several threads as long as what each counts for itself has room
+/// beside the others. A thread that finds none gives up its slabs, which are counted in the end,
+/// into what all others have: a query is refused when its own series do not fit.
+fn count_all(
+    slabs: usize,
+    count_slab: impl Fn(&mut Counted, usize) -> Result<(), Stop> + Sync,
+    request: &MeasureRequest,
+    budget: &Arc<Budget>,
+    threads: usize,
+) -> Result<Counted, Stop> {
+    // Of what is counted at the same time, one half is for what was counted before.
+    let part_bytes_max = budget.bytes_max() / (2 * threads.max(1));
+    let all = Mutex::new(Part::new(request, budget));
+    let (next, is_stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let again: Mutex<Vec<usize>> = Mutex::default();
+    let work = |counted: &mut Counted| {
+        while !is_stopped.load(Ordering::Relaxed) {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            if at >= slabs {
+                break;
+            }
+            match count_slab(counted, at) {
+                Ok(()) => {}
+                Err(Stop::Damaged(damaged)) => counted.damaged.push(damaged),
+                Err(stop) => return Err(stop),
+            }
+            if counted.part.is_overflown() {
+                again.lock().append(&mut counted.slabs);
+                counted.part = Part::new(request, budget);
+                break;
+            }
+            if counted.part.bytes() > part_bytes_max {
+                let part = std::mem::replace(&mut counted.part, Part::new(request, budget));
+                all.lock().join(part, request.exemplars_max)?;
+                counted.slabs.clear();
+            }
+        }
+        Ok(())
+    };
+    let workers = vec![(); threads.min(slabs).max(1)];
+    let parts = in_parallel(&workers, |()| {
+        let mut counted = Counted::into(Part::new(request, budget));
+        let done = work(&mut counted);
+        if done.is_err() {
+            is_stopped.store(true, Ordering::Relaxed);
+        }
+        done.map(|()| counted)
+    });
+    let mut all = Counted::into(all.into_inner());
+    for part in parts {
+        let part = part?;
+        all.stats.add(&part.stats);
+        all.damaged.extend(part.damaged);
+        all.part.join(part.part, request.exemplars_max)?;
+    }
+    // Where all threads have given up, there are slabs that nobody took.
+    let left = next.into_inner().min(slabs)..slabs;
+    for at in again.into_inner().into_iter().chain(left) {
+        match count_slab(&mut all, at) {
+            Ok(()) => all.part.check()?,
+            Err(Stop::Damaged(damaged)) => all.damaged.push(damaged),
+            Err(stop) => return Err(stop),
+        }
+    }
+    Ok(all)
+}
+
+/// Whether each span can be counted by what it carries itself, wherever the rest of its trace is.
+fn is_local_leaf(leaf: &MetricsLeaf) -> bool {
+    let is_own = match &leaf.function {
+        MetricsFunction::Rate | MetricsFunction::CountOverTime => true,
+        MetricsFunction::OverTime(_, field)
+        | MetricsFunction::Quantile { field, .. }
+        | MetricsFunction::Histogram(field) => !needs_trace(field),
+        // The roots of traces are compared, too.
+        MetricsFunction::Compare { .. } => false,
+    };
+    is_own && is_local(&leaf.pipeline) && !leaf.by.iter().any(needs_trace)
 }
 
 /// The rows that a pipeline leaves, of traces that lie here alone.
@@ -234,7 +330,34 @@ fn count(
         };
         part.exemplars.push((group, interval, span));
     }
+    limit(&mut part.exemplars, request.exemplars_max);
     Ok(())
+}
+
+/// Leaves out some exemplars when they are many more than can be returned.
+fn limit(exemplars: &mut Vec<Exemplar>, exemplars_max: usize) {
+    let held_max = exemplars_max.saturating_mul(EXEMPLARS_HELD);
+    if exemplars.len() > held_max.saturating_mul(2) {
+        thin(exemplars, held_max);
+    }
+}
+
+/// Sorts exemplars by group and time, and leaves as many as are wanted: the same share of every
+/// group and, where there are too many groups even for one, of the groups.
+fn thin(exemplars: &mut Vec<Exemplar>, wanted: usize) {
+    exemplars.sort_by_key(|(group, interval, span)| (*group, *interval, span.start_unix_nano));
+    if exemplars.len() <= wanted || wanted == 0 {
+        exemplars.truncate(wanted);
+        return;
+    }
+    let groups = exemplars.chunk_by(|one, other| one.0 == other.0).count();
+    let quota = (wanted / groups).max(1);
+    let mut few = Vec::with_capacity(wanted.max(groups));
+    for of_group in exemplars.chunk_by(|one, other| one.0 == other.0) {
+        few.extend(of_group.iter().step_by(of_group.len().div_ceil(quota)).cloned());
+    }
+    let stride = few.len().div_ceil(wanted).max(1);
+    *exemplars = few.into_iter().step_by(stride).collect();
 }
 
 /// Counts rows by bucket.
@@ -375,18 +498,27 @@ impl Drop for Local {
 }
 
 impl Part {
-    fn new(request: &MeasureRequest) -> Self {
+    fn new(request: &MeasureRequest, budget: &Arc<Budget>) -> Self {
         Self {
-            groups: Groups::new(Sums::of(&request.leaf.function), request.steps, SERIES_BYTES_MAX),
-            compared: Compared::new(request.steps),
+            groups: Groups::new(Sums::of(&request.leaf.function), request.steps, budget),
+            compared: Compared::new(request.steps, budget),
             exemplars: Vec::new(),
             durations: false,
         }
     }
 
-    /// Whether it has become too large.
+    /// What it takes in memory, about.
+    fn bytes(&self) -> usize {
+        self.groups.bytes() + self.compared.bytes()
+    }
+
+    /// Whether there was no room for it; what was counted since is wrong.
+    fn is_overflown(&self) -> bool {
+        self.groups.overflown() || self.compared.overflown()
+    }
+
     fn check(&self) -> Result<(), Stop> {
-        if !self.groups.overflown() && self.compared.bytes() <= SERIES_BYTES_MAX {
+        if !self.is_overflown() {
             return Ok(());
         }
         let groups = self.groups.keys().len() + self.compared.len();
@@ -397,19 +529,21 @@ impl Part {
         )))
     }
 
-    fn join(&mut self, other: Self) -> Result<(), Stop> {
+    fn join(&mut self, other: Self, exemplars_max: usize) -> Result<(), Stop> {
         self.compared.join(other.compared);
         if self.groups.keys().is_empty() {
             (self.groups, self.exemplars, self.durations) =
                 (other.groups, other.exemplars, other.durations);
             return self.check();
         }
-        self.groups.join(&other.groups);
+        let numbers = self.groups.join(other.groups);
         for (group, interval, span) in other.exemplars {
-            let group = self.groups.number(other.groups.keys()[group].iter());
-            self.exemplars.push((group, interval, span));
+            if let Some(&group) = numbers.get(group) {
+                self.exemplars.push((group, interval, span));
+            }
         }
         self.durations |= other.durations;
+        limit(&mut self.exemplars, exemplars_max);
         self.check()
     }
 
@@ -421,8 +555,8 @@ impl Part {
         }
         let scale = if self.durations { 1e-9 } else { 1.0 };
         let step_seconds = request.step_nano as f64 / 1e9;
-        self.exemplars.sort_by_key(|(_, interval, span)| (*interval, span.start_unix_nano));
-        let quota = (request.exemplars_max / self.groups.keys().len().max(1)).max(1);
+        thin(&mut self.exemplars, request.exemplars_max);
+        let mut exemplars = self.exemplars.into_iter().peekable();
         let mut out = Vec::new();
         for (group, key) in self.groups.keys().iter().enumerate() {
             let labels = labels(function, &request.leaf.by, key);
@@ -472,11 +606,12 @@ impl Part {
                 }
                 MetricsFunction::Compare { .. } => {}
             }
-            let mine = self.exemplars.iter().filter(|(of, _, _)| *of == group);
-            let mine: Vec<&MeasuredSpan> = mine.map(|(_, _, span)| span).collect();
-            let stride = mine.len().div_ceil(quota).max(1);
+            let mut mine = Vec::new();
+            while let Some((_, _, span)) = exemplars.next_if(|(of, _, _)| *of == group) {
+                mine.push(span);
+            }
             if let Some(series) = out.get_mut(first) {
-                series.exemplars = mine.into_iter().step_by(stride).cloned().collect();
+                series.exemplars = mine;
             }
         }
         out.sort_by_cached_key(|series| format!("{:?}", series.labels));
@@ -500,4 +635,101 @@ fn labels(function: &MetricsFunction, by: &[Field], key: &[Static]) -> Vec<(Stri
         labels.push((by[0].to_string(), Static::String("nil".to_owned())));
     }
     labels
+}
+
+#[cfg(test)]
+mod tests {
+    use traceql::{MetricsQuery, QueryKind};
+
+    use super::super::seam::tests::{piece, view_of};
+    use super::*;
+
+    fn request(query: &str) -> MeasureRequest {
+        let leaf = match traceql::parse(query).unwrap().kind {
+            QueryKind::Metrics(MetricsQuery::Leaf(leaf)) => leaf,
+            _ => panic!("no function over spans: {query}"),
+        };
+        MeasureRequest { leaf, start_unix_nano: 0, step_nano: 1, steps: 1_000, exemplars_max: 3 }
+    }
+
+    /// Every series takes some 4 kilobytes; each of five pieces has the same 40, or spans of the
+    /// last have 80.
+    #[test]
+    fn a_query_is_refused_when_its_own_series_do_not_fit_whatever_the_threads() {
+        let sizes = [40, 40, 40, 40, 80];
+        let pieces = || sizes.iter().zip(1..).map(|(&of, at)| piece(&format!("{at}"), of, at));
+        for query in ["{ } | count_over_time() by (name)", "{ } | compare({ name = `3` }, 100)"] {
+            let request = request(query);
+            let run = |bytes_max, threads| {
+                let mut view = view_of(pieces().collect());
+                let budget = Budget::of(bytes_max);
+                measure_within(&mut view, &request, &Cancel::default(), &budget, threads)
+            };
+            let expected = run(usize::MAX, 1).unwrap().series;
+            assert!(expected.len() >= 80);
+            let small = (10..).map(|power| 1 << power).find(|&bytes| run(bytes, 1).is_ok());
+            let small = small.unwrap();
+            assert!(small < 1 << 20, "{small}");
+            for threads in [2, 3, 8] {
+                for bytes_max in [small, 2 * small, 8 * small] {
+                    let found = run(bytes_max, threads);
+                    let found = found.unwrap_or_else(|stop| panic!("{threads}: {stop:?}")).series;
+                    let bare = |series: &[MeasuredSeries]| -> Vec<_> {
+                        series.iter().map(|of| (of.labels.clone(), of.values.clone())).collect()
+                    };
+                    assert_eq!(bare(&found), bare(&expected), "{threads}, {bytes_max}");
+                }
+                let refused = run(small / 8, threads);
+                assert!(matches!(refused, Err(Stop::Refused(_))), "{threads}: {refused:?}");
+            }
+        }
+    }
+
+    fn exemplars(counts: &[usize]) -> Vec<Exemplar> {
+        let span = |at: usize| MeasuredSpan {
+            trace_id: TraceId::from_number(1),
+            span_id: SpanId::from_number(1),
+            start_unix_nano: at as u64,
+            value: f64::NAN,
+        };
+        let of_group = |(group, &count)| (0..count).rev().map(move |at| (group, at / 10, span(at)));
+        counts.iter().enumerate().flat_map(of_group).collect()
+    }
+
+    /// How many each group has.
+    fn counts(exemplars: &[Exemplar], groups: usize) -> Vec<usize> {
+        (0..groups).map(|group| exemplars.iter().filter(|of| of.0 == group).count()).collect()
+    }
+
+    #[test]
+    fn exemplars_are_shared_among_groups_and_no_more_than_wanted() {
+        for (held, wanted, expected) in [
+            (&[3, 2][..], 10, vec![3, 2]),
+            (&[100, 2], 10, vec![5, 2]),
+            (&[7, 0, 90], 4, vec![2, 0, 2]),
+            // The second and the fourth are left out.
+            (&[9, 9, 9, 9], 2, vec![1, 0, 1, 0]),
+            (&[9, 9], 0, vec![0, 0]),
+        ] {
+            let mut some = exemplars(held);
+            thin(&mut some, wanted);
+            assert_eq!(counts(&some, held.len()), expected, "{wanted} of {held:?}");
+            assert!(some.is_sorted_by_key(|(group, _, span)| (*group, span.start_unix_nano)));
+        }
+        let mut some = exemplars(&[100]);
+        thin(&mut some, 4);
+        let starts: Vec<u64> = some.iter().map(|(_, _, span)| span.start_unix_nano).collect();
+        assert_eq!(starts, [0, 25, 50, 75]);
+    }
+
+    #[test]
+    fn exemplars_of_many_slabs_are_not_all_held() {
+        let mut all = Vec::new();
+        for _ in 0..1_000 {
+            all.extend(exemplars(&[4, 6]));
+            limit(&mut all, 10);
+            assert!(all.len() <= 2 * EXEMPLARS_HELD * 10, "{}", all.len());
+        }
+        assert!(counts(&all, 2).iter().all(|&count| count >= 10), "{:?}", counts(&all, 2));
+    }
 }

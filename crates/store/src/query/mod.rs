@@ -7,6 +7,7 @@
 //! spans lie in several pieces is first put together in memory, so that late spans never make a
 //! result wrong.
 
+mod budget;
 mod choices;
 mod compare;
 mod filter;

@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use model::TraceId;
+use parking_lot::Mutex;
 
-use super::in_parallel;
+use super::{Cancel, Stop, in_parallel};
 use crate::builder::ChunkBuilder;
 use crate::memory::MemoryPiece;
 use crate::merge::{MergeError, merge_in_memory};
@@ -26,7 +27,7 @@ const KEPT_SPANS_MAX: usize = 128 * 1024;
 /// Traces that are read from a block at a time.
 const READ_TRACES: usize = 64;
 
-/// Pieces with spans of a block that are kept before they become one.
+/// Pieces with spans of a block that are kept beside those that were made of earlier ones.
 const PARTS_MAX: usize = 8;
 
 type Pieces = Vec<Arc<dyn Piece>>;
@@ -46,14 +47,44 @@ pub(crate) struct Seam {
 
 impl Seam {
     /// Of all pieces.
-    pub(super) fn of(view: &mut View) -> Self {
+    pub(super) fn of(view: &mut View, cancel: &Cancel) -> Result<Self, Stop> {
         let names = names(&view.pieces);
         let small = |seam: &Self| span_count(&seam.pieces) <= 3 * KEPT_SPANS_MAX;
-        kept(view, |kept| &mut kept.all, names, small, Self::build)
+        kept(view, |kept| &mut kept.all, names, small, |view| Self::build(view, cancel))
     }
 
-    fn build(view: &mut View) -> Self {
-        let shared = SharedTraces::of(view);
+    /// Of those pieces for which this holds; the spans of the others must be of no interest. What
+    /// is kept of it does not take the place of what is kept of all pieces.
+    pub(super) fn where_pieces(
+        view: &mut View,
+        holds: impl Fn(&dyn Piece) -> bool,
+        cancel: &Cancel,
+    ) -> Result<Self, Stop> {
+        let pieces: Pieces =
+            view.pieces.iter().filter(|piece| holds(piece.as_ref())).cloned().collect();
+        if pieces.len() == view.pieces.len() {
+            return Self::of(view, cancel);
+        }
+        if pieces.len() < 2 {
+            return Ok(Self::default());
+        }
+        let known = view.seams.lock().all.get(&names(&view.pieces));
+        if let Some(seam) = known {
+            return Ok(seam);
+        }
+        let seams = view.seams.lock().of_some.get_or_insert_default().clone();
+        let open = view.open.clone();
+        let lacks_blocks = view.lacks_blocks;
+        let mut some = View { pieces, open, damaged: Vec::new(), lacks_blocks, seams };
+        let seam = Self::of(&mut some, cancel);
+        for damaged in some.damaged {
+            view.note::<()>(Err(damaged));
+        }
+        seam
+    }
+
+    fn build(view: &mut View, cancel: &Cancel) -> Result<Self, Stop> {
+        let shared = SharedTraces::of(view, cancel)?;
         let Layout { blocks, frozen, open } = Layout::of(view);
         let small = |pieces: &Pieces| span_count(pieces) <= KEPT_SPANS_MAX;
         let of_blocks = kept(
@@ -62,17 +93,17 @@ impl Seam {
             names(&blocks),
             small,
             |view| {
-                let parts = block_parts(view, &blocks, &shared.blocks);
-                from_memory(view, &parts, &shared.blocks)
+                let parts = block_parts(view, &blocks, &shared.blocks, cancel)?;
+                from_memory(view, &parts, &shared.blocks, cancel)
             },
-        );
+        )?;
         let of_frozen = kept(
             view,
             |kept| &mut kept.frozen,
             names(&frozen),
             small,
-            |view| from_memory(view, &frozen, &shared.frozen),
-        );
+            |view| from_memory(view, &frozen, &shared.frozen, cancel),
+        )?;
         let both = names(blocks.iter().chain(&frozen));
         let of_both = kept(
             view,
@@ -80,12 +111,13 @@ impl Seam {
             both,
             small,
             |view| {
-                let parts = block_parts(view, &blocks, &shared.mixed);
-                from_memory(view, &[&frozen[..], &parts].concat(), &shared.mixed)
+                let parts = block_parts(view, &blocks, &shared.mixed, cancel)?;
+                from_memory(view, &[&frozen[..], &parts].concat(), &shared.mixed, cancel)
             },
-        );
-        let parts = block_parts(view, &blocks, &shared.open_in_blocks);
-        let of_open = from_memory(view, &[&open[..], &frozen, &parts].concat(), &shared.open);
+        )?;
+        let parts = block_parts(view, &blocks, &shared.open_in_blocks, cancel)?;
+        let pieces = [&open[..], &frozen, &parts].concat();
+        let of_open = from_memory(view, &pieces, &shared.open, cancel)?;
 
         let mut all = Self::default();
         // The last layer first.
@@ -101,7 +133,7 @@ impl Seam {
                 all.ids = Arc::new(union([&all.ids, ids]));
             }
         }
-        all
+        Ok(all)
     }
 
     /// The traces of a piece that are to be judged in another one, ascending: of the store's pieces
@@ -130,23 +162,23 @@ pub(super) struct SharedTraces {
 }
 
 impl SharedTraces {
-    pub(super) fn of(view: &mut View) -> Self {
+    pub(super) fn of(view: &mut View, cancel: &Cancel) -> Result<Self, Stop> {
         let Layout { blocks, frozen, open } = Layout::of(view);
         let of_blocks = kept(
             view,
             |kept| &mut kept.block_ids,
             names(&blocks),
             always,
-            |view| several(view, &blocks),
-        );
+            |view| several(view, &blocks, cancel),
+        )?;
         let of_frozen = kept(
             view,
             |kept| &mut kept.frozen_ids,
             names(&frozen),
             always,
-            |view| several(view, &frozen),
-        );
-        let mut in_blocks = in_blocks(view, &blocks, open.iter().chain(&frozen));
+            |view| several(view, &frozen, cancel),
+        )?;
+        let mut in_blocks = in_blocks(view, &blocks, open.iter().chain(&frozen), cancel)?;
         let open_in_blocks: Ids = Arc::new(union(in_blocks.drain(..open.len())));
         let mut of_open = open_in_blocks.to_vec();
         for piece in &open {
@@ -157,13 +189,13 @@ impl SharedTraces {
             let table = view.note(piece.traces()).unwrap_or_default();
             of_open.extend(table.ids.iter().filter(elsewhere));
         }
-        Self {
+        Ok(Self {
             blocks: of_blocks,
             frozen: of_frozen,
             mixed: Arc::new(union(in_blocks)),
             open: Arc::new(union([of_open])),
             open_in_blocks,
-        }
+        })
     }
 
     /// All of them, ascending.
@@ -185,6 +217,8 @@ pub(crate) struct KeptSeams {
     mixed: Kept<Pieces>,
     /// As long as nothing arrives.
     all: Kept<Seam>,
+    /// The same of some pieces alone, for queries that ask for a part of the time.
+    of_some: Option<Arc<Mutex<KeptSeams>>>,
 }
 
 /// What follows from the pieces of these names.
@@ -215,18 +249,18 @@ fn kept<T: Clone>(
     slot: fn(&mut KeptSeams) -> &mut Kept<T>,
     names: Vec<String>,
     small: impl FnOnce(&T) -> bool,
-    make: impl FnOnce(&mut View) -> T,
-) -> T {
+    make: impl FnOnce(&mut View) -> Result<T, Stop>,
+) -> Result<T, Stop> {
     let known = slot(&mut view.seams.lock()).get(&names);
     if let Some(value) = known {
-        return value;
+        return Ok(value);
     }
-    let value = make(view);
+    let value = make(view)?;
     // What lacks a block is right for this view alone.
     if view.damaged.is_empty() && small(&value) {
         *slot(&mut view.seams.lock()) = Kept { names, value: Some(value.clone()) };
     }
-    value
+    Ok(value)
 }
 
 fn always<T>(_: &T) -> bool {
@@ -270,16 +304,17 @@ fn union(lists: impl IntoIterator<Item = impl AsRef<Vec<u128>>>) -> Vec<u128> {
 }
 
 /// The traces that are in several of these pieces.
-fn several(view: &mut View, pieces: &Pieces) -> Ids {
+fn several(view: &mut View, pieces: &Pieces, cancel: &Cancel) -> Result<Ids, Stop> {
     let mut ids: Vec<u128> = Vec::new();
     for piece in pieces {
+        cancel.check()?;
         ids.extend(view.note(piece.traces()).iter().flat_map(|table| &table.ids));
     }
     ids.sort();
     let twice = ids.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
     let mut twice: Vec<u128> = twice.collect();
     twice.dedup();
-    Arc::new(twice)
+    Ok(Arc::new(twice))
 }
 
 /// For each piece its traces that are in a block, too.
@@ -287,11 +322,13 @@ fn in_blocks<'p>(
     view: &mut View,
     blocks: &Pieces,
     pieces: impl Iterator<Item = &'p Arc<dyn Piece>>,
-) -> Vec<Ids> {
+    cancel: &Cancel,
+) -> Result<Vec<Ids>, Stop> {
     let block_names = names(blocks);
     let known = view.seams.lock().in_blocks.get(&block_names).unwrap_or_default();
     let mut all: Vec<(String, Ids)> = Vec::new();
     for piece in pieces {
+        cancel.check()?;
         let known = known.iter().find(|(name, _)| name == piece.id());
         let ids = match known {
             Some((_, ids)) => ids.clone(),
@@ -303,7 +340,7 @@ fn in_blocks<'p>(
         let kept = Kept { names: block_names, value: Some(all.clone()) };
         view.seams.lock().in_blocks = kept;
     }
-    all.into_iter().map(|(_, ids)| ids).collect()
+    Ok(all.into_iter().map(|(_, ids)| ids).collect())
 }
 
 fn ids_in_blocks(view: &mut View, blocks: &Pieces, piece: &dyn Piece) -> Vec<u128> {
@@ -322,7 +359,12 @@ fn ids_in_blocks(view: &mut View, blocks: &Pieces, piece: &dyn Piece) -> Vec<u12
 
 /// The spans that the blocks have of these traces, and perhaps of others, in memory: reading blocks
 /// is what takes most time.
-fn block_parts(view: &mut View, blocks: &Pieces, ids: &[u128]) -> Pieces {
+fn block_parts(
+    view: &mut View,
+    blocks: &Pieces,
+    ids: &[u128],
+    cancel: &Cancel,
+) -> Result<Pieces, Stop> {
     let known = view.seams.lock().block_parts.clone();
     let known_of = |block: &Arc<dyn Piece>| known.iter().find(|part| part.block == block.id());
     let mut parts: Vec<BlockPart> = Vec::new();
@@ -344,18 +386,20 @@ fn block_parts(view: &mut View, blocks: &Pieces, ids: &[u128]) -> Pieces {
         parts.push(part);
     }
     let read = in_parallel(&to_read, |(at, ids)| {
+        cancel.check()?;
         let mut alone = view.of_piece(&blocks[*at]);
-        (*at, traces_together(&mut alone, ids), alone.damaged)
+        Ok::<_, Stop>((*at, traces_together(&mut alone, ids), alone.damaged))
     });
-    for (at, piece, damaged) in read {
+    for read in read {
+        let (at, piece, damaged) = read?;
         parts[at].pieces.extend(piece.map(|piece| Arc::new(piece) as Arc<dyn Piece>));
         for damaged in damaged {
             view.note::<()>(Err(damaged));
         }
     }
     for part in &mut parts {
-        if part.pieces.len() > PARTS_MAX {
-            part.pieces = from_memory(view, &part.pieces, &part.ids);
+        if part.pieces.len() > parts_max(part.ids.len()) {
+            part.pieces = from_memory(view, &part.pieces, &part.ids, cancel)?;
         }
     }
     let all = parts.iter().flat_map(|part| part.pieces.clone()).collect();
@@ -369,23 +413,37 @@ fn block_parts(view: &mut View, blocks: &Pieces, ids: &[u128]) -> Pieces {
         });
         view.seams.lock().block_parts = parts;
     }
-    all
+    Ok(all)
+}
+
+/// The most pieces that hold so many traces of a block: more than the merged ones alone, which
+/// need not be merged again.
+fn parts_max(traces: usize) -> usize {
+    traces.div_ceil(PIECE_TRACES) + PARTS_MAX
 }
 
 /// Traces by what pieces in memory have of them.
-fn from_memory(view: &mut View, pieces: &[Arc<dyn Piece>], ids: &[u128]) -> Pieces {
+fn from_memory(
+    view: &mut View,
+    pieces: &[Arc<dyn Piece>],
+    ids: &[u128],
+    cancel: &Cancel,
+) -> Result<Pieces, Stop> {
     let ids: Vec<&[u128]> = ids.chunks(PIECE_TRACES).collect();
-    let merged = in_parallel(&ids, |ids| merge_traces(pieces, ids));
+    let merged = in_parallel(&ids, |ids| {
+        cancel.check()?;
+        Ok::<_, Stop>(merge_traces(pieces, ids))
+    });
     let mut together: Pieces = Vec::new();
     for merged in merged {
-        let merged = merged.map_err(|error| match error {
+        let merged = merged?.map_err(|error| match error {
             MergeError::Damaged(damaged) => damaged,
             error => Damaged { block: String::new(), reason: error.to_string() },
         });
         let merged = view.note(merged).filter(|piece| piece.span_count() > 0);
         together.extend(merged.map(|piece| Arc::new(piece) as Arc<dyn Piece>));
     }
-    together
+    Ok(together)
 }
 
 fn merge_traces(pieces: &[Arc<dyn Piece>], ids: &[u128]) -> Result<MemoryPiece, MergeError> {
@@ -418,4 +476,97 @@ pub(super) fn traces_together(view: &mut View, ids: &[u128]) -> Option<MemoryPie
         }
     }
     (chunk.len() > 0).then(|| chunk.freeze(name(ids)))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::atomic::Ordering;
+
+    use bytes::Bytes;
+    use model::SpanBatch;
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+    use prost::Message;
+
+    use super::*;
+
+    /// A piece with a span of each trace, named by it, that starts at a time.
+    pub(crate) fn piece(name: &str, traces: u8, start: u64) -> Arc<dyn Piece> {
+        let span = |trace| Span {
+            trace_id: vec![trace; 16],
+            span_id: start.to_be_bytes().to_vec(),
+            start_time_unix_nano: start,
+            end_time_unix_nano: start,
+            name: trace.to_string(),
+            ..Span::default()
+        };
+        let spans = (1..=traces).map(span).collect();
+        let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
+        let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
+        let bytes = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
+        let batch = SpanBatch::decode(Bytes::from(bytes)).unwrap();
+        let mut chunk = ChunkBuilder::default();
+        chunk.append(&batch, 0, &mut ScopePool::default());
+        Arc::new(chunk.freeze(name.to_owned()))
+    }
+
+    pub(crate) fn view_of(pieces: Pieces) -> View {
+        let (open, damaged, lacks_blocks, seams) = Default::default();
+        View { pieces, open, damaged, lacks_blocks, seams }
+    }
+
+    fn view() -> View {
+        view_of(vec![piece("a", 9, 1), piece("b", 5, 2), piece("c", 3, 3), piece("d", 7, 4)])
+    }
+
+    fn traces(seam: &Seam) -> usize {
+        seam.ids.len()
+    }
+
+    #[test]
+    fn nothing_is_put_together_for_nobody() {
+        let (mut view, cancel) = (view(), Cancel::default());
+        cancel.0.store(true, Ordering::Relaxed);
+        let seam = Seam::of(&mut view, &cancel);
+        assert!(matches!(seam, Err(Stop::Cancelled)));
+        let seam = Seam::where_pieces(&mut view, |piece| piece.id() < "c", &cancel);
+        assert!(matches!(seam, Err(Stop::Cancelled)));
+        let pieces = view.pieces.clone();
+        let ids = several(&mut view, &pieces, &Cancel::default()).unwrap_or_default();
+        assert_eq!(ids.len(), 7);
+        assert!(matches!(from_memory(&mut view, &pieces, &ids, &cancel), Err(Stop::Cancelled)));
+        assert!(matches!(block_parts(&mut view, &pieces, &ids, &cancel), Err(Stop::Cancelled)));
+        assert!(view.seams.lock().all.value.is_none() && view.seams.lock().block_parts.is_empty());
+        let seam = Seam::of(&mut view, &Cancel::default()).unwrap_or_default();
+        assert_eq!(traces(&seam), 7);
+    }
+
+    #[test]
+    fn a_part_of_the_pieces_is_kept_beside_the_whole() {
+        let (mut view, cancel) = (view(), Cancel::default());
+        let some = |view: &mut View, names: &[&str]| {
+            let holds = |piece: &dyn Piece| names.contains(&piece.id());
+            Seam::where_pieces(view, holds, &cancel).unwrap_or_default()
+        };
+        assert_eq!(traces(&some(&mut view, &["b", "c"])), 3);
+        assert_eq!(traces(&some(&mut view, &["a", "b"])), 5);
+        assert_eq!(traces(&some(&mut view, &["a"])), 0);
+        assert!(view.seams.lock().frozen.value.is_none());
+        let again = some(&mut view, &["a", "b"]);
+        let first = some(&mut view, &["a", "b"]);
+        assert!(Arc::ptr_eq(&again.pieces[0], &first.pieces[0]));
+        // Of all pieces, and then whatever is asked for.
+        let whole = some(&mut view, &["a", "b", "c", "d"]);
+        let part = some(&mut view, &["b", "c"]);
+        assert_eq!([traces(&whole), traces(&part)], [7, 7]);
+        assert!(Arc::ptr_eq(&whole.pieces[0], &part.pieces[0]));
+    }
+
+    #[test]
+    fn merged_parts_of_a_block_are_not_merged_again() {
+        for traces in [1, 64, PIECE_TRACES, PIECE_TRACES + 1, 100 * PIECE_TRACES] {
+            let merged = traces.div_ceil(PIECE_TRACES);
+            assert!((merged + PARTS_MAX..merged + 2 * PARTS_MAX).contains(&parts_max(traces)));
+        }
+    }
 }

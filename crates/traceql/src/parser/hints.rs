@@ -47,7 +47,7 @@ impl Hints {
             _ => None,
         };
         let count = match value {
-            Static::Int(count) => u64::try_from(count).ok(),
+            Static::Int(count) => u64::try_from(count.max(0)).ok(),
             _ => None,
         };
         let part = match value {

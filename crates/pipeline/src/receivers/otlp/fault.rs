@@ -15,6 +15,8 @@ pub(crate) enum Fault {
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error("{0}")]
+    Unauthenticated(String),
+    #[error("{0}")]
     Undecodable(String),
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -28,6 +30,9 @@ impl Fault {
         let (http, code, detail) = match self {
             Self::Body(BodyError::TooLarge { .. } | BodyError::TooManySpans { .. }) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted, Detail::None)
+            }
+            Self::Unauthenticated(_) => {
+                (StatusCode::UNAUTHORIZED, Code::Unauthenticated, Detail::None)
             }
             Self::Body(BodyError::Busy) => (
                 StatusCode::TOO_MANY_REQUESTS,
@@ -69,6 +74,7 @@ impl Fault {
             Self::Body(BodyError::Corrupt(_)) | Self::Undecodable(_) => {
                 &counters.undecodable_requests
             }
+            Self::Unauthenticated(_) => &counters.unauthenticated_requests,
             Self::Panicked => &counters.panicked_requests,
             // A disconnect is nobody's fault; the spans of a refusal are counted as such.
             Self::Body(BodyError::Broken(_)) | Self::Refused(_) => return,

@@ -24,10 +24,10 @@ use super::grpc_frame::{
 use super::grpc_status::trailers_only;
 use super::intake::{Encoding, Intake, Message};
 use super::status::{Code, RpcStatus};
-use crate::Consumer;
 use crate::receivers::body::{Framing, discard};
 use crate::receivers::server::{Handler, serve};
 use crate::receivers::{ByteBudget, ConnectionCounters, Drained, ReceiverCounters, ServerSettings};
+use crate::{Client, Consumer};
 
 const TRACE_SERVICE: &str = "opentelemetry.proto.collector.trace.v1.TraceService";
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -90,14 +90,14 @@ type Answer = Response<AnswerBody>;
 impl Handler for Service {
     type Body = AnswerBody;
 
-    async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Answer {
+    async fn handle(self: Arc<Self>, request: Request<Incoming>, client: Arc<Client>) -> Answer {
         let (parts, mut body) = request.into_parts();
         if let Some(answer) = not_grpc(&parts) {
             discard(&parts, body, self.intake.limits());
             return answer.map(Either::Right);
         }
         let result = match parts.uri.path() {
-            EXPORT => self.export(&parts, &mut body).await,
+            EXPORT => self.export(&parts, &client, &mut body).await,
             HEALTH_CHECK => self.health(&mut body).await,
             path => Err(unknown(path)),
         };
@@ -119,12 +119,19 @@ impl Handler for Service {
 }
 
 impl Service {
-    async fn export(&self, request: &Parts, body: &mut Incoming) -> Result<Vec<u8>, RpcStatus> {
+    async fn export(
+        &self,
+        request: &Parts,
+        connection: &Arc<Client>,
+        body: &mut Incoming,
+    ) -> Result<Vec<u8>, RpcStatus> {
+        let client = self.intake.identify(request, connection).await;
+        let client = client.map_err(|fault| self.fault(&fault))?;
         let coding = request_coding(&request.headers)?;
         let collected = self.intake.collect(body, Framing::Grpc).await;
         let (bytes, reservation) = collected.map_err(|fault| self.fault(&fault))?;
         let (bytes, coding) = unframe(bytes, coding)?;
-        let message = Message { encoding: Encoding::Protobuf, coding, bytes, reservation };
+        let message = Message { encoding: Encoding::Protobuf, coding, client, bytes, reservation };
         let rejection = self.intake.take(message).await.map_err(|fault| self.fault(&fault))?;
         Ok(model::export_response(&rejection))
     }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{
+    ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
@@ -19,7 +21,7 @@ use super::fault::Fault;
 use super::grpc_status;
 use super::intake::{Encoding, Intake, Message};
 use super::status::{Code, RpcStatus};
-use crate::Consumer;
+use crate::net::Headers;
 use crate::receivers::body::{Framing, discard};
 use crate::receivers::cors::{Cors, is_preflight};
 use crate::receivers::inflate::{CODINGS, Coding};
@@ -27,6 +29,7 @@ use crate::receivers::server::{Handler, serve};
 use crate::receivers::{
     ByteBudget, ConnectionCounters, CorsSettings, Drained, ReceiverCounters, ServerSettings,
 };
+use crate::{Client, Consumer};
 
 /// Settings of OTLP/HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +40,11 @@ pub struct HttpSettings {
     pub cors: CorsSettings,
     /// The path that takes traces. Default `/v1/traces`.
     pub traces_path: String,
+    /// Added to every answer. Default none.
+    pub response_headers: Headers,
+    /// The codings that bodies may come in, besides none, by their names in `Content-Encoding`.
+    /// Default all that there are.
+    pub codings: Option<Vec<String>>,
 }
 
 impl Default for HttpSettings {
@@ -45,6 +53,8 @@ impl Default for HttpSettings {
             server: ServerSettings::default(),
             cors: CorsSettings::default(),
             traces_path: "/v1/traces".to_owned(),
+            response_headers: Headers::default(),
+            codings: None,
         }
     }
 }
@@ -83,6 +93,10 @@ impl HttpReceiver {
             intake,
             cors: Cors::new(&settings.cors),
             traces_path: settings.traces_path,
+            response_headers: settings.response_headers,
+            codings: settings.codings.map(|names| {
+                names.iter().filter_map(|name| Coding::from_name(name).flatten()).collect()
+            }),
         });
         serve(listener, &settings.server, service, shutdown).await
     }
@@ -92,6 +106,8 @@ struct Service {
     intake: Arc<Intake>,
     cors: Cors,
     traces_path: String,
+    response_headers: Headers,
+    codings: Option<Vec<Coding>>,
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -99,10 +115,10 @@ type Answer = Response<Full<Bytes>>;
 impl Handler for Service {
     type Body = Full<Bytes>;
 
-    async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Answer {
+    async fn handle(self: Arc<Self>, request: Request<Incoming>, client: Arc<Client>) -> Answer {
         let (parts, mut body) = request.into_parts();
         let mut answer = match self.admit(&parts) {
-            Ok(shape) => match self.export(shape, &mut body).await {
+            Ok(shape) => match self.export(shape, &parts, &client, &mut body).await {
                 Ok(rejection) => shape.format.success(&rejection),
                 Err(fault) => self.fault(shape.format, &fault),
             },
@@ -111,8 +127,11 @@ impl Handler for Service {
         if !body.is_end_stream() && answer.status() != StatusCode::REQUEST_TIMEOUT {
             discard(&parts, body, self.intake.limits());
         }
+        for (name, value) in self.response_headers.map() {
+            answer.headers_mut().append(name, value.clone());
+        }
         if let Some(origin) = self.cors.allowed(&parts.headers) {
-            Cors::allow(origin, answer.headers_mut());
+            self.cors.allow(origin, answer.headers_mut());
         }
         answer
     }
@@ -173,7 +192,7 @@ impl Service {
             let http = StatusCode::UNSUPPORTED_MEDIA_TYPE;
             return Err(refuse(http, Code::InvalidArgument, message.to_owned()));
         };
-        match coding(&request.headers) {
+        match coding(&request.headers).filter(|coding| self.takes(*coding)) {
             Some(coding) => Ok(Shape { format, coding }),
             None => {
                 let message = format!("the content encoding must be one of {CODINGS}, identity");
@@ -183,6 +202,13 @@ impl Service {
                 answer.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(CODINGS));
                 Err(answer)
             }
+        }
+    }
+
+    fn takes(&self, coding: Option<Coding>) -> bool {
+        match (&self.codings, coding) {
+            (Some(codings), Some(coding)) => codings.contains(&coding),
+            _ => true,
         }
     }
 
@@ -200,13 +226,21 @@ impl Service {
         Box::new(answer)
     }
 
-    async fn export(&self, shape: Shape, body: &mut Incoming) -> Result<Rejection, Fault> {
+    async fn export(
+        &self,
+        shape: Shape,
+        request: &Parts,
+        connection: &Arc<Client>,
+        body: &mut Incoming,
+    ) -> Result<Rejection, Fault> {
+        let client = self.intake.identify(request, connection).await?;
         let (bytes, reservation) = self.intake.collect(body, Framing::Bare).await?;
         let encoding = match shape.format {
             Format::XProtobuf | Format::Protobuf => Encoding::Protobuf,
             Format::Json => Encoding::Json,
         };
-        self.intake.take(Message { encoding, coding: shape.coding, bytes, reservation }).await
+        let coding = shape.coding;
+        self.intake.take(Message { encoding, coding, client, bytes, reservation }).await
     }
 
     fn fault(&self, format: Format, fault: &Fault) -> Answer {
@@ -215,6 +249,9 @@ impl Service {
         let mut answer = format.status(http, &status);
         if let Some(delay) = status.retry_after() {
             answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(whole_seconds(delay)));
+        }
+        if let (Fault::Unauthenticated(_), Some(challenge)) = (fault, self.intake.challenge()) {
+            answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         answer
     }

@@ -4,16 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderValue;
+use http::request::Parts;
 use hyper::body::Incoming;
 use model::{DecodeError, Rejection, SpanBatch};
 use tokio_util::task::TaskTracker;
 
 use super::fault::Fault;
+use crate::receivers::auth::Identity;
 use crate::receivers::body::{BodyError, BodyLimits, Framing, collect};
 use crate::receivers::budget::Reservation;
 use crate::receivers::inflate::{Coding, Inflater};
 use crate::receivers::{ByteBudget, ReceiverCounters, ServerSettings, TransportCounters};
-use crate::{Consumer, Request};
+use crate::{Client, Consumer, Data, Request};
 
 /// Up to this many bytes are decompressed and decoded on the runtime's own threads: about a
 /// millisecond of work. More goes to the blocking pool.
@@ -36,6 +39,7 @@ pub(crate) struct Intake {
     counters: Arc<ReceiverCounters>,
     select: SelectCounters,
     limits: BodyLimits,
+    identity: Identity,
     pub(crate) busy_retry_after: Duration,
     /// Batches with the consumer, some of whose clients may have gone.
     pub(crate) tasks: TaskTracker,
@@ -45,6 +49,7 @@ pub(crate) struct Intake {
 pub(crate) struct Message {
     pub(crate) encoding: Encoding,
     pub(crate) coding: Option<Coding>,
+    pub(crate) client: Arc<Client>,
     pub(crate) bytes: Bytes,
     /// Covers `bytes` and what becomes of them, until the consumer has answered.
     pub(crate) reservation: Reservation,
@@ -67,6 +72,10 @@ impl Intake {
             counters,
             select,
             limits: BodyLimits { bytes_max, timeout: settings.body_timeout },
+            identity: Identity {
+                auth: settings.auth.clone(),
+                include_metadata: settings.include_metadata,
+            },
             busy_retry_after: settings.busy_retry_after,
             tasks: TaskTracker::new(),
         })
@@ -78,6 +87,20 @@ impl Intake {
 
     pub(crate) fn limits(&self) -> BodyLimits {
         self.limits
+    }
+
+    /// Who sends, if he may.
+    pub(crate) async fn identify(
+        &self,
+        request: &Parts,
+        connection: &Arc<Client>,
+    ) -> Result<Arc<Client>, Fault> {
+        self.identity.of(request, connection).await.map_err(Fault::Unauthenticated)
+    }
+
+    /// How a sender proves who he is, where that is asked.
+    pub(crate) fn challenge(&self) -> Option<HeaderValue> {
+        self.identity.auth.as_ref().map(|auth| auth.0.challenge())
     }
 
     /// Reads a body, framing included.
@@ -103,11 +126,13 @@ impl Intake {
     }
 
     async fn take_here(&self, message: Message) -> Result<Rejection, Fault> {
+        let client = Arc::clone(&message.client);
         let (batch, _reservation) = self.decode(message).await?;
         let rejection = batch.rejection().clone();
         if !batch.is_empty() {
             let spans = batch.len() as u64;
-            if let Err(refusal) = self.consumer.consume(Request::traces(batch)).await {
+            let request = Request { data: Data::Traces(vec![Arc::new(batch)]), client };
+            if let Err(refusal) = self.consumer.consume(request).await {
                 TransportCounters::add(&self.counters().refused_spans, spans);
                 return Err(refusal.into());
             }
@@ -119,7 +144,7 @@ impl Intake {
 
     async fn decode(&self, message: Message) -> Result<(SpanBatch, Reservation), Fault> {
         let bytes_max = self.limits.bytes_max;
-        let Message { encoding, coding, bytes, mut reservation } = message;
+        let Message { encoding, coding, bytes, mut reservation, .. } = message;
         let Some(coding) = coding else {
             if bytes.len() < INLINE_BYTES_MAX {
                 return parse(encoding, bytes, reservation);

@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 use model::{kind, status_code};
 use traceql::Static;
 
-use super::tally::{Durations, Local, Tally, Totals};
+use super::tally::{self, Durations, Local, Tally, Totals};
 use super::{Services, Times, Traces};
 use crate::column::Column;
 use crate::columns::name;
@@ -29,6 +29,12 @@ const USER: &str = "user";
 /// Client, server and type.
 pub(super) type Key = (String, String, ConnectionType);
 
+impl tally::Key for Key {
+    fn text_bytes(&self) -> usize {
+        self.0.len() + self.1.len()
+    }
+}
+
 /// The same by numbers of a slab.
 type LocalKey = (u32, u32, ConnectionType);
 
@@ -43,7 +49,7 @@ pub(super) fn width(request: &TraceMetricsRequest) -> usize {
     SERVERS + 2 * Durations { bounds: &request.bounds }.width()
 }
 
-/// Bytes that a series takes beside its cells, about.
+/// Bytes that a series takes beside its cells and texts, about.
 pub(super) fn series_bytes(request: &TraceMetricsRequest) -> usize {
     512 + request.edges.len() * 16
 }
@@ -88,7 +94,7 @@ pub(super) fn count(
                     Some(parent) => calls.services.number(parent)?,
                     None => calls.virtual_node(USER),
                 };
-                calls.add(cell, (client, server, connection), parent, Some(row));
+                calls.add(cell, (client, server, connection), parent, Some(row), totals)?;
             }
         }
         for row in rows.clone() {
@@ -98,9 +104,6 @@ pub(super) fn count(
             {
                 unanswered.push((row, cell));
             }
-        }
-        if calls.local.is_full() {
-            calls.flush(totals)?;
         }
     }
     for (key, connection) in PEERS {
@@ -114,10 +117,7 @@ pub(super) fn count(
                 None => rest.push((row, cell)),
                 Some(server) => {
                     let client = calls.services.number(row)?;
-                    calls.add(cell, (client, server, connection), Some(row), None);
-                    if calls.local.is_full() {
-                        calls.flush(totals)?;
-                    }
+                    calls.add(cell, (client, server, connection), Some(row), None, totals)?;
                 }
             }
         }
@@ -251,12 +251,19 @@ impl<'s, 'p> Calls<'s, 'p> {
     }
 
     /// Counts a call between two ends, of which one may be virtual, by the numbers of their names.
-    fn add(&mut self, cell: u32, key: LocalKey, client: Option<usize>, server: Option<usize>) {
+    fn add(
+        &mut self,
+        cell: u32,
+        key: LocalKey,
+        client: Option<usize>,
+        server: Option<usize>,
+        totals: &Totals<Key>,
+    ) -> Result<(), Stop> {
         if self.request.services.is_some()
             && !self.request.asks_for(self.name(key.0))
             && !self.request.asks_for(self.name(key.1))
         {
-            return;
+            return Ok(());
         }
         let durations = Durations { bounds: &self.request.bounds };
         let is_error = |row: usize| self.statuses.int32_at(row) == status_code::ERROR;
@@ -270,6 +277,8 @@ impl<'s, 'p> Calls<'s, 'p> {
                 durations.add(numbers, self.times.duration(row));
             }
         }
+        // A trace may have any number of spans.
+        if self.local.is_full() { self.flush(totals) } else { Ok(()) }
     }
 
     /// Adds the calls to those of other slabs.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use self::tally::Totals;
+use self::tally::{Key, Totals};
 use super::seam::Seam;
 use super::slab::{Slab, once};
 use super::{Cancel, Stop, in_parallel, slabs};
@@ -38,14 +38,14 @@ pub(crate) fn trace_metrics(
     match request.family {
         TraceMetricsFamily::SpanMetrics => {
             let totals = Totals::new(spans::width(request), spans::SERIES_BYTES);
-            each_slab(view, request, cancel, |slab, traces| {
+            each_slab(view, request, cancel, &totals, |slab, traces| {
                 spans::count(slab, traces, request, &totals)
             })?;
             set.spans = spans::series(&totals.finish());
         }
         TraceMetricsFamily::ServiceGraph => {
             let totals = Totals::new(graph::width(request), graph::series_bytes(request));
-            each_slab(view, request, cancel, |slab, traces| {
+            each_slab(view, request, cancel, &totals, |slab, traces| {
                 graph::count(slab, traces, request, &totals)
             })?;
             set.edges = graph::series(&totals.finish(), request);
@@ -56,14 +56,21 @@ pub(crate) fn trace_metrics(
 }
 
 /// Counts every slab in which spans may end in a cell, on as many threads as there are cores.
-fn each_slab(
+fn each_slab<K: Key + Send>(
     view: &mut View,
     request: &TraceMetricsRequest,
     cancel: &Cancel,
+    totals: &Totals<K>,
     count: impl Fn(&Slab<'_>, &Traces<'_>) -> Result<(), Stop> + Sync,
 ) -> Result<(), Stop> {
     let grid = Grid { edges: &request.edges };
-    let seam = Seam::of(view);
+    let seam = match request.family {
+        // A span that was sent twice ends at the same time in both places.
+        TraceMetricsFamily::SpanMetrics => {
+            Seam::where_pieces(view, |piece| grid.may_touch(piece), cancel)?
+        }
+        TraceMetricsFamily::ServiceGraph => Seam::of(view, cancel)?,
+    };
     let mut work: Vec<(Arc<dyn Piece>, Range<usize>)> = Vec::new();
     for piece in view.pieces.iter().chain(&seam.pieces).cloned().collect::<Vec<_>>() {
         cancel.check()?;
@@ -72,6 +79,7 @@ fn each_slab(
     }
     let done = in_parallel(&work, |(piece, rows)| {
         cancel.check()?;
+        totals.check()?;
         let slab = Slab::new(piece.as_ref(), rows.clone())?;
         let apart = seam.apart(piece.as_ref());
         let odd = piece.start_ranges().overlap(0, 0);
@@ -120,6 +128,14 @@ impl Grid<'_> {
         let start = self.edges.first().copied().unwrap_or(0);
         let end = self.edges.last().copied().unwrap_or(0);
         (if start == 0 { 0 } else { start + 1 }, end)
+    }
+
+    /// Whether spans of a piece may end in a cell. One that cannot be read is found to be damaged
+    /// when it is counted.
+    fn may_touch(self, piece: &dyn Piece) -> bool {
+        let (first, last) = self.bounds();
+        piece.start_ranges().overlap(0, last)
+            && (first == 0 || piece.latest_end().is_ok_and(|end| end >= first))
     }
 
     /// The slabs of a piece in which spans may end in a cell.

@@ -1,6 +1,6 @@
 //! Span metrics: every span, by service and what else is asked.
 
-use super::tally::{Durations, Local, Tally, Totals};
+use super::tally::{self, Durations, Local, Tally, Totals};
 use super::{Services, Times, Traces};
 use crate::columns::name;
 use crate::query::Stop;
@@ -10,7 +10,13 @@ use crate::trace_metrics::{Cells, SpanMetricsSeries, TraceMetricsRequest};
 /// Service, name, kind and status.
 pub(super) type Key = (String, Option<String>, Option<i32>, Option<i32>);
 
-/// Bytes that a series takes beside its cells, about.
+impl tally::Key for Key {
+    fn text_bytes(&self) -> usize {
+        self.0.len() + self.1.as_ref().map_or(0, String::len)
+    }
+}
+
+/// Bytes that a series takes beside its cells and texts, about.
 pub(super) const SERIES_BYTES: usize = 512;
 
 /// How many numbers a cell has.
@@ -63,9 +69,10 @@ pub(super) fn count(
             let status = statuses.map_or(0, |statuses| statuses[row]);
             let numbers = local.cell((service, name, kind, status), cell);
             durations.add(numbers, times.duration(row));
-        }
-        if local.is_full() {
-            totals.add(&mut local, called)?;
+            // A trace may have any number of spans.
+            if local.is_full() {
+                totals.add(&mut local, called)?;
+            }
         }
     }
     totals.add(&mut local, called)

@@ -1,8 +1,11 @@
 //! Jaeger's mapping: known spans by hand, random ones there and back.
 
 #[allow(dead_code, reason = "the model's generator, of which a part serves here")]
-#[path = "../../model/tests/all/arbitrary.rs"]
+#[path = "../../../model/tests/all/arbitrary.rs"]
 mod arbitrary;
+mod encodings;
+mod hostile;
+mod thrift_wire;
 
 use std::collections::BTreeMap;
 
@@ -241,6 +244,15 @@ fn parents_links_and_processes() {
     assert_eq!(parent_and_links(vec![reference(7, 1, 1)]), (1, 1));
     assert_eq!(parent_and_links(vec![reference(7, 1, 1), reference(7, 2, 0)]), (2, 1));
     assert_eq!(parent_and_links(vec![reference(9, 1, 0)]), (0, 1));
+
+    // One trace in either length.
+    let short = SpanRef { trace_id: vec![7; 8], span_id: vec![1; 8], ref_type: 0 };
+    let span = Span {
+        trace_id: [[0; 8], [7; 8]].concat(),
+        references: vec![short],
+        ..jaeger_span(Vec::new())
+    };
+    assert_eq!(one(span, None).spans()[0].parent_span_id.0, [1; 8]);
 
     let process = Process {
         service_name: "cart".to_owned(),

@@ -1,0 +1,357 @@
+//! Receivers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use config::{Id, Reader};
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::servers::{ServerPlan, auth, bound, cors, endpoint, http_timeouts, tls};
+use crate::component::{Plan, ReceiverPlan, Running, Surroundings};
+use crate::consumer::Consumer;
+use crate::graph::Registry;
+use crate::net::Headers;
+use crate::receivers::otlp::{GrpcReceiver, GrpcSettings, HttpReceiver, HttpSettings};
+use crate::receivers::{Drained, ReceiverCounters, ServerSettings, TransportCounters};
+use crate::telemetry::{MetricKind, Metrics, Sample};
+
+pub(super) fn register(registry: &mut Registry) {
+    registry.add_receiver("otlp", |reader| Arc::new(otlp(reader)));
+}
+
+/// `otlp`: either protocol or both.
+struct OtlpPlan {
+    grpc: Option<ServerPlan>,
+    http: Option<HttpPlan>,
+}
+
+struct HttpPlan {
+    server: ServerPlan,
+    /// But for the server's.
+    settings: HttpSettings,
+}
+
+fn otlp(reader: &mut Reader<'_, '_>) -> OtlpPlan {
+    let protocols = reader
+        .field("protocols")
+        .section(|reader| (reader.field("grpc").section(grpc), reader.field("http").section(http)));
+    let (grpc, http) = protocols.unwrap_or_default();
+    // What is there and cannot be read is reported already.
+    let is_there = |node: &config::Node| match node.as_map() {
+        Some(map) => map.iter().any(|entry| matches!(&*entry.key.text, "grpc" | "http")),
+        None => true,
+    };
+    if !reader.field("protocols").node().is_some_and(is_there) {
+        let words = "must specify at least one protocol when using the OTLP receiver";
+        reader.report(|owner, at| {
+            config::Diagnostic::error(format!("{owner}: {words}"))
+                .at(at, "no protocol here")
+                .help("write `protocols: {grpc: , http: }`, or one of them")
+        });
+    }
+    if let (Some(grpc), Some(http)) = (&grpc, &http)
+        && grpc.endpoint == http.server.endpoint
+        && !grpc.endpoint.ends_with(":0")
+    {
+        reader.fault("protocols", "has the same endpoint twice: each protocol needs its own port");
+    }
+    OtlpPlan { grpc, http }
+}
+
+/// `protocols.grpc`. A `max_recv_msg_size_mib` that is not set stays at 64 MiB, where the
+/// Collector has 4 MiB, which SDKs with large batches overstep.
+fn grpc(reader: &mut Reader<'_, '_>) -> ServerPlan {
+    let mut settings = ServerSettings::default();
+    let endpoint = endpoint(reader, "localhost:4317");
+    transport(reader);
+    if let Some(mib) =
+        reader.field("max_recv_msg_size_mib").int(0..=4096usize).filter(|mib| *mib > 0)
+    {
+        settings.request_bytes_max = mib << 20;
+    }
+    let streams = reader.field("max_concurrent_streams").int(0..=u32::MAX);
+    if let Some(streams) = streams.filter(|streams| *streams > 0) {
+        settings.concurrent_streams_max = streams;
+    }
+    reader.field("keepalive").section(|reader| keepalive(reader, &mut settings));
+    settings.include_metadata = reader.field("include_metadata").bool().unwrap_or_default();
+    // Of Go's own transport, whose work is done otherwise here.
+    for key in ["read_buffer_size", "write_buffer_size"] {
+        reader.field(key).int::<i64>(0..=i64::MAX);
+    }
+    reader.field("middlewares").node();
+    ServerPlan { endpoint, settings, tls: tls(reader), auth: auth(reader) }
+}
+
+fn keepalive(reader: &mut Reader<'_, '_>, settings: &mut ServerSettings) {
+    reader.field("server_parameters").section(|reader| {
+        settings.connection_age_max = bound(reader, "max_connection_age");
+        settings.connection_age_grace = bound(reader, "max_connection_age_grace");
+        // Connections without requests are few and cost little; pings find those that are dead.
+        bound(reader, "max_connection_idle");
+        if let Some(time) = bound(reader, "time") {
+            settings.keepalive_interval = time;
+        }
+        if let Some(timeout) = bound(reader, "timeout") {
+            settings.keepalive_timeout = timeout;
+        }
+    });
+    // Nobody is turned away for his pings.
+    reader.field("enforcement_policy").section(|reader| {
+        reader.field("min_time").duration();
+        reader.field("permit_without_stream").bool();
+    });
+}
+
+fn transport(reader: &mut Reader<'_, '_>) {
+    reader.field("transport").parsed("tcp", |name| match name {
+        "" | "tcp" | "tcp4" | "tcp6" => Ok(()),
+        "unix" => Err("unix sockets are not supported; Spanfall listens on TCP only: leave \
+                       `transport` out and set an address like localhost:4317"
+            .to_owned()),
+        other => Err(format!("unsupported transport {other:?}: there is tcp")),
+    });
+}
+
+/// What the Collector can decompress, and whether it can be done here.
+const CODINGS: [(&str, bool); 8] = [
+    ("", true),
+    ("gzip", true),
+    ("zstd", true),
+    ("zlib", true),
+    ("deflate", true),
+    ("snappy", false),
+    ("x-snappy-framed", false),
+    ("lz4", false),
+];
+
+/// `protocols.http`. A `max_request_body_size` that is not set stays at 64 MiB, as the
+/// specification asks for, where the Collector has 20 MiB.
+fn http(reader: &mut Reader<'_, '_>) -> HttpPlan {
+    let mut server = ServerSettings::default();
+    let endpoint = endpoint(reader, "localhost:4318");
+    transport(reader);
+    let bytes = reader.field("max_request_body_size").int(0..=usize::MAX / 4);
+    if let Some(bytes) = bytes.filter(|bytes| *bytes > 0) {
+        server.request_bytes_max = bytes;
+    }
+    http_timeouts(reader, &mut server);
+    server.include_metadata = reader.field("include_metadata").bool().unwrap_or_default();
+    let mut settings = HttpSettings { cors: cors(reader), ..HttpSettings::default() };
+    if let Some(path) = path(reader, "traces_url_path") {
+        settings.traces_path = path;
+    }
+    // What comes there is told that it is not taken.
+    for key in ["metrics_url_path", "logs_url_path", "profiles_url_path"] {
+        path(reader, key);
+    }
+    settings.codings = reader.field("compression_algorithms").parsed_list(|name| {
+        match CODINGS.iter().find(|(own, _)| *own == name) {
+            Some((_, true)) => Ok(name.to_owned()),
+            Some(_) => {
+                Err((format!("{name} is not supported: there are gzip, zstd, zlib, deflate"), None))
+            }
+            None => Err((
+                format!(
+                    "unsupported compression type {name:?}: there are gzip, zstd, zlib, deflate"
+                ),
+                None,
+            )),
+        }
+    });
+    let mut headers = Headers::default();
+    for (name, value) in reader.field("response_headers").headers().unwrap_or_default() {
+        if let Err(error) = headers.add(&name, value.expose()) {
+            reader.fault("response_headers", &error.to_string());
+        }
+    }
+    settings.response_headers = headers;
+    let server = ServerPlan { endpoint, settings: server, tls: tls(reader), auth: auth(reader) };
+    HttpPlan { server, settings }
+}
+
+/// A path; the slash in front may be missing.
+fn path(reader: &mut Reader<'_, '_>, key: &'static str) -> Option<String> {
+    reader.field(key).parsed("a path", |path| {
+        if path.is_empty() {
+            return Err("must not be empty".to_owned());
+        }
+        Ok(if path.starts_with('/') { path.to_owned() } else { format!("/{path}") })
+    })
+}
+
+impl Plan for OtlpPlan {
+    fn needs(&self) -> Vec<Id> {
+        let plans = self.grpc.iter().chain(self.http.iter().map(|http| &http.server));
+        plans.flat_map(ServerPlan::needs).collect()
+    }
+
+    fn is_exclusive(&self) -> bool {
+        true
+    }
+}
+
+#[async_trait]
+impl ReceiverPlan for OtlpPlan {
+    async fn start(
+        &self,
+        id: &Id,
+        around: &Surroundings,
+        next: Arc<dyn Consumer>,
+    ) -> Result<Arc<dyn Running>, String> {
+        let counters = Arc::new(ReceiverCounters::default());
+        let stop = CancellationToken::new();
+        // Nothing is accepted before everything is sure to start.
+        let mut grpc = None;
+        if let Some(plan) = &self.grpc {
+            let told = |error| format!("grpc: {error}");
+            let settings = GrpcSettings { server: plan.settings(around).map_err(told)? };
+            let listener = plan.bind().await.map_err(told)?;
+            let (budget, counters) = (around.budget.clone(), counters.clone());
+            grpc = Some(GrpcReceiver::new(listener, settings, budget, next.clone(), counters));
+        }
+        let mut http = None;
+        if let Some(HttpPlan { server: plan, settings }) = &self.http {
+            let told = |error| format!("http: {error}");
+            let server = plan.settings(around).map_err(told)?;
+            let settings = HttpSettings { server, ..settings.clone() };
+            let listener = plan.bind().await.map_err(told)?;
+            let (budget, counters) = (around.budget.clone(), counters.clone());
+            http = Some(HttpReceiver::new(listener, settings, budget, next, counters));
+        }
+        let transports = Transports { grpc: grpc.is_some(), http: http.is_some() };
+        let mut serving = JoinSet::new();
+        if let Some(receiver) = grpc {
+            serving.spawn(receiver.run(stop.clone()));
+        }
+        if let Some(receiver) = http {
+            serving.spawn(receiver.run(stop.clone()));
+        }
+        let running = Arc::new(Otlp {
+            id: id.clone(),
+            counters,
+            transports,
+            stop,
+            serving: Mutex::new(serving),
+            ended: AtomicBool::new(false),
+        });
+        let metrics: Arc<dyn Metrics> = running.clone();
+        around.telemetry.add(&metrics);
+        Ok(running)
+    }
+}
+
+struct Transports {
+    grpc: bool,
+    http: bool,
+}
+
+struct Otlp {
+    id: Id,
+    counters: Arc<ReceiverCounters>,
+    transports: Transports,
+    stop: CancellationToken,
+    serving: Mutex<JoinSet<Drained>>,
+    /// A transport has died.
+    ended: AtomicBool,
+}
+
+impl Drop for Otlp {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+#[async_trait]
+impl Running for Otlp {
+    /// Requests in flight are answered; what is left at the deadline was not acknowledged, so that
+    /// nothing is lost by it.
+    async fn stop(&self, deadline: Instant) -> u64 {
+        self.stop.cancel();
+        let mut serving = std::mem::take(&mut *self.serving.lock());
+        let drained = async { while serving.join_next().await.is_some() {} };
+        if tokio::time::timeout_at(deadline, drained).await.is_err() {
+            serving.detach_all();
+            tracing::warn!(receiver = %self.id, "requests were still in flight at the deadline");
+        }
+        0
+    }
+
+    fn problem(&self) -> Option<String> {
+        let mut serving = self.serving.lock();
+        if serving.try_join_next().is_some() && !self.stop.is_cancelled() {
+            self.ended.store(true, Ordering::Relaxed);
+        }
+        let ended = self.ended.load(Ordering::Relaxed);
+        ended.then(|| "it has stopped to listen".to_owned())
+    }
+}
+
+impl Metrics for Otlp {
+    fn collect(&self, out: &mut Vec<Sample>) {
+        if self.transports.grpc {
+            samples(out, &self.id, "grpc", &self.counters.grpc);
+        }
+        if self.transports.http {
+            samples(out, &self.id, "http", &self.counters.http);
+        }
+    }
+}
+
+fn samples(out: &mut Vec<Sample>, id: &Id, transport: &'static str, counters: &TransportCounters) {
+    let labels = || vec![("receiver", id.to_string()), ("transport", transport.to_owned())];
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
+    let spans = [
+        ("otelcol_receiver_accepted_spans", "Spans taken", &counters.accepted_spans),
+        (
+            "otelcol_receiver_refused_spans",
+            "Spans that the pipeline did not take",
+            &counters.refused_spans,
+        ),
+        (
+            "otelcol_receiver_failed_spans",
+            "Spans left out because they are invalid",
+            &counters.rejected_spans,
+        ),
+    ];
+    for (name, help, counter) in spans {
+        let kind = MetricKind::Counter;
+        out.push(Sample { name, help, kind, labels: labels(), value: read(counter) });
+    }
+    for (reason, counter) in [
+        ("oversize", &counters.oversize_requests),
+        ("busy", &counters.busy_requests),
+        ("slow", &counters.slow_requests),
+        ("undecodable", &counters.undecodable_requests),
+        ("unauthenticated", &counters.unauthenticated_requests),
+        ("panicked", &counters.panicked_requests),
+    ] {
+        let mut labels = labels();
+        labels.push(("reason", reason.to_owned()));
+        out.push(Sample {
+            name: "spanfall_receiver_failed_requests",
+            help: "Requests that never reached the pipeline, by reason",
+            kind: MetricKind::Counter,
+            labels,
+            value: read(counter),
+        });
+    }
+    out.push(Sample {
+        name: "spanfall_receiver_open_connections",
+        help: "Connections that are open",
+        kind: MetricKind::Gauge,
+        labels: labels(),
+        value: read(&counters.connections.open),
+    });
+    out.push(Sample {
+        name: "spanfall_receiver_refused_connections",
+        help: "Connections turned away because as many were open as may be",
+        kind: MetricKind::Counter,
+        labels: labels(),
+        value: read(&counters.connections.refused),
+    });
+}

@@ -1,0 +1,217 @@
+//! What the settings of all servers have in common: endpoint, TLS, authentication.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use config::{Id, Reader};
+use tokio::net::TcpListener;
+
+use super::clients::{id, pem, versions};
+use crate::component::Surroundings;
+use crate::net::{ServerTls, TlsServerSettings};
+use crate::receivers::{Auth, ServerSettings};
+
+/// Shorter than the time that a graph gives to components that stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(9);
+
+/// A server's settings, with what is read or found when it starts.
+#[derive(Clone)]
+pub(super) struct ServerPlan {
+    pub(super) endpoint: String,
+    pub(super) settings: ServerSettings,
+    pub(super) tls: Option<TlsServerSettings>,
+    pub(super) auth: Option<Id>,
+}
+
+impl ServerPlan {
+    /// The extensions that it needs.
+    pub(super) fn needs(&self) -> Vec<Id> {
+        self.auth.iter().cloned().collect()
+    }
+
+    /// With certificates and the authenticator.
+    pub(super) fn settings(&self, around: &Surroundings) -> Result<ServerSettings, String> {
+        let mut settings = self.settings.clone();
+        settings.drain_timeout = DRAIN_TIMEOUT;
+        if let Some(tls) = &self.tls {
+            let tls = ServerTls::new(tls.clone()).map_err(|error| format!("tls: {error}"))?;
+            settings.tls = Some(tls);
+        }
+        if let Some(id) = &self.auth {
+            let extension = around.extensions.get(id);
+            let extension = extension
+                .ok_or_else(|| format!("the extension {id} is not among service::extensions"))?;
+            let auth = extension.authenticator().ok_or_else(|| {
+                format!("the extension {id} does not check who sends: it is no authenticator")
+            })?;
+            settings.auth = Some(Auth(auth));
+        }
+        Ok(settings)
+    }
+
+    /// Listens.
+    pub(super) async fn bind(&self) -> Result<TcpListener, String> {
+        bind(&self.endpoint).await.map_err(|error| {
+            let hint = match error.kind() {
+                io::ErrorKind::AddrInUse => "; another process or component listens there",
+                io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+                io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
+                _ => "",
+            };
+            format!("cannot listen on {}: {error}{hint}", self.endpoint)
+        })
+    }
+}
+
+/// Listens where Go would: a name stands for its address of IPv4 if it has one, and no host for all
+/// addresses of the machine.
+async fn bind(endpoint: &str) -> io::Result<TcpListener> {
+    if let Some(port) = endpoint.strip_prefix(':') {
+        return match TcpListener::bind(format!("[::]:{port}")).await {
+            // A machine without IPv6.
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+                TcpListener::bind(format!("{}:{port}", Ipv4Addr::UNSPECIFIED)).await
+            }
+            result => result,
+        };
+    }
+    let mut addresses: Vec<SocketAddr> = tokio::net::lookup_host(endpoint).await?.collect();
+    addresses.sort_by_key(|address| !address.is_ipv4());
+    match addresses.first() {
+        Some(address) => TcpListener::bind(address).await,
+        None => Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address")),
+    }
+}
+
+/// `endpoint`: host and port.
+pub(super) fn endpoint(reader: &mut Reader<'_, '_>, default: &str) -> String {
+    let parse = |text: &str| {
+        let wrong = |why: &str| Err(format!("{text:?} is no address to listen on: {why}"));
+        if text.contains("://") {
+            return wrong("it is written without a scheme, like 0.0.0.0:4317");
+        }
+        let Some((host, port)) = text.rsplit_once(':') else {
+            return wrong("missing port in address");
+        };
+        if host.contains(':') && !(host.starts_with('[') && host.ends_with(']')) {
+            return wrong(
+                "too many colons in address; IPv6 is written in brackets, like [::]:4317",
+            );
+        }
+        match port.parse::<u16>() {
+            Ok(_) => Ok(text.to_owned()),
+            Err(_) => wrong("the port is a number up to 65535"),
+        }
+    };
+    let endpoint = reader.field("endpoint").parsed("host and port", parse);
+    endpoint.unwrap_or_else(|| default.to_owned())
+}
+
+/// `tls` of a server.
+pub(super) fn tls(reader: &mut Reader<'_, '_>) -> Option<TlsServerSettings> {
+    reader.field("tls").section(|reader| {
+        let (min_version, max_version) = versions(reader);
+        for key in ["cipher_suites", "curve_preferences"] {
+            reader.field(key).strings();
+        }
+        // All files are read again after `reload_interval`; of clients nothing but `client_ca` is
+        // trusted.
+        for key in ["client_ca_file_reload", "include_system_ca_certs_pool"] {
+            reader.field(key).bool();
+        }
+        for key in ["ca_file", "ca_pem"] {
+            if reader.field(key).is_present() {
+                let words = "is for clients; a server that wants certificates of its clients has \
+                             client_ca_file";
+                reader.fault(key, words);
+            }
+        }
+        let cert = pem(reader, "cert_file", "cert_pem");
+        let key = pem(reader, "key_file", "key_pem");
+        if cert.is_none() || key.is_none() {
+            let missing = if cert.is_none() { "cert_file" } else { "key_file" };
+            reader.fault(missing, "must be specified: a server needs a certificate and its key");
+        }
+        TlsServerSettings {
+            cert,
+            key,
+            client_ca: pem(reader, "client_ca_file", "client_ca_pem"),
+            min_version,
+            max_version,
+            reload_interval: reader.field("reload_interval").duration().unwrap_or_default(),
+        }
+    })
+}
+
+/// `auth` of a server.
+pub(super) fn auth(reader: &mut Reader<'_, '_>) -> Option<Id> {
+    let id = reader.field("auth").section(|reader| {
+        if reader.field("request_params").strings().is_some_and(|names| !names.is_empty()) {
+            let words = "is not supported: secrets in a URL end up in logs; send them in headers";
+            reader.fault("request_params", words);
+        }
+        let _ = reader.field("authenticator").required();
+        id(reader, "authenticator")
+    });
+    id.flatten()
+}
+
+/// A duration that bounds something. Zero means no bound to the Collector; there is always one
+/// here, the default.
+pub(super) fn bound(reader: &mut Reader<'_, '_>, key: &'static str) -> Option<Duration> {
+    reader.field(key).duration().filter(|duration| !duration.is_zero())
+}
+
+/// Timeouts of HTTP servers.
+pub(super) fn http_timeouts(reader: &mut Reader<'_, '_>, settings: &mut ServerSettings) {
+    let head = bound(reader, "read_header_timeout");
+    let idle = bound(reader, "idle_timeout");
+    // One clock times both here.
+    if let Some(longer) = head.max(idle) {
+        settings.head_timeout = longer;
+    }
+    if let Some(whole) = bound(reader, "read_timeout") {
+        settings.body_timeout = whole;
+    }
+    if let Some(write) = bound(reader, "write_timeout") {
+        settings.write_timeout = write;
+    }
+    reader.field("keep_alives_enabled").bool();
+    for key in ["keepalive", "middlewares"] {
+        reader.field(key).node();
+    }
+}
+
+/// The CORS keys of HTTP servers. Without them no page may send.
+pub(super) fn cors(reader: &mut Reader<'_, '_>) -> crate::receivers::CorsSettings {
+    use crate::receivers::{CorsSettings, check_origin};
+    let none = || CorsSettings { allowed_origins: Vec::new(), ..CorsSettings::default() };
+    let cors = reader.field("cors").section(|reader| {
+        let origins = reader.field("allowed_origins").parsed_list(|origin| {
+            check_origin(origin).map_err(|error| (error.to_string(), None))?;
+            Ok(origin.to_owned())
+        });
+        let max_age = reader.field("max_age").int(0..=86_400u64);
+        CorsSettings {
+            allowed_origins: origins.unwrap_or_default(),
+            allowed_headers: header_names(reader, "allowed_headers"),
+            exposed_headers: header_names(reader, "exposed_headers"),
+            // Without it, Go's library sends none, and browsers remember for 5 s.
+            max_age: max_age
+                .filter(|max| *max > 0)
+                .map_or_else(|| Duration::from_secs(5), Duration::from_secs),
+        }
+    });
+    cors.unwrap_or_else(none)
+}
+
+fn header_names(reader: &mut Reader<'_, '_>, key: &'static str) -> Vec<String> {
+    let names = reader.field(key).parsed_list(|name| {
+        match name == "*" || http::HeaderName::from_bytes(name.as_bytes()).is_ok() {
+            true => Ok(name.to_owned()),
+            false => Err((format!("{name:?} is not the name of a header"), None)),
+        }
+    });
+    names.unwrap_or_default()
+}
