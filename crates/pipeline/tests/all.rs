@@ -3,6 +3,7 @@
 mod components;
 mod connections;
 mod cors;
+mod departed;
 mod drain;
 mod exporters_others;
 mod exporters_otlp;

@@ -182,8 +182,7 @@ fn builder(settings: &ServerSettings) -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(settings.head_timeout)
-        // Who has sent all that he wants to send still waits for the answer.
-        .half_close(true);
+        .half_close(settings.answers_half_closed);
     builder
         .http2()
         .timer(TokioTimer::new())

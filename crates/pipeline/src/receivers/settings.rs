@@ -31,6 +31,10 @@ pub struct ServerSettings {
     pub keepalive_interval: Duration,
     /// How long an HTTP/2 connection may leave a ping unanswered. Default 20 s.
     pub keepalive_timeout: Duration,
+    /// Over HTTP/1.1: whether who has closed his half of a connection still gets an answer. Who has
+    /// gone altogether cannot be told from him until something is written, so that work for him
+    /// goes on: good for receivers, not for queries. Default true.
+    pub answers_half_closed: bool,
     /// How long requests in flight may take after shutdown began. Default 10 s.
     pub drain_timeout: Duration,
     /// The delay asked of a client that met a full [`super::ByteBudget`]. Default 1 s.
@@ -59,6 +63,7 @@ impl Default for ServerSettings {
             concurrent_streams_max: 256,
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(20),
+            answers_half_closed: true,
             drain_timeout: Duration::from_secs(10),
             busy_retry_after: Duration::from_secs(1),
             tls: None,

@@ -30,6 +30,9 @@ pub struct MetricsAnswer {
     pub stats: QueryStats,
 }
 
+/// The most points of an answer: a hundred megabytes of JSON.
+const POINTS_MAX: usize = 2_000_000;
+
 /// Runs a query over some intervals. Dropping the future ends it.
 ///
 /// # Errors
@@ -55,6 +58,15 @@ pub async fn run(
         let part = store.measure(request).await?;
         answer.partial |= part.partial;
         add(&mut answer.stats, &part.stats);
+        let points = part.series.len().saturating_mul(intervals.count);
+        if points > POINTS_MAX {
+            return Err(QueryError::Refused(format!(
+                "the query has {} series of {} points, and an answer has at most {POINTS_MAX} \
+                 points: group by fields with fewer values, or ask for a longer step",
+                part.series.len(),
+                intervals.count
+            )));
+        }
         measured.push(part.series);
     }
     let series = compute(query, &mut measured.into_iter());

@@ -114,6 +114,8 @@ pub async fn run(settings: Settings, notices: &dyn Notices) -> anyhow::Result<()
         connections_max: limits::connections_max(limits::raise_open_files()),
         ..ServerSettings::default()
     };
+    // A query whose client has gone ends.
+    let query_server = ServerSettings { answers_half_closed: false, ..server.clone() };
     let own_server = ServerSettings {
         connections_max: limits::OWN_CONNECTIONS_MAX,
         head_timeout: OWN_HEAD_TIMEOUT,
@@ -166,14 +168,17 @@ pub async fn run(settings: Settings, notices: &dyn Notices) -> anyhow::Result<()
             Box::pin(async move { note_abandoned("HTTP", http.run(http_stop).await) }),
         );
         let connections = ports.ui.clone();
-        run("API", listen::serve(listeners.ui, api, server.clone(), connections, stop.clone()));
+        run(
+            "API",
+            listen::serve(listeners.ui, api, query_server.clone(), connections, stop.clone()),
+        );
         let connections = ports.jaeger_grpc.clone();
         run(
             "Jaeger gRPC API",
             listen::serve(
                 listeners.jaeger_grpc,
                 jaeger_grpc,
-                server.clone(),
+                query_server.clone(),
                 connections,
                 stop.clone(),
             ),
@@ -181,10 +186,19 @@ pub async fn run(settings: Settings, notices: &dyn Notices) -> anyhow::Result<()
         let connections = ports.zipkin.clone();
         run(
             "Zipkin API",
-            listen::serve(listeners.zipkin, zipkin, server.clone(), connections, stop.clone()),
+            listen::serve(
+                listeners.zipkin,
+                zipkin,
+                query_server.clone(),
+                connections,
+                stop.clone(),
+            ),
         );
         let connections = ports.tempo.clone();
-        run("Tempo API", listen::serve(listeners.tempo, tempo, server, connections, stop.clone()));
+        run(
+            "Tempo API",
+            listen::serve(listeners.tempo, tempo, query_server, connections, stop.clone()),
+        );
         let router = health::router(health.clone());
         let connections = ports.health.clone();
         run(

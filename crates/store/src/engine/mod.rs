@@ -254,6 +254,8 @@ pub struct Engine {
     queue: Arc<Semaphore>,
     /// Permits are queries that run at once; the others wait their turn.
     queries: Arc<Semaphore>,
+    /// The same for reads that take milliseconds, so that they do not wait behind long queries.
+    reads: Arc<Semaphore>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     /// Held for its lock.
     _lock: std::fs::File,
@@ -287,11 +289,28 @@ impl Engine {
         }
     }
 
+    /// A query, which may take long.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut View) -> T + Send + 'static,
     ) -> Result<T, ReadError> {
-        let turn = self.queries.clone().acquire_owned().await;
+        self.in_turn(&self.queries, work).await
+    }
+
+    /// A read of one trace, or of the small tables.
+    async fn reading<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut View) -> T + Send + 'static,
+    ) -> Result<T, ReadError> {
+        self.in_turn(&self.reads, work).await
+    }
+
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        turns: &Arc<Semaphore>,
+        work: impl FnOnce(&mut View) -> T + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let turn = turns.clone().acquire_owned().await;
         let shared = self.shared.clone();
         let task = tokio::task::spawn_blocking(move || {
             let _turn = turn;
@@ -331,7 +350,7 @@ impl Engine {
         &self,
         read: impl FnOnce(&Catalogs) -> T + Send + 'static,
     ) -> Result<T, ReadError> {
-        self.blocking(move |view| {
+        self.reading(move |view| {
             let pieces = view.pieces.clone().into_iter();
             let catalogs = pieces.filter_map(|piece| view.note(piece.catalog())).collect();
             read(&Catalogs(catalogs))
@@ -366,7 +385,7 @@ impl Store for Engine {
     }
 
     async fn trace(&self, id: TraceId) -> Result<TraceRead, ReadError> {
-        self.blocking(move |view| trace::read(view, id)).await
+        self.reading(move |view| trace::read(view, id)).await
     }
 
     async fn search(&self, request: SearchRequest) -> Result<SearchPage, ReadError> {
@@ -411,7 +430,7 @@ impl Store for Engine {
     }
 
     async fn summaries(&self, ids: Vec<TraceId>) -> Result<Vec<TraceSummary>, ReadError> {
-        self.blocking(move |view| ids.into_iter().filter_map(|id| view.summary(id)).collect()).await
+        self.reading(move |view| ids.into_iter().filter_map(|id| view.summary(id)).collect()).await
     }
 
     async fn services(&self) -> Result<Vec<ServiceRow>, ReadError> {

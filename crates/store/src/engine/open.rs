@@ -150,8 +150,10 @@ pub(crate) fn open(mut options: Options, progress: &dyn Fn(u64, u64)) -> Result<
     }
     let writer = Writer::new(shared.clone(), receiver, segment, slot);
     threads.push(spawn(&shared, "log writer", move || writer.run())?);
-    let queries = Arc::new(Semaphore::new(shared.options.queries_max.max(1)));
-    Ok(Engine { shared, commands, queue, queries, threads: Mutex::new(threads), _lock: lock })
+    let turns = || Arc::new(Semaphore::new(shared.options.queries_max.max(1)));
+    let (queries, reads) = (turns(), turns());
+    let threads = Mutex::new(threads);
+    Ok(Engine { shared, commands, queue, queries, reads, threads, _lock: lock })
 }
 
 /// Room for requests on their way to the writer, in KiB.

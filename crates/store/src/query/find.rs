@@ -49,8 +49,9 @@ struct Hit {
 /// What a slab has to say.
 enum Answer {
     Hit(Hit),
-    /// A trace that has spans elsewhere, too, and has not been judged.
-    Shared(u128),
+    /// A trace that has spans elsewhere, too, and has not been judged. Its rank by the part that is
+    /// here, than which the whole ranks no better; none where that part says nothing of it.
+    Shared(u128, Option<Rank>),
 }
 
 /// Answers a search. Nothing in it depends on how the spans lie in the store.
@@ -132,11 +133,20 @@ pub(crate) fn find(
             for answer in answers {
                 let hit = match answer {
                     Answer::Hit(hit) => hit,
-                    Answer::Shared(id) if !seen.insert(id) => continue,
-                    Answer::Shared(id) => match together(view, request, id)? {
-                        Some(hit) => hit,
-                        None => continue,
-                    },
+                    Answer::Shared(_, Some(here))
+                        if best.len() >= wanted
+                            && best.last_key_value().is_some_and(|(last, _)| here > *last) =>
+                    {
+                        continue;
+                    }
+                    Answer::Shared(id, _) if !seen.insert(id) => continue,
+                    Answer::Shared(id, _) => {
+                        cancel.check()?;
+                        match together(view, request, id)? {
+                            Some(hit) => hit,
+                            None => continue,
+                        }
+                    }
                 };
                 if after.is_none_or(|after| hit.rank > after) {
                     best.insert(hit.rank, hit);
@@ -272,7 +282,7 @@ fn look(
         }
         let id = table.ids[trace];
         if local && apart(id) {
-            answers.push(Answer::Shared(id));
+            answers.push(Answer::Shared(id, known.then_some(rank)));
             continue;
         }
         if !request.trace_fits(table.start[trace], table.end[trace])
