@@ -78,6 +78,7 @@ fn main() -> anyhow::Result<()> {
     println!();
     queries::measure(server.api(), &ids, args.runs)?;
     queries::measure_traceql(server.api(), &ids, begin..end, args.runs)?;
+    queries::measure_values(server.tempo(), args.runs)?;
     row("memory after the queries, peak", server.usage()?.peak_bytes as f64 / 1e6, "MB");
     server.stop()
 }

@@ -137,10 +137,16 @@ pub fn measure_traceql(
         }
         print(&format!("TraceQL: {name}"), &mut times, first, found);
     }
+    Ok(())
+}
+
+/// The values of an attribute, for a query editor.
+pub fn measure_values(tempo: &str, runs: usize) -> anyhow::Result<()> {
     let mut times = Vec::new();
     let (mut first, mut found) = (0.0, 0);
     for run in 0..runs {
-        let (time, answer) = get(&format!("{api}/api/v2/search/tag/resource.service.name/values"))?;
+        let (time, answer) =
+            get(&format!("{tempo}/api/v2/search/tag/resource.service.name/values"))?;
         if run == 0 {
             first = time;
         }

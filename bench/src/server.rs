@@ -16,6 +16,7 @@ pub struct Server {
     data: PathBuf,
     api: String,
     otlp_http: String,
+    tempo: String,
 }
 
 /// What the process has used so far.
@@ -53,13 +54,15 @@ impl Server {
             .with_context(|| format!("starting {}; run `make build`", binary.display()))?;
         let stderr = child.stderr.take().context("reading the server's notices")?;
         let mut lines = BufReader::new(stderr).lines();
-        let (mut api, mut otlp_http) = (None, None);
-        while api.is_none() || otlp_http.is_none() {
+        let (mut api, mut otlp_http, mut tempo) = (None, None, None);
+        while api.is_none() || otlp_http.is_none() || tempo.is_none() {
             let line = lines.next().context("the server ended before it was ready")??;
             if let Some((_, url)) = line.split_once("web UI and API") {
                 api = Some(url.trim().to_owned());
             } else if let Some((_, url)) = line.split_once("OTLP/HTTP ") {
                 otlp_http = Some(url.trim().to_owned());
+            } else if let Some((_, url)) = line.split_once("Tempo API") {
+                tempo = Some(url.trim().to_owned());
             }
         }
         // What it says later is passed on, so that the pipe never fills.
@@ -67,11 +70,16 @@ impl Server {
             lines.map_while(Result::ok).for_each(|line| eprintln!("{line}"))
         });
         let api = api.context("no API address")?;
-        Ok(Self { child, data, api, otlp_http: otlp_http.context("no OTLP address")? })
+        let otlp_http = otlp_http.context("no OTLP address")?;
+        Ok(Self { child, data, api, otlp_http, tempo: tempo.context("no address of Tempo's API")? })
     }
 
     pub fn api(&self) -> &str {
         &self.api
+    }
+
+    pub fn tempo(&self) -> &str {
+        &self.tempo
     }
 
     pub fn otlp_http(&self) -> &str {
