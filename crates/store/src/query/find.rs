@@ -49,9 +49,8 @@ struct Hit {
 /// What a slab has to say.
 enum Answer {
     Hit(Hit),
-    /// A trace that has spans elsewhere, too, and has not been judged. Its rank by the part that is
-    /// here, than which the whole ranks no better; none where that part says nothing of it.
-    Shared(u128, Option<Rank>),
+    /// A trace that has spans elsewhere, too, and has not been judged.
+    Shared(u128),
 }
 
 /// Answers a search. Nothing in it depends on how the spans lie in the store.
@@ -133,15 +132,16 @@ pub(crate) fn find(
             for answer in answers {
                 let hit = match answer {
                     Answer::Hit(hit) => hit,
-                    Answer::Shared(_, Some(here))
-                        if best.len() >= wanted
-                            && best.last_key_value().is_some_and(|(last, _)| here > *last) =>
-                    {
-                        continue;
-                    }
-                    Answer::Shared(id, _) if !seen.insert(id) => continue,
-                    Answer::Shared(id, _) => {
+                    Answer::Shared(id) if !seen.insert(id) => continue,
+                    Answer::Shared(id) => {
                         cancel.check()?;
+                        // Putting it together reads all of its spans; where it ranks is known.
+                        let last = best.last_key_value().map(|(last, _)| *last);
+                        let last = last.filter(|_| best.len() >= wanted);
+                        let (start, _) = times(view, id);
+                        if start > 0 && last.is_some_and(|last| rank(start, id) > last) {
+                            continue;
+                        }
                         match together(view, request, id)? {
                             Some(hit) => hit,
                             None => continue,
@@ -189,18 +189,24 @@ fn piece_in_range(piece: &dyn Piece, request: &FindRequest) -> Result<bool, Dama
 fn reaching(view: &mut View, request: &FindRequest, cancel: &Cancel) -> Result<Vec<u128>, Stop> {
     let mut ids = SharedTraces::of(view, cancel)?.ids();
     ids.retain(|&id| {
-        let id = TraceId::from_number(id);
-        let (mut start, mut end) = (0, 0);
-        for piece in view.pieces.iter().filter(|piece| piece.may_hold(id)) {
-            let Ok(table) = piece.traces() else { continue };
-            if let Some(at) = table.find(id) {
-                start = earliest(start, table.start[at]);
-                end = end.max(table.end[at]);
-            }
-        }
+        let (start, end) = times(view, id);
         request.trace_fits(start, end)
     });
     Ok(ids)
+}
+
+/// When a trace starts, 0 if that is unknown, and when it ends, by all of its parts.
+fn times(view: &View, id: u128) -> (u64, u64) {
+    let id = TraceId::from_number(id);
+    let (mut start, mut end) = (0, 0);
+    for piece in view.pieces.iter().filter(|piece| piece.may_hold(id)) {
+        let Ok(table) = piece.traces() else { continue };
+        if let Some(at) = table.find(id) {
+            start = earliest(start, table.start[at]);
+            end = end.max(table.end[at]);
+        }
+    }
+    (start, end)
 }
 
 /// The earlier of two starts, of which 0 is none.
@@ -282,7 +288,7 @@ fn look(
         }
         let id = table.ids[trace];
         if local && apart(id) {
-            answers.push(Answer::Shared(id, known.then_some(rank)));
+            answers.push(Answer::Shared(id));
             continue;
         }
         if !request.trace_fits(table.start[trace], table.end[trace])
