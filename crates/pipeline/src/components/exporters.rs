@@ -53,8 +53,7 @@ impl Senders {
     ) -> Result<Stage, String> {
         let mut senders = Vec::new();
         for signal in SIGNALS {
-            // `/` is in ids and not in names of files.
-            let folder = format!("exporter_{}_{signal}", id.to_string().replace('/', "_"));
+            let folder = format!("exporter_{id}_{signal}");
             let settings = plan.with_storage(around, &folder)?;
             let sender = Sender::new(id.to_string(), signal, settings, export.clone());
             sender.start().await.map_err(|error| error.to_string())?;
@@ -490,7 +489,7 @@ impl Metrics for Balanced {
 impl ExporterPlan for LoadBalancingPlan {
     async fn start(&self, id: &Id, around: &Surroundings) -> Result<Stage, String> {
         let client = self.client.with_auth(around)?;
-        let folder = format!("exporter_{}", id.to_string().replace('/', "_"));
+        let folder = format!("exporter_{id}");
         let settings = LoadBalancingSettings {
             routing_key: self.routing_key.clone(),
             resolver: self.resolver.clone(),

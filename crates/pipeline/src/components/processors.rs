@@ -1,6 +1,7 @@
 //! Processors.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -114,6 +115,23 @@ impl<T: Running> Running for Counted<T> {
     }
 }
 
+/// Appends counters of a processor: name, help and number.
+fn put_counters(
+    out: &mut Vec<Sample>,
+    id: &Id,
+    counters: &[(&'static str, &'static str, &AtomicU64)],
+) {
+    for (name, help, value) in counters {
+        out.push(Sample {
+            name,
+            help,
+            kind: MetricKind::Counter,
+            labels: vec![("processor", id.to_string())],
+            value: value.load(Ordering::Relaxed) as f64,
+        });
+    }
+}
+
 struct ProcessorMetrics {
     id: Id,
     counters: Arc<ProcessorCounters>,
@@ -121,33 +139,28 @@ struct ProcessorMetrics {
 
 impl Metrics for ProcessorMetrics {
     fn collect(&self, out: &mut Vec<Sample>) {
-        use std::sync::atomic::Ordering::Relaxed;
         let counters = &self.counters;
-        for (name, help, value) in [
-            (
-                "otelcol_processor_incoming_items",
-                "Items that came to the processor",
-                &counters.incoming_items,
-            ),
-            (
-                "otelcol_processor_outgoing_items",
-                "Items that the processor handed on",
-                &counters.outgoing_items,
-            ),
-            (
-                "otelcol_processor_refused_items",
-                "Items that the processor refused",
-                &counters.refused_items,
-            ),
-        ] {
-            out.push(Sample {
-                name,
-                help,
-                kind: MetricKind::Counter,
-                labels: vec![("processor", self.id.to_string())],
-                value: value.load(Relaxed) as f64,
-            });
-        }
+        put_counters(
+            out,
+            &self.id,
+            &[
+                (
+                    "otelcol_processor_incoming_items",
+                    "Items that came to the processor",
+                    &counters.incoming_items,
+                ),
+                (
+                    "otelcol_processor_outgoing_items",
+                    "Items that the processor handed on",
+                    &counters.outgoing_items,
+                ),
+                (
+                    "otelcol_processor_refused_items",
+                    "Items that the processor refused",
+                    &counters.refused_items,
+                ),
+            ],
+        );
     }
 }
 
@@ -563,43 +576,38 @@ struct BatchMetrics {
 
 impl Metrics for BatchMetrics {
     fn collect(&self, out: &mut Vec<Sample>) {
-        use std::sync::atomic::Ordering::Relaxed;
         let counters = &self.counters;
-        for (name, help, value) in [
-            (
-                "otelcol_processor_batch_batch_size_trigger_send",
-                "Batches that were sent because they were large enough",
-                &counters.size_trigger_send,
-            ),
-            (
-                "otelcol_processor_batch_timeout_trigger_send",
-                "Batches that were sent because they had waited",
-                &counters.timeout_trigger_send,
-            ),
-            (
-                "otelcol_processor_batch_batch_send_size_count",
-                "Batches that were sent",
-                &counters.batches_sent,
-            ),
-            (
-                "otelcol_processor_batch_batch_send_size_sum",
-                "Spans in the batches that were sent",
-                &counters.spans_sent,
-            ),
-            (
-                "spanfall_processor_batch_dropped_spans",
-                "Acknowledged spans that were refused for good",
-                &counters.spans_dropped,
-            ),
-        ] {
-            out.push(Sample {
-                name,
-                help,
-                kind: MetricKind::Counter,
-                labels: vec![("processor", self.id.to_string())],
-                value: value.load(Relaxed) as f64,
-            });
-        }
+        put_counters(
+            out,
+            &self.id,
+            &[
+                (
+                    "otelcol_processor_batch_batch_size_trigger_send",
+                    "Batches that were sent because they were large enough",
+                    &counters.size_trigger_send,
+                ),
+                (
+                    "otelcol_processor_batch_timeout_trigger_send",
+                    "Batches that were sent because they had waited",
+                    &counters.timeout_trigger_send,
+                ),
+                (
+                    "otelcol_processor_batch_batch_send_size_count",
+                    "Batches that were sent",
+                    &counters.batches_sent,
+                ),
+                (
+                    "otelcol_processor_batch_batch_send_size_sum",
+                    "Spans in the batches that were sent",
+                    &counters.spans_sent,
+                ),
+                (
+                    "spanfall_processor_batch_dropped_spans",
+                    "Acknowledged spans that were refused for good",
+                    &counters.spans_dropped,
+                ),
+            ],
+        );
     }
 }
 
