@@ -11,7 +11,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use bytes::{Buf, BufMut, Bytes};
 use http::StatusCode;
-use model::{SpanBatch, TraceId, TracesEncoder};
+use model::{SpanBatch, TraceId};
 use prost::DecodeError;
 use prost::encoding::{DecodeContext, WireType, skip_field};
 use prost_types::{Duration, Timestamp};
@@ -144,10 +144,8 @@ fn messages(spans: SpanBatch) -> Messages<TracesData> {
     }
     let size = spans_of_message(&spans);
     Box::new((0..spans.len()).step_by(size).map(move |from| {
-        let mut encoder = TracesEncoder::new();
-        let some = spans.spans().iter().skip(from).take(size);
-        some.for_each(|span| encoder.span_of(&spans, span));
-        Ok(TracesData(Bytes::from(encoder.finish())))
+        let some: Vec<u32> = (from..spans.len()).take(size).map(|at| at as u32).collect();
+        Ok(TracesData(spans.encoded_some(&some)))
     }))
 }
 
