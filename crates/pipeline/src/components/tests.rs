@@ -488,3 +488,28 @@ fn secrets_are_not_in_reports() {
         assert!(!report.contains("hunter2"), "{report}");
     }
 }
+
+/// The table of names promises nothing that nobody makes, but for what the binary adds and what is
+/// still to be written.
+#[test]
+fn what_is_known_is_registered() {
+    let mut registry = Registry::default();
+    register(&mut registry);
+    let mut missing = registry.differences(&known());
+    missing.sort();
+    let expected = [
+        ("exporters", "jaeger"),
+        ("exporters", "kafka"),
+        ("exporters", "spanfall"),
+        ("exporters", "zipkin"),
+        ("extensions", "pprof"),
+        ("extensions", "spanfall_query"),
+        ("extensions", "zpages"),
+        ("receivers", "jaeger"),
+        ("receivers", "kafka"),
+        ("receivers", "otlp_json_file"),
+        ("receivers", "zipkin"),
+    ];
+    let expected = expected.map(|(section, name)| format!("{section}: {name} is not registered"));
+    assert_eq!(missing, expected);
+}
