@@ -67,6 +67,9 @@ if ! is_current node "$node" || [ ! -d "$tests/node_modules" ]; then
     echo "$node" >"$tools/node.stamp"
 fi
 
+# A broker of Kafka, which is kept outside of this folder.
+"$tests/kafka/setup.sh" >/dev/null
+
 if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null \
     && ! command -v google-chrome >/dev/null; then
     apt_install chromium

@@ -4,16 +4,20 @@
 //! CPU and memory are the operating system's own accounting of the server process (Linux,
 //! proc(5)); generating and sending happens in this process and is not counted.
 
+mod grpc;
 mod load;
+mod pipelines;
 mod queries;
 mod server;
+mod sink;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use clap::Parser;
 
+use load::Protocol;
 use server::Server;
 
 /// What to measure.
@@ -34,6 +38,12 @@ struct Args {
     /// Runs of each query; the median counts
     #[arg(long, default_value_t = 21)]
     runs: usize,
+    /// How many spans each pipeline gets
+    #[arg(long, default_value_t = 2_000_000)]
+    pipeline_spans: usize,
+    /// Measure the pipelines alone
+    #[arg(long)]
+    pipelines_only: bool,
     /// Where the data folder is made
     #[arg(long, default_value = "target")]
     folder: PathBuf,
@@ -42,16 +52,26 @@ struct Args {
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let folder = tempfile::tempdir_in(&args.folder).context("making a data folder")?;
-    let millions = args.spans as f64 / 1e6;
     println!("{}", machine());
     println!(
         "{} spans, {} a request, {} connections on loopback\n",
         args.spans, args.batch, args.connections
     );
 
-    let server = Server::start(&args.binary, folder.path())?;
+    if !args.pipelines_only {
+        store(&args, folder.path())?;
+    }
+    let (binary, spans) = (&args.binary, args.pipeline_spans);
+    pipelines::measure(binary, folder.path(), spans, args.batch, args.connections)
+}
+
+/// The store: what it costs to keep spans, and how quickly questions are answered.
+fn store(args: &Args, folder: &Path) -> anyhow::Result<()> {
+    let millions = args.spans as f64 / 1e6;
+    let server = Server::start(&args.binary, folder)?;
     let (started, begin) = (Instant::now(), unix_nano());
-    let sent = load::send(server.otlp_http(), args.spans, args.batch, args.connections)?;
+    let target = server.target(Protocol::Http);
+    let (sent, _) = load::send(&target, args.spans, args.batch, args.connections)?;
     let (taken, end) = (started.elapsed().as_secs_f64(), unix_nano());
     let ingest = server.usage()?;
     row("request bytes a span", sent.bytes as f64 / sent.spans as f64, "B");
@@ -73,7 +93,7 @@ fn main() -> anyhow::Result<()> {
     let ids = queries::some_traces(server.api(), args.runs, begin..end)?;
     server.stop()?;
     let started = Instant::now();
-    let server = Server::start(&args.binary, folder.path())?;
+    let server = Server::start(&args.binary, folder)?;
     row("start on that data, until ready", started.elapsed().as_secs_f64() * 1e3, "ms");
     println!();
     queries::measure(server.api(), &ids, args.runs)?;

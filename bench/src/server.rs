@@ -8,82 +8,108 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use serde_json::Value;
 
+use crate::load::{Protocol, Target};
+
 /// How long a start, a stop or settling may take.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 pub struct Server {
     child: Child,
     data: PathBuf,
-    api: String,
-    otlp_http: String,
-    tempo: String,
+    /// What the banner says: titles and addresses.
+    ports: Vec<(String, String)>,
 }
 
 /// What the process has used so far.
 pub struct Usage {
     pub cpu_seconds: f64,
     pub peak_bytes: u64,
+    pub now_bytes: u64,
 }
 
 impl Server {
     /// Starts the binary on free ports and waits until it is ready.
     pub fn start(binary: &Path, folder: &Path) -> anyhow::Result<Self> {
         let data = folder.join("data");
-        let mut child = Command::new(binary)
-            .arg("serve")
-            .arg("--data-dir")
-            .arg(&data)
-            .args(["--otlp-grpc-port", "0", "--otlp-http-port", "0", "--http-port", "0"])
-            .args([
-                "--health-port",
-                "0",
-                "--metrics-port",
-                "0",
-                "--jaeger-grpc-port",
-                "0",
-                "--zipkin-port",
-                "0",
-                "--tempo-port",
-                "0",
-                "--log",
-                "warn",
-            ])
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .with_context(|| format!("starting {}; run `make build`", binary.display()))?;
-        let stderr = child.stderr.take().context("reading the server's notices")?;
+        let mut command = Command::new(binary);
+        command.arg("serve").arg("--data-dir").arg(&data);
+        for port in ["otlp-grpc", "otlp-http", "http", "jaeger-grpc", "zipkin", "tempo"] {
+            command.args([format!("--{port}-port"), "0".to_owned()]);
+        }
+        command.args(["--health-port", "0", "--metrics-port", "0"]);
+        Self::run(command, data)
+    }
+
+    /// Starts it as a Collector.
+    pub fn start_collector(binary: &Path, folder: &Path, text: &str) -> anyhow::Result<Self> {
+        let path = folder.join("collector.yaml");
+        std::fs::write(&path, text).context("writing a configuration")?;
+        let mut command = Command::new(binary);
+        command.arg("serve").arg("--config").arg(&path);
+        Self::run(command, folder.to_owned())
+    }
+
+    fn run(mut command: Command, data: PathBuf) -> anyhow::Result<Self> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        command.args(["--log", "warn"]).stderr(Stdio::piped()).stdout(Stdio::null());
+        let child =
+            command.spawn().with_context(|| format!("starting {program}; run `make build`"));
+        let mut server = Self { child: child?, data, ports: Vec::new() };
+        let stderr = server.child.stderr.take().context("reading the server's notices")?;
         let mut lines = BufReader::new(stderr).lines();
-        let (mut api, mut otlp_http, mut tempo) = (None, None, None);
-        while api.is_none() || otlp_http.is_none() || tempo.is_none() {
+        let mut is_ready = false;
+        loop {
             let line = lines.next().context("the server ended before it was ready")??;
-            if let Some((_, url)) = line.split_once("web UI and API") {
-                api = Some(url.trim().to_owned());
-            } else if let Some((_, url)) = line.split_once("OTLP/HTTP ") {
-                otlp_http = Some(url.trim().to_owned());
-            } else if let Some((_, url)) = line.split_once("Tempo API") {
-                tempo = Some(url.trim().to_owned());
+            is_ready |= line.contains("is ready");
+            // The list of ports is between two empty lines.
+            match line.strip_prefix("  ") {
+                Some(port) => {
+                    let port = port.trim_end().rsplit_once("  ");
+                    let port = port.map(|(title, address)| (title.trim(), address.trim()));
+                    let port = port.map(|(title, at)| (title.to_owned(), at.to_owned()));
+                    server.ports.extend(port);
+                }
+                None if is_ready && !server.ports.is_empty() => break,
+                None => {}
             }
         }
         // What it says later is passed on, so that the pipe never fills.
         std::thread::spawn(move || {
             lines.map_while(Result::ok).for_each(|line| eprintln!("{line}"))
         });
-        let api = api.context("no API address")?;
-        let otlp_http = otlp_http.context("no OTLP address")?;
-        Ok(Self { child, data, api, otlp_http, tempo: tempo.context("no address of Tempo's API")? })
+        Ok(server)
+    }
+
+    /// What the banner says behind a title.
+    fn port(&self, title: &str) -> &str {
+        let port = self.ports.iter().find(|(own, _)| own == title);
+        port.map_or("", |(_, address)| address.as_str())
+    }
+
+    /// Where spans are sent.
+    pub fn target(&self, protocol: Protocol) -> Target {
+        let title = match protocol {
+            Protocol::Http => "OTLP/HTTP",
+            Protocol::Grpc => "OTLP/gRPC",
+        };
+        Target { protocol, address: self.port(title).to_owned() }
+    }
+
+    /// What its own metrics say that its receivers took.
+    pub fn accepted_spans(&self) -> anyhow::Result<u64> {
+        let text = ureq::get(self.port("own metrics")).call()?.body_mut().read_to_string()?;
+        let lines =
+            text.lines().filter(|line| line.starts_with("otelcol_receiver_accepted_spans_total{"));
+        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        Ok(values.sum::<f64>() as u64)
     }
 
     pub fn api(&self) -> &str {
-        &self.api
+        self.port("web UI and API")
     }
 
     pub fn tempo(&self) -> &str {
-        &self.tempo
-    }
-
-    pub fn otlp_http(&self) -> &str {
-        &self.otlp_http
+        self.port("Tempo API")
     }
 
     pub fn usage(&self) -> anyhow::Result<Usage> {
@@ -95,11 +121,16 @@ impl Server {
         let ticks: f64 =
             fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
         let status = std::fs::read_to_string(proc.join("status"))?;
-        let peak_kib: u64 = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok())
-            .context("no VmHWM")?;
-        Ok(Usage { cpu_seconds: ticks / 100.0, peak_bytes: peak_kib * 1024 })
+        let kib = |name: &str| -> anyhow::Result<u64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+            number.with_context(|| format!("no {name}"))
+        };
+        Ok(Usage {
+            cpu_seconds: ticks / 100.0,
+            peak_bytes: kib("VmHWM:")? * 1024,
+            now_bytes: kib("VmRSS:")? * 1024,
+        })
     }
 
     /// Waits until nothing is sealed or merged any more: CPU at rest, blocks as they were.
@@ -122,7 +153,7 @@ impl Server {
     }
 
     fn status(&self) -> anyhow::Result<Value> {
-        Ok(ureq::get(format!("{}/api/v1/status", self.api)).call()?.body_mut().read_json()?)
+        Ok(ureq::get(format!("{}/api/v1/status", self.api())).call()?.body_mut().read_json()?)
     }
 
     /// Bytes of the sealed blocks, small tables included.

@@ -175,7 +175,7 @@ impl Server {
         let api = Api {
             store: engine,
             access: Access::default(),
-            listeners: Vec::new(),
+            listeners: Arc::new(Vec::new),
             started: Instant::now(),
             clock: Arc::new(|| NOW),
             clock_skew_max_nano: 0,

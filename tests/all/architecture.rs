@@ -10,9 +10,10 @@ use crate::tools;
 
 /// Each room and the rooms that it may know. What is not here does not exist yet, and gets a row
 /// with its first commit.
-const MAY_KNOW: [(&str, &[&str]); 16] = [
+const MAY_KNOW: [(&str, &[&str]); 17] = [
     ("model", &[]),
     ("config", &[]),
+    ("kafka", &[]),
     ("instrument", &[]),
     ("formats", &["model"]),
     ("ottl", &[]),
@@ -21,7 +22,7 @@ const MAY_KNOW: [(&str, &[&str]); 16] = [
     ("loadgen", &["model"]),
     ("store", &["model", "traceql"]),
     ("query", &["model", "store", "traceql", "analysis"]),
-    ("pipeline", &["model", "formats", "ottl", "config"]),
+    ("pipeline", &["model", "formats", "ottl", "config", "kafka"]),
     ("api", &["model", "query", "store", "traceql", "formats", "analysis", "loadgen"]),
     ("demo", &["instrument"]),
     (
@@ -31,7 +32,7 @@ const MAY_KNOW: [(&str, &[&str]); 16] = [
             "query", "pipeline", "api",
         ],
     ),
-    ("bench", &["loadgen"]),
+    ("bench", &["loadgen", "model"]),
     ("system-tests", &[]),
 ];
 
@@ -42,13 +43,14 @@ const ONLY_IN: [(&str, &[&str]); 6] = [
     ("parquet", &["store"]),
     // The tests' Rust SDK brings its own.
     ("tonic*", &["pipeline", "api"]),
-    ("hyper*", &["pipeline", "api", "spanfall"]),
+    ("hyper*", &["pipeline", "api", "spanfall", "bench"]),
     ("axum", &["pipeline", "api", "spanfall"]),
     ("clap", &["spanfall", "bench"]),
 ];
 
 /// Libraries that a room may not even reach by way of others.
-const MUST_NOT_REACH: [(&str, &[&str]); 8] = [
+const MUST_NOT_REACH: [(&str, &[&str]); 9] = [
+    ("kafka", &["hyper", "axum", "tonic", "rustls", "arrow*", "parquet", "clap"]),
     ("config", &["tokio", "hyper", "axum", "tonic", "arrow*", "parquet"]),
     ("model", &["tokio", "hyper", "axum", "tonic", "arrow*", "parquet", "serde_yaml"]),
     ("formats", &["tokio", "hyper", "axum", "tonic", "arrow*", "parquet"]),

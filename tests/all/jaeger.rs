@@ -285,6 +285,8 @@ fn a_client_of_the_published_interfaces() {
         (v3, "unknown", "NOT_FOUND", "trace not found"),
         (v3, "bad_id", "INVALID_ARGUMENT", "malformed parameter trace_id"),
         (v3, "no_range", "INVALID_ARGUMENT", "are required"),
+        (v2, "no_service", "INVALID_ARGUMENT", "malformed parameter service: name the service"),
+        (v3, "no_service", "INVALID_ARGUMENT", "malformed parameter service: name the service"),
         (v3, "bad_kind", "INVALID_ARGUMENT", "unsupported span kind: 'x'"),
         (v3, "filter", "INVALID_ARGUMENT", "query.filter: eq takes two arguments, not 0"),
         (v3, "deep", "INVALID_ARGUMENT", "calls nest more than 20 deep"),

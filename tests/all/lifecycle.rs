@@ -38,7 +38,9 @@ fn health_answers_on_both_paths() {
     let server = Server::start();
     for path in ["/", "/status"] {
         let answer = http::get(&format!("http://{}{path}", server.at.health)).ok();
-        assert_eq!(answer.json(), serde_json::json!({ "status": "ready", "problems": [] }));
+        let answer = answer.json();
+        assert_eq!(answer["status"], "Server available", "{answer}");
+        assert_eq!(answer["problems"], serde_json::json!([]), "{answer}");
     }
     assert_eq!(http::get(&format!("http://{}/nope", server.at.health)).status, 404);
 }
@@ -163,7 +165,13 @@ fn idle_connections_leave_room_for_health_and_the_store() {
     server.wait_for_health(200);
     let metrics = http::get(&format!("http://{}/metrics", server.at.metrics)).ok().text();
     for (name, sent) in refused {
-        let line = format!("spanfall_refused_connections_total{{listener=\"{name}\"}} ");
+        let line = match name.strip_prefix("otlp_") {
+            None => format!("spanfall_refused_connections_total{{listener=\"{name}\"}} "),
+            Some(transport) => format!(
+                "spanfall_receiver_refused_connections_total\
+                 {{receiver=\"otlp\",transport=\"{transport}\"}} "
+            ),
+        };
         let value = metrics.lines().find_map(|text| text.strip_prefix(&line));
         let value: u32 = value.and_then(|value| value.parse().ok()).expect("a counter");
         assert!((1..sent).contains(&value), "{name}: {value} of {sent}");

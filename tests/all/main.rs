@@ -4,6 +4,7 @@ mod access;
 mod architecture;
 mod browser;
 mod cli;
+mod collector;
 mod crash;
 mod damage;
 // Small filesystems are mounted by `unshare`.

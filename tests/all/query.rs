@@ -32,6 +32,9 @@ fn traces_are_listed_page_by_page() {
     assert_eq!(lines.len(), 4, "{}", found.stdout);
     assert!(lines[0].starts_with("START") && lines[1].contains(": "), "{}", found.stdout);
     assert!(found.stderr.contains("looked at ") && found.stderr.contains("--limit gives more"));
+    let told = ["looked at ", "not read: ", "  STEP ", "  filter ", "  COLUMN ", "  span:kind "];
+    assert!(told.iter().all(|told| found.stderr.contains(told)), "{}", found.stderr);
+    assert!(!found.stderr.contains("span.http"), "{}", found.stderr);
     assert_eq!(asked(&server, &["{}"]).stdout.lines().count(), 21);
 
     let all = asked(&server, &["{}", "-n", "5000", "--json"]);
@@ -78,8 +81,9 @@ fn a_mistake_is_shown_where_it_is() {
     assert_eq!(lines[1], "  { status = }");
     assert!(lines[2].starts_with("             ^ expected "), "{}", wrong.stderr);
     for (arguments, said) in [
-        (&["{} | rate()", "--step", "1ms", "--since", "10h"][..], "--step: "),
-        (&["{}", "--step", "1m"], "--step: "),
+        (&["{} | rate()", "--step", "1ms", "--since", "10h"][..], "error: --step: "),
+        (&["{} | rate()", "-n", "5"], "error: --limit: this is for searches, and this query"),
+        (&["{}", "--step", "1m"], "error: --step: "),
         (&["{}", "--start", "soon"], "--start"),
     ] {
         let wrong = ask(&server, arguments);

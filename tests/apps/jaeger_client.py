@@ -166,6 +166,7 @@ found = {
         "services": ask(f"{V2}/GetServices", {}),
         "operations": ask(f"{V2}/GetOperations", {"service": service}),
         "servers": ask(f"{V2}/GetOperations", {"service": service, "spanKind": "server"}),
+        "no_service": ask(f"{V2}/GetOperations", {}),
         "trace": ask(f"{V2}/GetTrace", {"traceId": bytes_of(trace_id)}),
         "find": ask(f"{V2}/FindTraces", {"query": query}),
         "tagged": ask(
@@ -199,6 +200,7 @@ found = {
         "unknown": ask(f"{V3}/GetTrace", {"traceId": "1"}),
         "bad_id": ask(f"{V3}/GetTrace", {"traceId": "xyz"}),
         "no_range": ask(f"{V3}/FindTraces", {"query": {"serviceName": service}}),
+        "no_service": ask(f"{V3}/GetOperations", {}),
         "bad_kind": ask(f"{V3}/GetOperations", {"service": service, "spanKind": "x"}),
         "filtered": ask(f"{V3}/FindTraces", {"query": {**ALWAYS, "filter": servers}}),
         "spans": ask(f"{V3}/FindSpans", {"query": {**ALWAYS, "filter": servers}}),

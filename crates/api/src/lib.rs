@@ -17,6 +17,7 @@ mod v1_query;
 mod waiting;
 pub mod zipkin;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -31,8 +32,9 @@ pub use jaeger::grpc_router;
 /// Where something listens.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Listener {
-    /// `otlp_grpc`, `otlp_http`, `ui`, `jaeger_grpc`, `zipkin`, `tempo`, `health` or `metrics`.
-    pub name: &'static str,
+    /// `otlp_grpc`, `otlp_http`, `ui`, `jaeger_grpc`, `zipkin`, `tempo`, `health` or `metrics`; of
+    /// other components their id, and what the port is for.
+    pub name: Cow<'static, str>,
     /// Host and port.
     pub address: String,
 }
@@ -44,8 +46,8 @@ pub struct Api {
     pub store: Arc<dyn Store>,
     /// Who may ask.
     pub access: Access,
-    /// What listens where, for the UI's instructions.
-    pub listeners: Vec<Listener>,
+    /// What listens where at the moment, for the UI's instructions.
+    pub listeners: Arc<dyn Fn() -> Vec<Listener> + Send + Sync>,
     /// When the server started.
     pub started: Instant,
     /// Nanoseconds since the Unix epoch.

@@ -271,6 +271,6 @@ async fn status(State(api): Shared) -> Answer<Status> {
         retention_seconds: status.retention.as_secs(),
         damaged_block_count: status.damaged_block_count,
         damaged_log_count: status.damaged_log_count,
-        listeners: api.listeners.clone(),
+        listeners: (api.listeners)(),
     }))
 }

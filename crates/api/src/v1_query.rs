@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::Uri;
-use query::metrics::{Intervals, exemplars_max, run};
+use query::metrics::{Intervals, exemplars_max, extrapolates, run};
 use query::{encode_cursor, static_text};
 use serde::Serialize;
 use store::{FindRequest, FoundSpan, FoundSpanset, FoundTrace, MeasuredSeries, QueryStats};
@@ -133,7 +133,8 @@ async fn answer(api: &Api, parameters: &Parameters) -> Result<Response, ApiError
             let exemplars =
                 number("exemplars", 0, query::metrics::EXEMPLARS_MAX)?.unwrap_or_default();
             let exemplars = exemplars_max(&query.hints, Some(exemplars));
-            let found = run(api.store.as_ref(), &metrics, &intervals, exemplars);
+            let extrapolate = extrapolates(&query.hints);
+            let found = run(api.store.as_ref(), &metrics, &intervals, exemplars, extrapolate);
             let found = found.await.map_err(Fault::from)?;
             let answer = SeriesList {
                 start_unix_nano: intervals.start_unix_nano,
@@ -224,21 +225,56 @@ struct Exemplar {
 struct Stats {
     pieces: u64,
     pieces_skipped: u64,
+    pieces_behind: u64,
     row_groups: u64,
+    row_groups_skipped_by_statistics: u64,
+    row_groups_skipped_by_filters: u64,
     spans: u64,
     traces: u64,
     candidates: u64,
+    traces_joined: u64,
+    bytes_read: u64,
+    steps: Vec<StepTime>,
+    columns: Vec<ReadColumn>,
+}
+
+#[derive(Serialize)]
+struct StepTime {
+    name: &'static str,
+    wall_ms: f64,
+    work_ms: f64,
+}
+
+#[derive(Serialize)]
+struct ReadColumn {
+    name: String,
+    rows: u64,
+    bytes: u64,
 }
 
 impl From<QueryStats> for Stats {
     fn from(stats: QueryStats) -> Self {
+        let milliseconds = |nanos: u64| nanos as f64 / 1e6;
+        let step = |time: &store::StepTime| StepTime {
+            name: time.step.name(),
+            wall_ms: milliseconds(time.wall_nano),
+            work_ms: milliseconds(time.work_nano),
+        };
+        let column = |store::ReadColumn { name, rows, bytes }| ReadColumn { name, rows, bytes };
         Self {
             pieces: stats.pieces,
             pieces_skipped: stats.pieces_skipped,
+            pieces_behind: stats.pieces_behind,
             row_groups: stats.slabs,
+            row_groups_skipped_by_statistics: stats.slabs_skipped_by_statistics,
+            row_groups_skipped_by_filters: stats.slabs_skipped_by_filters,
             spans: stats.spans,
             traces: stats.traces,
             candidates: stats.candidates,
+            traces_joined: stats.traces_joined,
+            bytes_read: stats.bytes_read,
+            steps: stats.steps.iter().map(step).collect(),
+            columns: stats.columns.into_iter().map(column).collect(),
         }
     }
 }

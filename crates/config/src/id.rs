@@ -104,6 +104,15 @@ impl Signal {
             Self::Logs => "logs",
         }
     }
+
+    /// What is counted of it, in the names of metrics: `spans`, `metric_points`, `log_records`.
+    pub fn items(self) -> &'static str {
+        match self {
+            Self::Traces => "spans",
+            Self::Metrics => "metric_points",
+            Self::Logs => "log_records",
+        }
+    }
 }
 
 impl fmt::Display for Signal {

@@ -140,7 +140,7 @@ impl Node {
     }
 
     /// Whether a reader of settings could tell the two apart.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
+    pub fn is_same(&self, other: &Self) -> bool {
         let texts = self.as_text() == other.as_text();
         texts && compare(self, other, Self::is_same)
     }

@@ -28,7 +28,7 @@ impl fmt::Debug for Secret {
 }
 
 /// Words of a key whose value is a secret.
-const SECRET_WORDS: [&str; 12] = [
+const SECRET_WORDS: [&str; 14] = [
     "password",
     "passwd",
     "passphrase",
@@ -41,6 +41,8 @@ const SECRET_WORDS: [&str; 12] = [
     "credential",
     "access_key",
     "key_pem",
+    "hmac_key",
+    "private_key",
 ];
 
 /// Ends of keys that hold one of the words and name a place or a number instead.

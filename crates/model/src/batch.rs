@@ -4,6 +4,7 @@
 //! that decoding allocates per batch and not per attribute.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 
@@ -237,6 +238,8 @@ pub struct SpanBatch {
     pub(crate) rejection: Rejection,
     /// Differs from `bytes`.
     pub(crate) edited: bool,
+    /// What it was encoded to since the last edit.
+    pub(crate) encoded: OnceLock<Bytes>,
 }
 
 impl SpanBatch {

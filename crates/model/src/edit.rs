@@ -163,7 +163,7 @@ impl SpanBatch {
 
     /// A span, to change its own fields. Text must come from [`Self::add_text`] or the batch.
     pub fn edit_span(&mut self, span: usize) -> &mut Span {
-        self.edited = true;
+        self.touch();
         let span = &mut self.spans[span];
         span.edited = true;
         span
@@ -183,7 +183,7 @@ impl SpanBatch {
 
     /// A resource, to change its own fields.
     pub fn edit_resource(&mut self, resource: usize) -> &mut Resource {
-        self.edited = true;
+        self.touch();
         let resource = &mut self.resources[resource];
         resource.edited = true;
         resource
@@ -191,7 +191,7 @@ impl SpanBatch {
 
     /// A scope, to change its own fields. It stays under its resource.
     pub fn edit_scope(&mut self, scope: usize) -> &mut Scope {
-        self.edited = true;
+        self.touch();
         let scope = &mut self.scopes[scope];
         scope.edited = true;
         scope
@@ -208,8 +208,10 @@ impl SpanBatch {
             keep(self, index - 1, span)
         });
         let removed = before - spans.len();
-        self.edited |= removed > 0;
         self.spans = spans;
+        if removed > 0 {
+            self.touch();
+        }
         removed
     }
 
@@ -262,8 +264,14 @@ impl SpanBatch {
         }
     }
 
-    fn mark(&mut self, owner: Owner) {
+    /// It differs from the request from here on, and from what it was encoded to.
+    fn touch(&mut self) {
         self.edited = true;
+        self.encoded.take();
+    }
+
+    fn mark(&mut self, owner: Owner) {
+        self.touch();
         match owner {
             Owner::Resource(at) => self.resources[at].edited = true,
             Owner::Scope(at) => self.scopes[at].edited = true,

@@ -1,5 +1,6 @@
 //! A batch as a request again: what was not edited is copied as it came.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -19,15 +20,29 @@ const SCOPE_FIELDS: Range<u32> = 1..5;
 
 impl SpanBatch {
     /// The content as an `ExportTraceServiceRequest`: the bytes that came, when nothing was edited.
+    /// An edited one is encoded once, for all who share it, and kept until it is edited again.
     /// Fields that this version does not know survive in all but the events and links of edited
     /// spans.
     pub fn encoded(&self) -> Bytes {
         if !self.edited {
             return self.bytes.clone();
         }
-        let mut out = Vec::with_capacity(self.bytes.len() + self.arena.len());
-        Layout::of(self, self.spans.iter()).write(&mut out);
-        out.into()
+        let encode = || {
+            let mut out = Vec::with_capacity(self.bytes.len() + self.arena.len());
+            Layout::of(self, self.spans.iter()).write(&mut out);
+            out.into()
+        };
+        self.encoded.get_or_init(encode).clone()
+    }
+
+    /// A resource as a message of its own: as it came, when it was not edited.
+    pub fn resource_message(&self, resource: &Resource) -> Cow<'_, [u8]> {
+        if !resource.edited {
+            return Cow::Borrowed(self.bytes_of(resource.message));
+        }
+        let mut out = Vec::new();
+        encode_resource(&mut out, self, resource);
+        Cow::Owned(out)
     }
 
     /// Some of the spans as a request of their own, with their resources and scopes. The numbers

@@ -2,6 +2,7 @@
 //! then something that runs.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -21,6 +22,8 @@ use crate::telemetry::Telemetry;
 pub struct Surroundings {
     /// The bytes that requests may take until they are answered.
     pub budget: ByteBudget,
+    /// Connections that may be open to one port of a component's.
+    pub connections_max: usize,
     /// Where they register their numbers.
     pub telemetry: Telemetry,
     /// The extensions that run.
@@ -37,11 +40,36 @@ struct Ready {
     ask: Arc<AskProblems>,
 }
 
+/// What a graph is made of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// When it came to be so.
+    pub since: Option<SystemTime>,
+    /// In the order in which they were started.
+    pub extensions: Vec<Id>,
+    /// As they are written.
+    pub pipelines: Vec<PipelineLayout>,
+}
+
+/// A pipeline's components.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PipelineLayout {
+    /// Its id.
+    pub id: PipelineId,
+    /// Receivers, and connectors from other pipelines.
+    pub receivers: Vec<Id>,
+    /// In their order.
+    pub processors: Vec<Id>,
+    /// Exporters, and connectors to other pipelines.
+    pub exporters: Vec<Id>,
+}
+
 /// How the graph is. Clones share it: components ask, and the graph's owner, who alone can look at
 /// all of it, says how that is found out.
 #[derive(Clone, Default)]
 pub struct Health {
     ready: Arc<RwLock<Option<Ready>>>,
+    layout: Arc<RwLock<Layout>>,
 }
 
 impl Health {
@@ -55,6 +83,16 @@ impl Health {
     /// Everything is about to stop.
     pub fn not_ready(&self) {
         *self.ready.write() = None;
+    }
+
+    /// What the graph is made of from now on. The graph says it.
+    pub fn set_layout(&self, layout: Layout) {
+        *self.layout.write() = layout;
+    }
+
+    /// What the graph is made of; empty before it has started for the first time.
+    pub fn layout(&self) -> Layout {
+        self.layout.read().clone()
     }
 
     /// What keeps components from their work; nothing before they have started.
@@ -79,6 +117,11 @@ pub trait Running: Send + Sync + 'static {
     /// What keeps it from its work, for health.
     fn problem(&self) -> Option<String> {
         None
+    }
+
+    /// Where it listens: what for, such as `grpc`, or nothing where there is but one port.
+    fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
+        Vec::new()
     }
 }
 
@@ -114,6 +157,11 @@ impl Stage {
 pub trait Plan: Send + Sync + 'static {
     /// Extensions that it names, such as an authenticator or a storage.
     fn needs(&self) -> Vec<Id> {
+        Vec::new()
+    }
+
+    /// Pipelines that a connector's settings name; each must have it among its receivers.
+    fn leads_to(&self) -> Vec<PipelineId> {
         Vec::new()
     }
 

@@ -1,8 +1,10 @@
 //! The trait by which the parts of a pipeline hand data on.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 use crate::data::Request;
 
@@ -16,6 +18,33 @@ pub trait Consumer: Send + Sync + 'static {
     /// Receivers run it in a task of its own: a client that goes away does not cancel it, and a
     /// panic in it is answered as an internal error.
     async fn consume(&self, request: Request) -> Result<(), Refusal>;
+
+    /// The same for a request that comes again, perhaps less some of its batches, until nobody asks
+    /// it to: who has taken it is not asked another time. Whoever hands a request on as it is, or
+    /// changed, hands this on, too; whoever divides it does not.
+    async fn offer(&self, request: Request, _taken: &Taken) -> Result<(), Refusal> {
+        self.consume(request).await
+    }
+}
+
+/// Who has answered a request that comes again for good, and how.
+#[derive(Debug, Default)]
+pub struct Taken {
+    answers: Mutex<HashMap<(u64, usize), Result<(), Refusal>>>,
+}
+
+impl Taken {
+    /// What one of several said: the number of the place where ways part, and of the way.
+    pub(crate) fn answer(&self, place: u64, way: usize) -> Option<Result<(), Refusal>> {
+        self.answers.lock().get(&(place, way)).cloned()
+    }
+
+    /// Keeps an answer, unless it asks to come again.
+    pub(crate) fn keep(&self, place: u64, way: usize, answer: &Result<(), Refusal>) {
+        if !answer.as_ref().is_err_and(Refusal::is_retryable) {
+            self.answers.lock().insert((place, way), answer.clone());
+        }
+    }
 }
 
 /// Why a request was not taken. The first two ask the client to come again.

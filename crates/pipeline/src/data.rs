@@ -1,48 +1,11 @@
 //! What flows through a pipeline.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+pub use config::Signal;
 use model::SpanBatch;
-
-/// What a pipeline carries (OpenTelemetry, "Signals").
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Signal {
-    /// Spans.
-    Traces,
-    /// Data points, which connectors make of spans.
-    Metrics,
-    /// Log records, which connectors make of spans.
-    Logs,
-}
-
-impl Signal {
-    /// The name in a pipeline's id.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Traces => "traces",
-            Self::Metrics => "metrics",
-            Self::Logs => "logs",
-        }
-    }
-
-    /// What is counted of it, in the names of metrics: `spans`, `metric_points`, `log_records`.
-    pub fn items(self) -> &'static str {
-        match self {
-            Self::Traces => "spans",
-            Self::Metrics => "metric_points",
-            Self::Logs => "log_records",
-        }
-    }
-}
-
-impl fmt::Display for Signal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// An encoded request of OTLP (`ExportTraceServiceRequest` and its sisters), in one or several
 /// parts: such requests are added up by writing one behind the other.

@@ -2,11 +2,12 @@
 //! flows, and fan-out.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use parking_lot::RwLock;
 
-use crate::consumer::{Consumer, Refusal};
+use crate::consumer::{Consumer, Refusal, Taken};
 use crate::data::Request;
 
 /// Where a part hands on. Whoever stands behind it can be replaced while data flows: requests
@@ -43,6 +44,10 @@ impl Consumer for Slot {
     async fn consume(&self, request: Request) -> Result<(), Refusal> {
         self.get().consume(request).await
     }
+
+    async fn offer(&self, request: Request, taken: &Taken) -> Result<(), Refusal> {
+        self.get().offer(request, taken).await
+    }
 }
 
 struct Nobody;
@@ -61,6 +66,13 @@ impl Consumer for Nobody {
 /// others; what one refuses, the others may have taken.
 pub struct FanOut {
     to: Vec<Arc<dyn Consumer>>,
+    place: u64,
+}
+
+/// A number that tells a place where ways part from all others.
+pub(crate) fn place() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 impl FanOut {
@@ -68,11 +80,10 @@ impl FanOut {
     pub fn of(mut to: Vec<Arc<dyn Consumer>>) -> Arc<dyn Consumer> {
         match to.pop() {
             Some(only) if to.is_empty() => only,
-            Some(last) => {
-                to.push(last);
-                Arc::new(Self { to })
+            last => {
+                to.extend(last);
+                Arc::new(Self { to, place: place() })
             }
-            None => Arc::new(Self { to }),
         }
     }
 }
@@ -81,17 +92,28 @@ impl FanOut {
 impl Consumer for FanOut {
     async fn consume(&self, request: Request) -> Result<(), Refusal> {
         let asked = self.to.iter().map(|to| to.consume(request.clone()));
-        let mut refused: Option<Refusal> = None;
-        for answer in futures_util::future::join_all(asked).await {
-            if let Err(refusal) = answer {
-                refused = Some(match refused {
-                    Some(first) => first.or(refusal),
-                    None => refusal,
-                });
-            }
-        }
-        refused.map_or(Ok(()), Err)
+        all(futures_util::future::join_all(asked).await)
     }
+
+    async fn offer(&self, request: Request, taken: &Taken) -> Result<(), Refusal> {
+        let asked = self.to.iter().enumerate().map(|(way, to)| {
+            let request = request.clone();
+            async move {
+                if let Some(answer) = taken.answer(self.place, way) {
+                    return answer;
+                }
+                let answer = to.offer(request, taken).await;
+                taken.keep(self.place, way, &answer);
+                answer
+            }
+        });
+        all(futures_util::future::join_all(asked).await)
+    }
+}
+
+/// One word of several.
+pub(crate) fn all(answers: impl IntoIterator<Item = Result<(), Refusal>>) -> Result<(), Refusal> {
+    answers.into_iter().filter_map(Result::err).reduce(Refusal::or).map_or(Ok(()), Err)
 }
 
 #[cfg(test)]
@@ -132,6 +154,48 @@ mod tests {
             let fan_out = FanOut::of(to.collect());
             let request = Request::traces(SpanBatch::default());
             assert_eq!(fan_out.consume(request).await, answer, "{says:?}");
+        }
+    }
+
+    /// Takes after so many refusals, and counts what it took.
+    struct Later {
+        refuses: AtomicU64,
+        took: AtomicU64,
+    }
+
+    #[async_trait]
+    impl Consumer for Later {
+        async fn consume(&self, _: Request) -> Result<(), Refusal> {
+            let before = self.refuses.load(Ordering::Relaxed);
+            if before > 0 {
+                self.refuses.store(before - 1, Ordering::Relaxed);
+                return Err(busy());
+            }
+            self.took.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn who_has_taken_a_request_does_not_get_it_again() {
+        let later = |refuses| {
+            let refuses = AtomicU64::new(refuses);
+            Arc::new(Later { refuses, took: AtomicU64::new(0) })
+        };
+        let [ready, slow, behind] = [0, 2, 1].map(later);
+        let inner = FanOut::of(vec![Arc::new(Slot::new(behind.clone())), ready.clone()]);
+        let bad: Arc<dyn Consumer> = Arc::new(Says(Some(invalid())));
+        let outer = FanOut::of(vec![slow.clone(), inner, bad]);
+        let taken = Taken::default();
+        let mut answers = Vec::new();
+        for _ in 0..4 {
+            let request = Request::traces(SpanBatch::default());
+            answers.push(outer.offer(request, &taken).await);
+        }
+        // What one refused for good is told when nobody asks to come again.
+        assert_eq!(answers, [Err(busy()), Err(busy()), Err(invalid()), Err(invalid())]);
+        for one in [ready, slow, behind] {
+            assert_eq!(one.took.load(Ordering::Relaxed), 1);
         }
     }
 

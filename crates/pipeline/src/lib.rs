@@ -16,11 +16,12 @@ pub mod extensions;
 mod flow;
 pub mod graph;
 pub mod net;
+mod panics;
 pub mod processors;
 pub mod receivers;
 pub mod telemetry;
 mod tracestate;
 
-pub use consumer::{Consumer, Refusal};
+pub use consumer::{Consumer, Refusal, Taken};
 pub use data::{Client, Data, Encoded, Request, Signal};
 pub use flow::{FanOut, Slot};

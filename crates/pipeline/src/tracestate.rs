@@ -71,6 +71,11 @@ impl TraceState {
         self.threshold = Some(threshold.min(RANDOMNESS_MAX - 1));
     }
 
+    /// Takes the threshold away.
+    pub fn clear_threshold(&mut self) {
+        self.threshold = None;
+    }
+
     /// Sets the randomness.
     pub fn set_randomness(&mut self, randomness: u64) {
         self.randomness = Some(randomness.min(RANDOMNESS_MAX - 1));

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use config::{Id, System};
+use config::{Id, Section, System};
 use http::Method;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -67,7 +67,7 @@ impl Consumer for Sink {
     }
 }
 
-struct SinkPlan(Arc<Sink>);
+struct SinkPlan(Arc<dyn Consumer>);
 
 impl Plan for SinkPlan {}
 
@@ -78,48 +78,69 @@ impl ExporterPlan for SinkPlan {
     }
 }
 
-struct House {
-    graph: Graph,
+pub struct House {
+    pub graph: Graph,
     sink: Arc<Sink>,
     registry: Registry,
-    telemetry: Telemetry,
-    health: Health,
+    pub telemetry: Telemetry,
+    pub health: Health,
 }
 
 impl House {
-    fn new() -> Self {
+    pub fn new() -> Self {
+        let sink = Arc::new(Sink::default());
+        Self { sink: sink.clone(), ..Self::with(sink, ByteBudget::default()) }
+    }
+
+    /// With another consumer as the exporter `nop`.
+    pub fn with(consumer: Arc<dyn Consumer>, budget: ByteBudget) -> Self {
         let (telemetry, health) = (Telemetry::default(), Health::default());
         let around = Surroundings {
-            budget: ByteBudget::default(),
+            budget,
+            connections_max: 64,
             telemetry: telemetry.clone(),
             extensions: HashMap::new(),
             health: health.clone(),
         };
-        let sink = Arc::new(Sink::default());
         let mut registry = Registry::default();
         register(&mut registry);
-        let own = sink.clone();
-        registry.add_exporter("nop", move |_| Arc::new(SinkPlan(own.clone())));
+        registry.add_exporter("nop", move |_| Arc::new(SinkPlan(consumer.clone())));
+        let sink = Arc::default();
         Self { graph: Graph::new(around), sink, registry, telemetry, health }
     }
 
-    async fn apply(&mut self, text: &str) -> Result<Changed, String> {
+    pub async fn apply(&mut self, text: &str) -> Result<Changed, String> {
         let configs = [format!("yaml:{text}")];
         let request = config::Request { configs: &configs, sets: &[] };
         let (document, mut diagnostics) = config::load(request, &System, &known());
         let plans = Plans::read(&document, &self.registry, &mut diagnostics);
         assert!(!diagnostics.has_errors(), "{}", diagnostics.render(false));
-        self.graph.apply(document, plans).await
+        self.graph.apply(document, plans).await.map_err(|failed| failed.to_string())
     }
 
-    async fn of(text: &str) -> Self {
+    pub async fn of(text: &str) -> Self {
         let mut house = Self::new();
         house.apply(text).await.unwrap();
         house
     }
 
+    /// Where a component listens.
+    pub fn address(&self, section: Section, id: &str) -> std::net::SocketAddr {
+        let all = self.graph.addresses();
+        let found = all.iter().find(|(own, of, ..)| *own == section && of.to_string() == id);
+        found.unwrap_or_else(|| panic!("{id} is not among {all:?}")).3
+    }
+
+    /// Sends so many spans to the receiver `otlp`.
+    pub async fn post_spans(&self, spans: usize) {
+        let at = self.address(Section::Receivers, "otlp");
+        let headers = [("content-type", PROTOBUF)];
+        let request = build(Method::POST, "/v1/traces", &headers, protobuf(spans, 0));
+        assert_eq!(send(at, request).await.status, 200);
+    }
+
     /// A counter of a transport.
-    fn counted(&self, name: &str, transport: &str, reason: Option<&str>) -> f64 {
+    pub fn counted(&self, name: &str, transport: &str, reason: Option<&str>) -> f64 {
         let samples = self.telemetry.collect();
         let has = |sample: &&pipeline::telemetry::Sample, label: &str, value: &str| {
             sample.labels.iter().any(|(own, text)| *own == label && text == value)
@@ -131,6 +152,18 @@ impl House {
         });
         found.unwrap_or_else(|| panic!("{name} {transport} {reason:?}")).value
     }
+}
+
+/// What is said of a configuration: how bad it is, and the message.
+pub fn diagnosed(text: &str) -> Vec<String> {
+    let configs = [format!("yaml:{text}")];
+    let request = config::Request { configs: &configs, sets: &[] };
+    let (document, mut diagnostics) = config::load(request, &System, &known());
+    let mut registry = Registry::default();
+    register(&mut registry);
+    Plans::read(&document, &registry, &mut diagnostics);
+    let line = |one: &config::Diagnostic| format!("{}: {}", one.severity.name(), one.message);
+    diagnostics.iter().map(line).collect()
 }
 
 /// A port that is free now.

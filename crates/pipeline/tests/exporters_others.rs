@@ -300,6 +300,26 @@ async fn a_file_rotates_and_old_ones_are_deleted() {
 }
 
 #[tokio::test]
+async fn a_file_that_was_taken_away_is_begun_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("traces.bin");
+    let rotation = Rotation { max_megabytes: 1, ..Rotation::default() };
+    let settings = FileSettings {
+        format: FileFormat::Proto,
+        rotation: Some(rotation),
+        ..FileSettings::new(&path)
+    };
+    let exporter = FileExporter::new(settings).unwrap();
+    let encoded = Encoded { parts: vec![vec![7; 600 << 10].into()], items: 1 };
+    exporter.export(Signal::Metrics, &encoded).await.unwrap();
+    std::fs::remove_file(&path).unwrap();
+    for _ in 0..3 {
+        exporter.export(Signal::Metrics, &encoded).await.unwrap();
+    }
+    assert_eq!(prefixed(&std::fs::read(&path).unwrap()).len(), 1);
+}
+
+#[tokio::test]
 async fn a_file_that_cannot_be_written_refuses() {
     assert!(FileExporter::new(FileSettings::new("/nowhere/at/all")).is_err());
     if Path::new("/dev/full").exists() {

@@ -287,6 +287,7 @@ pub fn eager(queue: QueueSettings) -> SenderSettings {
             ..RetrySettings::default()
         },
         queue,
+        ..SenderSettings::default()
     }
 }
 

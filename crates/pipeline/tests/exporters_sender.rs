@@ -110,7 +110,7 @@ fn queued(queue: QueueSettings) -> SenderSettings {
 /// Attempts may take as long as they want, and retries go on for ever.
 fn unhurried(queue: QueueSettings) -> SenderSettings {
     let retry = RetrySettings { max_elapsed_time: Some(Duration::ZERO), ..even() };
-    SenderSettings { timeout: Duration::ZERO, retry, queue }
+    SenderSettings { timeout: Duration::ZERO, retry, queue, ..SenderSettings::default() }
 }
 
 fn direct() -> SenderSettings {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
@@ -33,6 +34,7 @@ pub enum Behaviour {
 pub struct Recorder {
     behaviour: Mutex<Behaviour>,
     taken: Mutex<Vec<usize>>,
+    content: Mutex<Vec<Bytes>>,
     calls: AtomicU64,
     gate: Semaphore,
 }
@@ -42,6 +44,7 @@ impl Recorder {
         Arc::new(Self {
             behaviour: Mutex::new(Behaviour::Accept),
             taken: Mutex::default(),
+            content: Mutex::default(),
             calls: AtomicU64::new(0),
             gate: Semaphore::new(0),
         })
@@ -54,6 +57,20 @@ impl Recorder {
     /// Sizes of the batches accepted.
     pub fn taken(&self) -> Vec<usize> {
         self.taken.lock().unwrap().clone()
+    }
+
+    /// The requests accepted.
+    pub fn requests(&self) -> Vec<ExportTraceServiceRequest> {
+        let content = self.content.lock().unwrap();
+        content.iter().map(|bytes| Message::decode(bytes.clone()).unwrap()).collect()
+    }
+
+    /// Spans of the requests accepted.
+    pub fn spans(&self) -> Vec<Span> {
+        let requests = self.requests().into_iter();
+        let resources = requests.flat_map(|request| request.resource_spans);
+        let scopes = resources.flat_map(|resource| resource.scope_spans);
+        scopes.flat_map(|scope| scope.spans).collect()
     }
 
     pub fn calls(&self) -> u64 {
@@ -77,6 +94,7 @@ impl Consumer for Recorder {
             Behaviour::Wait => self.gate.acquire().await.unwrap().forget(),
         }
         self.taken.lock().unwrap().push(request.data.items() as usize);
+        self.content.lock().unwrap().push(request.data.encoded().joined());
         Ok(())
     }
 }

@@ -5,8 +5,9 @@ use std::ffi::{OsStr, OsString};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    completions::CompletionsArgs, export::ExportArgs, import::ImportArgs, loadgen::LoadgenArgs,
-    query::QueryArgs, search::SearchArgs, serve::ServeArgs, trace::TraceArgs,
+    completions::CompletionsArgs, components::ComponentsArgs, export::ExportArgs,
+    import::ImportArgs, loadgen::LoadgenArgs, print_config::PrintConfigArgs, query::QueryArgs,
+    search::SearchArgs, serve::ServeArgs, trace::TraceArgs, validate::ValidateArgs,
 };
 
 /// The whole command line.
@@ -22,7 +23,8 @@ use crate::commands::{
         spanfall                                    serve on this machine, data in ./spanfall-data\n  \
         spanfall search --service cart --since 1h   the newest traces of a service\n  \
         spanfall trace 0af7651916cd43dd8448eb211c80319c\n  \
-        spanfall import spans.jsonl.gz\n\n\
+        spanfall import spans.jsonl.gz\n  \
+        spanfall serve --config collector.yaml      the pipelines of a Collector's configuration\n\n\
         Exit codes: 0 success, 1 failure, 2 wrong usage.",
     subcommand_required = true,
     max_term_width = 100
@@ -63,6 +65,12 @@ pub enum Command {
     Export(ExportArgs),
     #[command(about = "Send made-up spans to a server")]
     Loadgen(LoadgenArgs),
+    #[command(about = "Check a configuration without running it")]
+    Validate(ValidateArgs),
+    #[command(about = "Print a configuration as it comes to, or the default one")]
+    PrintConfig(PrintConfigArgs),
+    #[command(about = "List the components that a configuration may name")]
+    Components(ComponentsArgs),
     #[command(about = "Print a completion script for a shell")]
     Completions(CompletionsArgs),
 }

@@ -58,7 +58,7 @@ impl Paint {
 }
 
 /// Writes to stdout and stderr: results to the one, everything else to the other.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Printer {
     out: Paint,
     err: Paint,
@@ -138,6 +138,11 @@ impl Printer {
         for hint in failure::hints(error) {
             self.line(&format!("{}: {hint}", self.err.bold("hint")));
         }
+    }
+
+    /// Shows what was found about a configuration, as a compiler does.
+    pub fn diagnostics(&self, diagnostics: &config::Diagnostics) {
+        self.line(diagnostics.render(self.err.color).trim_end());
     }
 
     fn line(&self, text: &str) {

@@ -91,6 +91,7 @@ async fn main() {
                         step_nano: (end - BASE) / steps,
                         steps: steps as usize,
                         exemplars_max: 0,
+                        extrapolate: false,
                     };
                     let measured = engine.measure(request).await.unwrap();
                     format!("{} series, {:?}", measured.series.len(), measured.stats)

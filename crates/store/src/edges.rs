@@ -12,7 +12,7 @@ use crate::column::Column;
 use crate::columns::{Table, name};
 use crate::piece::{Damaged, Piece};
 use crate::search::View;
-use crate::summary::TraceTable;
+use crate::summary::TraceIndex;
 
 /// Spans whose parents are looked for together: 50 megabytes.
 const ORPHANS_MAX: usize = 1_000_000;
@@ -125,7 +125,7 @@ impl Counter {
             return Ok(());
         }
         let services = self.services(piece)?;
-        let traces = piece.traces()?;
+        let traces = piece.index()?;
         let all_fit = ranges.inside(first, last);
         for rows in piece.groups(Table::Spans)? {
             let read = |column: &str| read(piece, rows.clone(), column);
@@ -178,7 +178,7 @@ impl Counter {
 
     /// Counts and takes out those whose parent is in this piece. They are sorted by trace.
     fn find_in(&mut self, piece: &dyn Piece, orphans: &mut Vec<Orphan>) -> Result<(), Damaged> {
-        let traces = piece.traces()?;
+        let traces = piece.index()?;
         // Which orphans, and the rows of their trace.
         let mut shared: Vec<(Range<usize>, Range<usize>)> = Vec::new();
         let mut at = 0;
@@ -294,7 +294,7 @@ fn read(piece: &dyn Piece, rows: Range<usize>, column: &str) -> Result<Option<Co
 
 /// Which rows of a group start in a range.
 fn inside(
-    traces: &TraceTable,
+    traces: &TraceIndex,
     starts: &Column,
     rows: &Range<usize>,
     range: std::ops::RangeInclusive<u64>,

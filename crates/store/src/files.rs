@@ -1,6 +1,7 @@
 //! Files whose content is checked as it is read: a CRC32C for every page of 64 KiB, kept outside
 //! the file.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
@@ -113,6 +114,7 @@ impl CheckedFile {
 
     /// The bytes of a range.
     pub(crate) fn range(&self, start: u64, length: usize) -> io::Result<Bytes> {
+        READ.with(|read| read.set(read.get() + length as u64));
         let end = start.checked_add(length as u64).filter(|&end| end <= self.bytes);
         let end = end.ok_or_else(|| damage("a range outside the file".to_owned()))?;
         let first = start as usize / PAGE_BYTES;
@@ -170,6 +172,15 @@ impl ChunkReader for CheckedFile {
     fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
         self.range(start, length).map_err(|error| ParquetError::External(Box::new(error)))
     }
+}
+
+thread_local! {
+    static READ: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Bytes that this thread has asked files for since it began.
+pub(crate) fn bytes_read() -> u64 {
+    READ.with(Cell::get)
 }
 
 /// The file is not what was written.

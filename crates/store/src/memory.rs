@@ -10,7 +10,7 @@ use crate::column::{Column, Values};
 use crate::columns::{Table, name, parse_attribute_column};
 use crate::piece::{Damaged, Piece, StartRanges, TableBatch, TableStream};
 use crate::scopes::ScopeRow;
-use crate::summary::TraceTable;
+use crate::summary::{TraceIndex, TraceTable};
 
 /// Columns in memory.
 #[derive(Debug)]
@@ -188,6 +188,10 @@ impl Piece for MemoryPiece {
     fn stream(&self, table: Table) -> Result<Box<dyn TableStream>, Damaged> {
         let table = self.table(table);
         Ok(Box::new(Whole((table.rows > 0).then(|| table.clone()))))
+    }
+
+    fn index(&self) -> Result<Arc<TraceIndex>, Damaged> {
+        Ok(self.traces.index.clone())
     }
 
     fn traces(&self) -> Result<Arc<TraceTable>, Damaged> {

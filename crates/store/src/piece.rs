@@ -11,7 +11,7 @@ use crate::column::Column;
 use crate::columns::{Table, name};
 use crate::memory::MemoryPiece;
 use crate::scopes::ScopeRow;
-use crate::summary::TraceTable;
+use crate::summary::{TraceIndex, TraceTable};
 use model::TraceId;
 
 /// A file of a block is not what was written.
@@ -116,7 +116,7 @@ pub(crate) trait Piece: Send + Sync {
 
     /// When the last of its spans ends.
     fn latest_end(&self) -> Result<u64, Damaged> {
-        Ok(self.traces()?.end.iter().copied().max().unwrap_or(0))
+        Ok(self.index()?.end.iter().copied().max().unwrap_or(0))
     }
 
     /// False only when no span of the trace is here.
@@ -155,6 +155,11 @@ pub(crate) trait Piece: Send + Sync {
         let rows = rows.into_iter().flatten().next();
         let owners = rows.iter().flat_map(|rows| rows.int32s().iter().map(|&row| row as u32));
         Ok(Arc::new(owners.collect()))
+    }
+
+    /// Which traces there are, by trace id, and when: cheaper than all that is known of them.
+    fn index(&self) -> Result<Arc<TraceIndex>, Damaged> {
+        Ok(self.traces()?.index.clone())
     }
 
     /// One row per trace, by trace id.

@@ -1,5 +1,6 @@
 //! Which spans of a piece meet a filter, a row group at a time and a column at a time.
 
+use std::cell::OnceCell;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use crate::column::{Column, Values};
 use crate::columns::{Table, attribute_column, name};
 use crate::piece::{Damaged, Piece};
 use crate::scopes::ScopeRow;
-use crate::summary::TraceTable;
+use crate::summary::TraceIndex;
 use crate::types::{AttributeCondition, Level, SpanFilter, ValueType};
 
 /// A value as text, and as what it spells.
@@ -112,7 +113,8 @@ struct Prepared<'a> {
 pub(crate) struct Scan<'a> {
     piece: &'a dyn Piece,
     filter: &'a SpanFilter,
-    traces: Arc<TraceTable>,
+    /// Read when a row is asked for its start.
+    traces: OnceCell<Arc<TraceIndex>>,
     scopes: Arc<Vec<Arc<ScopeRow>>>,
     /// Whether the service fits, by scope.
     services: Vec<bool>,
@@ -149,7 +151,7 @@ impl<'a> Scan<'a> {
         Ok(Some(Self {
             piece,
             filter,
-            traces: piece.traces()?,
+            traces: OnceCell::new(),
             scopes,
             services,
             conditions,
@@ -226,7 +228,18 @@ impl<'a> Scan<'a> {
             if let Some(column) = column {
                 let column = column.int64s();
                 let range = shortest.unwrap_or(0)..=longest.unwrap_or(u64::MAX);
-                mask.keep(|row| range.contains(&duration(column[row])));
+                // Starts are needed for those below zero alone.
+                let is_odd = column.iter().any(|difference| *difference < 0);
+                match if is_odd { read(name::START)? } else { None } {
+                    None => mask.keep(|row| range.contains(&duration(column[row]))),
+                    Some(starts) => {
+                        let (starts, traces) = (starts.int64s(), self.traces()?);
+                        mask.keep(|row| {
+                            let start = start(traces, (rows.start + row) as u32, starts[row]);
+                            range.contains(&length(start, column[row]))
+                        });
+                    }
+                }
             }
         }
         let mut matched: Vec<u32> = mask
@@ -239,19 +252,25 @@ impl<'a> Scan<'a> {
         if self.compare_starts && !matched.is_empty() {
             let (first, last) = start_bounds(self.filter);
             if let Some(starts) = read(name::START)? {
-                let starts = starts.int64s();
+                let (starts, traces) = (starts.int64s(), self.traces()?);
                 matched.retain(|&row| {
-                    let start = self.start(row, starts[row as usize - rows.start]);
-                    (first..=last).contains(&start)
+                    let offset = starts[row as usize - rows.start];
+                    (first..=last).contains(&start(traces, row, offset))
                 });
             }
         }
         Ok(matched)
     }
 
-    /// A span's start from its row and what its column says.
-    pub(crate) fn start(&self, row: u32, offset: i64) -> u64 {
-        self.traces.start[self.traces.trace_of_row(row)].wrapping_add(offset as u64)
+    /// The piece's traces.
+    pub(crate) fn traces(&self) -> Result<&Arc<TraceIndex>, Damaged> {
+        if self.traces.get().is_none() {
+            // Empty as it was just found.
+            let _ = self.traces.set(self.piece.index()?);
+        }
+        let unread =
+            || Damaged { block: self.piece.id().to_owned(), reason: "not read".to_owned() };
+        self.traces.get().ok_or_else(unread)
     }
 
     fn group_may_match(&self, group: usize) -> bool {
@@ -270,6 +289,11 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// A span's start from its row and what its column says.
+pub(crate) fn start(traces: &TraceIndex, row: u32, offset: i64) -> u64 {
+    traces.start[traces.trace_of_row(row)].wrapping_add(offset as u64)
+}
+
 struct Mask {
     bits: Vec<bool>,
     left: usize,
@@ -286,8 +310,20 @@ impl Mask {
     }
 }
 
-/// A duration as searches see it: an end before the start counts as 0. So does an end more than
-/// 2^63 nanoseconds (292 years) behind it, which the stored difference cannot tell from that.
+/// How long a span takes, from its start and the stored difference to its end. A difference below
+/// zero is that of an end before the start, and the span takes 0; unless the start is too early for
+/// that: then the end is 2^63 nanoseconds (292 years) behind it, or more. An end so much before the
+/// start counts like one behind it.
+pub(crate) fn length(start: u64, difference: i64) -> u64 {
+    match u64::try_from(difference) {
+        Ok(nanos) => nanos,
+        Err(_) if start < difference.unsigned_abs() => difference as u64,
+        Err(_) => 0,
+    }
+}
+
+/// A duration as sums of many see it: an end before the start counts as 0. So does one 2^63
+/// nanoseconds behind it, which would drown all others.
 pub(crate) fn duration(nanos: i64) -> u64 {
     nanos.max(0) as u64
 }

@@ -1,7 +1,7 @@
 //! Who sent a span: its resource and instrumentation scope, kept once and named by a number.
 
 use std::hash::BuildHasher;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use hashbrown::{HashMap, HashTable};
@@ -93,6 +93,31 @@ impl ScopePool {
     }
 }
 
+/// Scopes that blocks have in common, as long as one of them is in memory.
+#[derive(Debug, Default)]
+pub(crate) struct SharedScopes {
+    rows: HashMap<Bytes, Weak<ScopeRow>, foldhash::fast::RandomState>,
+    /// With so many entries those that are gone are looked for.
+    clean_at: usize,
+}
+
+impl SharedScopes {
+    /// The row of a message, and its bytes unless it was here before.
+    pub(crate) fn row(&mut self, message: &[u8]) -> Option<(Arc<ScopeRow>, usize)> {
+        if let Some(row) = self.rows.get(message).and_then(Weak::upgrade) {
+            return Some((row, 0));
+        }
+        let row = Arc::new(ScopeRow::new(Bytes::copy_from_slice(message))?);
+        if self.rows.len() >= self.clean_at {
+            self.rows.retain(|_, row| row.strong_count() > 0);
+            self.clean_at = 2 * self.rows.len() + 64;
+        }
+        self.rows.insert(row.message().clone(), Arc::downgrade(&row));
+        let bytes = row.bytes();
+        Some((row, bytes))
+    }
+}
+
 /// A piece's scopes in the order of their numbers, each once.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct ScopeList {
@@ -114,5 +139,31 @@ impl ScopeList {
 
     pub(crate) fn rows(&self) -> &[Arc<ScopeRow>] {
         &self.rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(service: usize) -> Vec<u8> {
+        let mut encoder = TracesEncoder::new();
+        encoder.origin(b"", format!("service {service}").as_bytes(), b"", b"");
+        encoder.finish()
+    }
+
+    #[test]
+    fn blocks_share_scopes_as_long_as_one_has_them() {
+        let mut shared = SharedScopes::default();
+        let (first, bytes) = shared.row(&message(1)).unwrap();
+        let (again, own) = shared.row(&message(1)).unwrap();
+        assert!(Arc::ptr_eq(&first, &again) && bytes > 0 && own == 0);
+        assert!(shared.row(b"no scope").is_none());
+        for service in 0..1000 {
+            shared.row(&message(service + 2)).unwrap();
+        }
+        assert!(shared.rows.len() <= 66, "{}", shared.rows.len());
+        drop((first, again));
+        assert!(shared.row(&message(1)).unwrap().1 > 0);
     }
 }

@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 
 use crate::columns::{Table, name};
 use crate::piece::{Damaged, Piece};
-use crate::query::KeptSeams;
-use crate::scan::{Scan, duration, start_bounds};
+use crate::query::{KeptSeams, Probe};
+use crate::scan::{Scan, duration, start, start_bounds};
 use crate::trace;
 use crate::types::{
     Position, SearchPage, SearchRequest, Series, SeriesBy, SeriesRequest, SeriesSet, SpanFilter,
@@ -27,6 +27,10 @@ pub(crate) struct View {
     pub(crate) lacks_blocks: bool,
     /// Traces that lie in several pieces, put together for the queries to come.
     pub(crate) seams: Arc<Mutex<KeptSeams>>,
+    /// What the query takes that it is for.
+    pub(crate) probe: Arc<Probe>,
+    /// What a search does between two parts of its work: it may wait for others.
+    pub(crate) pause: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 impl View {
@@ -38,6 +42,15 @@ impl View {
             damaged: Vec::new(),
             lacks_blocks: false,
             seams: Arc::default(),
+            probe: self.probe.clone(),
+            pause: None,
+        }
+    }
+
+    /// Lets others go first, if a search has had its time.
+    pub(crate) fn pause(&self) {
+        if let Some(pause) = &self.pause {
+            pause();
         }
     }
 
@@ -65,7 +78,11 @@ impl View {
             if !piece.may_hold(id) {
                 continue;
             }
-            let part = piece.traces().map(|table| table.find(id).map(|at| table.summary(at)));
+            // Few of the pieces whose filter says that they may have it really do.
+            let part = piece.index().and_then(|index| match index.find(id) {
+                Some(at) => Ok(Some(piece.traces()?.summary(at))),
+                None => Ok(None),
+            });
             parts.extend(self.note(part).flatten());
         }
         parts
@@ -84,7 +101,7 @@ impl View {
             if piece.id() == part.id() || !piece.may_hold(id) {
                 continue;
             }
-            let other = piece.traces().map(|table| table.find(id).map(|at| table.start[at]));
+            let other = piece.index().map(|index| index.find(id).map(|at| index.start[at]));
             if let Some(other) = self.note(other).flatten() {
                 earliest = match (earliest, other) {
                     (0, other) => other,
@@ -116,6 +133,7 @@ pub(crate) fn search(view: &mut View, request: &SearchRequest) -> SearchPage {
     let mut best: BTreeSet<Rank> = BTreeSet::new();
     let mut seen: HashSet<u128> = HashSet::new();
     for piece in &pieces {
+        view.pause();
         let last = (best.len() >= wanted).then(|| best.last().copied()).flatten();
         let behind = last.is_some_and(|(std::cmp::Reverse(start), _)| latest(piece) < start);
         if behind && !view.note(has_unknown_starts(piece.as_ref())).unwrap_or_default() {
@@ -160,7 +178,7 @@ pub(crate) fn search(view: &mut View, request: &SearchRequest) -> SearchPage {
 /// Whether some traces of a piece have spans with start 0 alone, which say nothing of where the
 /// trace ranks.
 fn has_unknown_starts(piece: &dyn Piece) -> Result<bool, Damaged> {
-    Ok(piece.start_ranges().overlap(0, 0) && piece.traces()?.start.contains(&0))
+    Ok(piece.start_ranges().overlap(0, 0) && piece.index()?.start.contains(&0))
 }
 
 /// The traces of a piece of which a span matches: start of the part and id.
@@ -174,12 +192,12 @@ fn matching_traces(piece: &dyn Piece, filter: &SpanFilter) -> Result<Vec<(u64, u
         || filter.status.is_some()
         || filter.duration_min_nano.is_some()
         || filter.duration_max_nano.is_some();
-    let traces = piece.traces()?;
-    let entry = |trace: usize| (traces.start[trace], traces.ids[trace]);
     let mut found = Vec::new();
-    let mut decided = vec![false; traces.len()];
+    let mut decided: Vec<bool> = Vec::new();
     if !by_span {
         // The trace's own row decides, unless only some of its spans are in the range of time.
+        let traces = piece.traces()?;
+        decided.resize(traces.len(), false);
         let service = filter.service.as_deref();
         let number = service
             .map(|service| traces.texts.iter().map(|text| text == service).collect::<Vec<bool>>());
@@ -194,7 +212,7 @@ fn matching_traces(piece: &dyn Piece, filter: &SpanFilter) -> Result<Vec<(u64, u
             let outside = traces.start[trace] > last && !(zeros && first == 0);
             *decided = !has_service || inside || outside;
             if has_service && inside {
-                found.push(entry(trace));
+                found.push((traces.start[trace], traces.ids[trace]));
             }
         }
         if decided.iter().all(|decided| *decided) {
@@ -203,15 +221,25 @@ fn matching_traces(piece: &dyn Piece, filter: &SpanFilter) -> Result<Vec<(u64, u
     }
     let Some(scan) = Scan::new(piece, filter)? else { return Ok(found) };
     for (group, rows) in scan.groups()? {
-        let first = traces.trace_of_row(rows.start as u32);
-        let last = traces.trace_of_row(rows.end.saturating_sub(1) as u32);
-        if decided[first..=last].iter().all(|decided| *decided) {
+        if !by_span {
+            let traces = scan.traces()?;
+            let first = traces.trace_of_row(rows.start as u32);
+            let last = traces.trace_of_row(rows.end.saturating_sub(1) as u32);
+            if decided[first..=last].iter().all(|decided| *decided) {
+                continue;
+            }
+        }
+        // Where nothing is found the traces need not be known.
+        let matched = scan.rows(group, rows)?;
+        if matched.is_empty() {
             continue;
         }
-        for row in scan.rows(group, rows)? {
+        let traces = scan.traces()?;
+        decided.resize(traces.len(), false);
+        for row in matched {
             let trace = traces.trace_of_row(row);
             if !std::mem::replace(&mut decided[trace], true) {
-                found.push(entry(trace));
+                found.push((traces.start[trace], traces.ids[trace]));
             }
         }
     }
@@ -328,10 +356,11 @@ fn each_span(
         }
         let columns = [name::START, name::DURATION, name::STATUS, name::SCOPE, name::NAME];
         let read = piece.read(Table::Spans, rows.clone(), &columns)?;
-        let [Some(start), Some(length), Some(status), Some(scope), Some(names)] = &read[..] else {
+        let [Some(starts), Some(length), Some(status), Some(scope), Some(names)] = &read[..] else {
             continue;
         };
-        let (start, length) = (start.int64s(), length.int64s());
+        let (starts, length) = (starts.int64s(), length.int64s());
+        let traces = scan.traces()?;
         let (status, scope) = (status.int32s(), scope.int32s());
         for row in matched {
             let at = row as usize - rows.start;
@@ -341,7 +370,7 @@ fn each_span(
                 Some(SeriesBy::Operation) => names.text_at(at),
             };
             let span = CountedSpan {
-                start: scan.start(row, start[at]),
+                start: start(traces, row, starts[at]),
                 duration: duration(length[at]),
                 error: status[at] == status_code::ERROR,
             };

@@ -6,7 +6,7 @@ use model::status_code;
 
 use crate::columns::{Table, name};
 use crate::piece::{Damaged, Piece};
-use crate::scan::{Scan, duration};
+use crate::scan::{Scan, duration, start};
 use crate::search::View;
 use crate::types::SpanFilter;
 
@@ -222,7 +222,7 @@ impl Counter {
                 if !is_wanted[scope] || !is_kind {
                     continue;
                 }
-                let start = scan.start(row, starts.int64s()[at]);
+                let start = start(scan.traces()?, row, starts.int64s()[at]);
                 let step = (start - request.start_unix_nano) / request.step_nano;
                 let service = scan.scopes()[scope].service();
                 let series = self.number(service, names.map(|names| names.text_at(at)));

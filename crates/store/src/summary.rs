@@ -1,6 +1,9 @@
 //! One row per trace: computed when a piece is written, kept beside its spans, added up when a
 //! trace lies in several pieces.
 
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+
 use model::{TraceId, kind, status_code};
 
 use crate::types::{ServiceShare, TraceSummary};
@@ -18,9 +21,10 @@ pub(crate) struct SpanFacts {
     pub(crate) scope: i32,
 }
 
-/// The rows of a piece's traces, by trace id, as columns.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct TraceTable {
+/// Which traces a piece has, when they are and where their spans lie, by trace id: a quarter of
+/// the table, and all that most queries need of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TraceIndex {
     pub(crate) ids: Vec<u128>,
     /// The earliest start that is not 0.
     pub(crate) start: Vec<u64>,
@@ -28,6 +32,46 @@ pub(crate) struct TraceTable {
     pub(crate) end: Vec<u64>,
     /// The first span's row in the piece. One entry more than traces.
     pub(crate) first_row: Vec<u32>,
+}
+
+impl Default for TraceIndex {
+    fn default() -> Self {
+        let (ids, start, end) = Default::default();
+        Self { ids, start, end, first_row: vec![0] }
+    }
+}
+
+impl TraceIndex {
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Bytes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.ids.capacity() * 16
+            + (self.start.capacity() + self.end.capacity()) * 8
+            + self.first_row.capacity() * 4
+    }
+
+    pub(crate) fn find(&self, id: TraceId) -> Option<usize> {
+        self.ids.binary_search(&id.to_number()).ok()
+    }
+
+    /// The trace whose rows include this one.
+    pub(crate) fn trace_of_row(&self, row: u32) -> usize {
+        self.first_row.partition_point(|&first| first <= row) - 1
+    }
+
+    pub(crate) fn rows(&self, trace: usize) -> Range<usize> {
+        self.first_row[trace] as usize..self.first_row[trace + 1] as usize
+    }
+}
+
+/// The rows of a piece's traces, by trace id, as columns.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct TraceTable {
+    /// Kept on its own where the rest is read again when it is asked for.
+    pub(crate) index: Arc<TraceIndex>,
     pub(crate) error_count: Vec<u32>,
     pub(crate) orphan_count: Vec<u32>,
     pub(crate) missing_root: Vec<bool>,
@@ -43,25 +87,16 @@ pub(crate) struct TraceTable {
     pub(crate) texts: Vec<String>,
 }
 
+impl Deref for TraceTable {
+    type Target = TraceIndex;
+
+    fn deref(&self) -> &TraceIndex {
+        &self.index
+    }
+}
+
 impl TraceTable {
-    pub(crate) fn len(&self) -> usize {
-        self.ids.len()
-    }
-
-    pub(crate) fn find(&self, id: TraceId) -> Option<usize> {
-        self.ids.binary_search(&id.to_number()).ok()
-    }
-
-    /// The trace whose rows include this one.
-    pub(crate) fn trace_of_row(&self, row: u32) -> usize {
-        self.first_row.partition_point(|&first| first <= row) - 1
-    }
-
-    pub(crate) fn rows(&self, trace: usize) -> std::ops::Range<usize> {
-        self.first_row[trace] as usize..self.first_row[trace + 1] as usize
-    }
-
-    pub(crate) fn services_of(&self, trace: usize) -> std::ops::Range<usize> {
+    pub(crate) fn services_of(&self, trace: usize) -> Range<usize> {
         self.service_offsets[trace] as usize..self.service_offsets[trace + 1] as usize
     }
 
@@ -70,11 +105,8 @@ impl TraceTable {
         fn some<T: Copy>(values: &[T], traces: &[usize]) -> Vec<T> {
             traces.iter().map(|&trace| values[trace]).collect()
         }
+        let mut first_row = vec![0];
         let mut picked = Self {
-            ids: some(&self.ids, traces),
-            start: some(&self.start, traces),
-            end: some(&self.end, traces),
-            first_row: vec![0],
             error_count: some(&self.error_count, traces),
             orphan_count: some(&self.orphan_count, traces),
             missing_root: some(&self.missing_root, traces),
@@ -94,7 +126,7 @@ impl TraceTable {
         let (mut row, mut share) = (0, 0);
         for &trace in traces {
             row += self.rows(trace).len() as u32;
-            picked.first_row.push(row);
+            first_row.push(row);
             picked.root_service.push(number(self.root_service[trace]));
             picked.root_name.push(number(self.root_name[trace]));
             for at in self.services_of(trace) {
@@ -106,6 +138,12 @@ impl TraceTable {
             picked.service_offsets.push(share);
         }
         picked.texts = texts;
+        picked.index = Arc::new(TraceIndex {
+            ids: some(&self.ids, traces),
+            start: some(&self.start, traces),
+            end: some(&self.end, traces),
+            first_row,
+        });
         picked
     }
 
@@ -135,6 +173,8 @@ impl TraceTable {
 /// Builds the table trace by trace.
 #[derive(Debug)]
 pub(crate) struct TraceTableBuilder {
+    index: TraceIndex,
+    /// Without the index.
     table: TraceTable,
     texts: hashbrown::HashMap<String, u32, foldhash::fast::RandomState>,
     /// Scope numbers to text numbers of their services.
@@ -145,10 +185,9 @@ pub(crate) struct TraceTableBuilder {
 
 impl TraceTableBuilder {
     pub(crate) fn new() -> Self {
-        let table =
-            TraceTable { first_row: vec![0], service_offsets: vec![0], ..TraceTable::default() };
         Self {
-            table,
+            index: TraceIndex::default(),
+            table: TraceTable { service_offsets: vec![0], ..TraceTable::default() },
             texts: hashbrown::HashMap::default(),
             scope_services: Vec::new(),
             shares: Vec::new(),
@@ -199,13 +238,13 @@ impl TraceTableBuilder {
             }
             distances.push(distance);
         }
-        let table = &mut self.table;
-        table.ids.push(id);
+        let Self { index, table, .. } = self;
+        index.ids.push(id);
         let start = spans.iter().map(|span| span.start).filter(|&start| start > 0).min();
-        table.start.push(start.unwrap_or(0));
-        table.end.push(spans.iter().map(|span| span.end.max(span.start)).max().unwrap_or(0));
-        let first = table.first_row.last().copied().unwrap_or(0);
-        table.first_row.push(first + spans.len() as u32);
+        index.start.push(start.unwrap_or(0));
+        index.end.push(spans.iter().map(|span| span.end.max(span.start)).max().unwrap_or(0));
+        let first = index.first_row.last().copied().unwrap_or(0);
+        index.first_row.push(first + spans.len() as u32);
         table.missing_root.push(root.is_none());
         table.orphan_count.push(orphans);
 
@@ -241,7 +280,7 @@ impl TraceTableBuilder {
     }
 
     pub(crate) fn finish(self) -> TraceTable {
-        self.table
+        TraceTable { index: Arc::new(self.index), ..self.table }
     }
 }
 

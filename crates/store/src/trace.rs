@@ -158,7 +158,7 @@ struct Rows {
 
 impl Rows {
     fn of(piece: &dyn Piece, id: TraceId, columns: &[&str]) -> Result<Option<Self>, Damaged> {
-        let traces = piece.traces()?;
+        let traces = piece.index()?;
         let Some(trace) = traces.find(id) else { return Ok(None) };
         let rows = traces.rows(trace);
         let mut names = vec![name::PARENT_DISTANCE, name::PARENT_SPAN_ID];

@@ -465,13 +465,97 @@ pub struct FoundSpan {
     pub fields: Vec<(traceql::Field, Vec<traceql::Static>)>,
 }
 
+/// A step of a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum QueryStep {
+    /// What the query needs, and which pieces may have it.
+    Plan,
+    /// Which traces lie in several pieces, and spans of them put together.
+    Seams,
+    /// Row groups told apart by statistics and filters, without their columns.
+    Prune,
+    /// Conditions on columns, which leave candidates.
+    Filter,
+    /// Candidates judged whole: structure, and all later stages of the pipeline.
+    Judge,
+    /// Spans counted into series.
+    Count,
+    /// Results brought together and read.
+    Answer,
+}
+
+impl QueryStep {
+    /// All steps, in the order they are told.
+    pub const ALL: [Self; 7] = [
+        Self::Plan,
+        Self::Seams,
+        Self::Prune,
+        Self::Filter,
+        Self::Judge,
+        Self::Count,
+        Self::Answer,
+    ];
+
+    /// Its name: a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plan => "plan",
+            Self::Seams => "seams",
+            Self::Prune => "prune",
+            Self::Filter => "filter",
+            Self::Judge => "judge",
+            Self::Count => "count",
+            Self::Answer => "answer",
+        }
+    }
+}
+
+/// How long a step took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepTime {
+    /// The step.
+    pub step: QueryStep,
+    /// Nanoseconds in which at least one thread was at it.
+    pub wall_nano: u64,
+    /// Nanoseconds of all threads together.
+    pub work_nano: u64,
+}
+
+/// A column that a query read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReadColumn {
+    /// An attribute as TraceQL names it, with its type unless it is text; `level:column` for what
+    /// is in every span, event or link; `level.*` for attributes without a column of their own.
+    pub name: String,
+    /// Rows that were decoded.
+    pub rows: u64,
+    /// Bytes that were read from files; none for what is in memory.
+    pub bytes: u64,
+}
+
 /// What a query took.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct QueryStats {
-    /// Pieces (blocks, and chunks of the head) of the store.
+    /// Pieces (blocks, and chunks of the head) of the store, and those in memory that traces of
+    /// several of them were put together in.
     pub pieces: u64,
     /// Pieces that were not read, by their times.
     pub pieces_skipped: u64,
+    /// Pieces that were not read because all of their spans are older than results enough.
+    pub pieces_behind: u64,
+    /// Row groups that were not read because no scope or column of the piece can meet the query.
+    pub slabs_skipped_by_statistics: u64,
+    /// Row groups that were not read because a Bloom filter or dictionary lacks what is asked for.
+    pub slabs_skipped_by_filters: u64,
+    /// Traces in several pieces that were put together for this query alone.
+    pub traces_joined: u64,
+    /// Bytes that were read from files, columns and all else.
+    pub bytes_read: u64,
+    /// How long each step took; those that there were.
+    pub steps: Vec<StepTime>,
+    /// The columns that were read, by name. Of the traces that are told in the end, those that the
+    /// answer shows are among them.
+    pub columns: Vec<ReadColumn>,
     /// Row groups that were looked at.
     pub slabs: u64,
     /// Spans in them.
@@ -483,9 +567,35 @@ pub struct QueryStats {
 }
 
 impl QueryStats {
-    pub(crate) fn add(&mut self, other: &Self) {
+    /// Adds what another query, or another part of this one, took.
+    pub fn add(&mut self, other: &Self) {
         self.pieces += other.pieces;
         self.pieces_skipped += other.pieces_skipped;
+        self.pieces_behind += other.pieces_behind;
+        self.slabs_skipped_by_statistics += other.slabs_skipped_by_statistics;
+        self.slabs_skipped_by_filters += other.slabs_skipped_by_filters;
+        self.traces_joined += other.traces_joined;
+        self.bytes_read += other.bytes_read;
+        for time in &other.steps {
+            match self.steps.iter_mut().find(|known| known.step == time.step) {
+                Some(known) => {
+                    known.wall_nano += time.wall_nano;
+                    known.work_nano += time.work_nano;
+                }
+                None => self.steps.push(*time),
+            }
+        }
+        self.steps.sort_by_key(|time| time.step);
+        for column in &other.columns {
+            match self.columns.iter_mut().find(|known| known.name == column.name) {
+                Some(known) => {
+                    known.rows += column.rows;
+                    known.bytes += column.bytes;
+                }
+                None => self.columns.push(column.clone()),
+            }
+        }
+        self.columns.sort_by(|a, b| a.name.cmp(&b.name));
         self.slabs += other.slabs;
         self.spans += other.spans;
         self.traces += other.traces;
@@ -507,6 +617,10 @@ pub struct MeasureRequest {
     pub steps: usize,
     /// The most exemplars to return with all series together.
     pub exemplars_max: usize,
+    /// Whether a span of which the trace state says with what probability it was kept (`ot=th:…`)
+    /// counts as one divided by that, in counts, sums, averages and histograms. Comparisons, least
+    /// and greatest values are those of the stored spans.
+    pub extrapolate: bool,
 }
 
 /// Spans of which a query's author wants to know what they have.

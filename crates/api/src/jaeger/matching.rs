@@ -65,15 +65,10 @@ impl Residual {
     }
 }
 
-/// A duration as the store's searches see it: one beyond 2^63 nanoseconds counts as 0.
-pub(super) fn duration(span: &Span) -> u64 {
-    i64::try_from(span.duration_nano()).map_or(0, i64::unsigned_abs)
-}
-
 /// Whether a span meets a filter, as the store's search has it.
 fn meets(batch: &SpanBatch, span: &Span, filter: &SpanFilter) -> bool {
     let (_, resource) = batch.origin(span);
-    let duration = duration(span);
+    let duration = span.duration_nano();
     filter.service.as_ref().is_none_or(|service| service == batch.service_name(resource))
         && filter.operation.as_ref().is_none_or(|name| name == batch.text(span.name))
         && filter.status.is_none_or(|status| status == span.status_code)

@@ -1,5 +1,6 @@
-//! Parameters of a URL, read as Jaeger reads them: unknown ones are ignored, of one that is given
-//! several times the first counts, and an empty one is as good as none.
+//! Parameters of a URL, read as Jaeger reads them: unknown ones are ignored unless an endpoint looks
+//! for them, of one that is given several times the first counts, and an empty one is as good as
+//! none.
 
 use http::Uri;
 use query::parse_duration_nano;
@@ -31,6 +32,12 @@ impl Params {
     /// The first of several names for the same thing that is given, and its value.
     pub(super) fn either<'a, 'n>(&'a self, names: &[&'n str]) -> Option<(&'n str, &'a str)> {
         names.iter().find_map(|name| Some((*name, self.get(name)?)))
+    }
+
+    /// A parameter that has this prefix and is none of `known`.
+    pub(super) fn unknown(&self, prefix: &str, known: &[&str]) -> Option<&str> {
+        let names = self.0.iter().map(|(name, _)| name.as_str());
+        names.into_iter().find(|name| name.starts_with(prefix) && !known.contains(name))
     }
 
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
@@ -130,6 +137,8 @@ mod tests {
         assert_eq!(params.get("c"), Some("A b"));
         assert_eq!(params.all("a").collect::<Vec<_>>(), ["1", "2"]);
         assert_eq!(params.either(&["d", "b", "a"]), Some(("a", "1")));
+        assert_eq!(params.unknown("", &["a", "b"]), Some("c"));
+        assert_eq!(params.unknown("x.", &[]), None);
     }
 
     #[test]

@@ -398,7 +398,7 @@ async fn pages_that_are_cut_short_go_on_where_they_ended() {
     let api = Arc::new(Api {
         store: engine,
         access: Access::default(),
-        listeners: Vec::new(),
+        listeners: Arc::new(Vec::new),
         started: Instant::now(),
         clock: Arc::new(|| NOW),
         clock_skew_max_nano: 0,

@@ -139,11 +139,37 @@ pub(super) fn alone(ask: Ask) -> Result<Ask, Problem> {
 
 /// A structured filter in the text of a parameter.
 fn filter(params: &Params) -> Result<Option<Predicate>, Problem> {
-    let name = "query.filter";
-    let Some(text) = params.get(name) else { return Ok(None) };
+    let Some(text) = params.get(FILTER) else { return Ok(None) };
     let value: Value = serde_json::from_str(text)
-        .map_err(|error| malformed(name, format!("expecting a JSON object: {error}")))?;
-    check(name, &call_of(name, &value)?).map(Some)
+        .map_err(|error| malformed(FILTER, format!("expecting a JSON object: {error}")))?;
+    check(FILTER, &call_of(FILTER, &value)?).map(Some)
+}
+
+const TIMES: [&str; 4] =
+    ["query.startTimeMin", "query.start_time_min", "query.startTimeMax", "query.start_time_max"];
+const PAGE_SIZES: [&str; 2] = ["query.pagination.pageSize", "query.pagination.page_size"];
+const PAGE_TOKENS: [&str; 2] = ["query.pagination.pageToken", "query.pagination.page_token"];
+const ORDERS: [&str; 2] = ["query.orderBy", "query.order_by"];
+const SERVICES: [&str; 2] = ["query.serviceName", "query.service_name"];
+const OPERATIONS: [&str; 2] = ["query.operationName", "query.operation_name"];
+const DEPTHS: [&str; 3] = ["query.searchDepth", "query.search_depth", "query.num_traces"];
+const SHORTEST: [&str; 2] = ["query.durationMin", "query.duration_min"];
+const LONGEST: [&str; 2] = ["query.durationMax", "query.duration_max"];
+const RAW: [&str; 2] = ["query.rawTraces", "query.raw_traces"];
+const ATTRIBUTES: &str = "query.attributes";
+const FILTER: &str = "query.filter";
+
+/// Refuses fields of a query that are none of these. Other parameters mean nothing here: proxies
+/// add some.
+fn only(params: &Params, known: &[&[&'static str]]) -> Result<(), Problem> {
+    match params.unknown("query.", &known.concat()) {
+        Some(name) => Err(no_such_field(name)),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn no_such_field(name: &str) -> Problem {
+    malformed(name, "there is no such field")
 }
 
 fn whole(text: &str) -> Result<u64, String> {
@@ -152,26 +178,21 @@ fn whole(text: &str) -> Result<u64, String> {
 
 fn times(params: &Params) -> Result<(u64, u64), Problem> {
     let time = |names: &[&str]| read(params, names, parse_rfc3339);
-    range(
-        time(&["query.startTimeMin", "query.start_time_min"])?,
-        time(&["query.startTimeMax", "query.start_time_max"])?,
-    )
+    range(time(&TIMES[..2])?, time(&TIMES[2..])?)
 }
 
 fn span_search(params: &Params) -> Result<SpanSearch, Problem> {
+    only(params, &[&TIMES, &PAGE_SIZES, &PAGE_TOKENS, &ORDERS, &[FILTER]])?;
     let (start_unix_nano, end_unix_nano) = times(params)?;
-    let sizes = ["query.pagination.pageSize", "query.pagination.page_size"];
-    let tokens = ["query.pagination.pageToken", "query.pagination.page_token"];
-    let orders = ["query.orderBy", "query.order_by"];
-    if let Some((name, _)) = params.either(&orders) {
+    if let Some((name, _)) = params.either(&ORDERS) {
         return Err(unsorted(name));
     }
-    let token = params.either(&tokens).map(|(_, token)| token).unwrap_or_default();
+    let token = params.either(&PAGE_TOKENS).map(|(_, token)| token).unwrap_or_default();
     Ok(SpanSearch {
         filter: filter(params)?,
         start_unix_nano,
         end_unix_nano,
-        limit: spans::page_size(read(params, &sizes, whole)?)?,
+        limit: spans::page_size(read(params, &PAGE_SIZES, whole)?)?,
         after: SpanRank::of_token(token)?,
     })
 }
@@ -181,13 +202,25 @@ pub(super) fn unsorted(name: &str) -> Problem {
 }
 
 fn search(params: &Params) -> Result<Search, Problem> {
+    only(
+        params,
+        &[
+            &TIMES,
+            &PAGE_SIZES,
+            &PAGE_TOKENS,
+            &SERVICES,
+            &OPERATIONS,
+            &DEPTHS,
+            &SHORTEST,
+            &LONGEST,
+            &RAW,
+            &[ATTRIBUTES, FILTER],
+        ],
+    )?;
     let (start, end) = times(params)?;
-    let depths = ["query.searchDepth", "query.search_depth", "query.num_traces"];
-    let depth = read(params, &depths, whole)?;
-    let sizes = ["query.pagination.pageSize", "query.pagination.page_size"];
-    let page_size = read(params, &sizes, whole)?;
-    let tokens = ["query.pagination.pageToken", "query.pagination.page_token"];
-    let token = params.either(&tokens).map(|(_, token)| token);
+    let depth = read(params, &DEPTHS, whole)?;
+    let page_size = read(params, &PAGE_SIZES, whole)?;
+    let token = params.either(&PAGE_TOKENS).map(|(_, token)| token);
     let is_paged = page_size.is_some() || token.is_some();
     if is_paged && depth.is_some() {
         return Err(Problem::bad("query.pagination and query.searchDepth exclude each other"));
@@ -195,21 +228,20 @@ fn search(params: &Params) -> Result<Search, Problem> {
     if is_paged && page_size.unwrap_or(0) == 0 {
         return Err(malformed("query.pagination.pageSize", "a page has at least one trace"));
     }
-    let shortest = read(params, &["query.durationMin", "query.duration_min"], duration)?;
-    let longest = read(params, &["query.durationMax", "query.duration_max"], duration)?
-        .filter(|&longest| longest > 0);
+    let shortest = read(params, &SHORTEST, duration)?;
+    let longest = read(params, &LONGEST, duration)?.filter(|&longest| longest > 0);
     ordered(shortest, longest)?;
-    let tags = read(params, &["query.attributes"], |text| {
+    let tags = read(params, &[ATTRIBUTES], |text| {
         serde_json::from_str::<std::collections::BTreeMap<String, String>>(text)
             .map_err(|error| format!("expecting a JSON object of texts: {error}"))
     })?;
     let text = |names: &[&str]| params.either(names).map(|(_, text)| text.to_owned());
-    let name = if is_paged { "query.pagination.pageSize" } else { "query.searchDepth" };
+    let name = if is_paged { PAGE_SIZES[0] } else { DEPTHS[0] };
     Ok(Search {
         ask: alone(Ask {
             filter: filter(params)?,
-            service: text(&["query.serviceName", "query.service_name"]),
-            operation: text(&["query.operationName", "query.operation_name"]),
+            service: text(&SERVICES),
+            operation: text(&OPERATIONS),
             tags: tags.unwrap_or_default().into_iter().collect(),
             start_unix_nano: Some(start),
             end_unix_nano: Some(end),
@@ -218,7 +250,7 @@ fn search(params: &Params) -> Result<Search, Problem> {
             limit: limit(name, page_size.or(depth))?,
             after: page_token(token.unwrap_or_default())?,
         })?,
-        raw: read(params, &["query.rawTraces", "query.raw_traces"], truth)?.unwrap_or(false),
+        raw: read(params, &RAW, truth)?.unwrap_or(false),
         is_paged,
     })
 }

@@ -8,7 +8,9 @@ use super::params::duration;
 use super::problem::Problem;
 use super::spans::{self, SpanRank, SpanSearch};
 use super::time::parse_rfc3339;
-use super::v3::{Search, alone, limit, malformed, ordered, page_token, range, unsorted};
+use super::v3::{
+    Search, alone, limit, malformed, no_such_field, ordered, page_token, range, unsorted,
+};
 
 /// Both spellings of the fields of `TraceQueryParameters`.
 const FIELDS: [(&str, &str); 11] = [
@@ -45,7 +47,7 @@ fn query(body: &[u8], names: &[(&str, &str)]) -> Result<Map<String, Value>, Prob
     };
     let is_known = |name: &str| names.iter().any(|(camel, snake)| [*camel, *snake].contains(&name));
     match query.keys().find(|name| !is_known(name)) {
-        Some(unknown) => Err(malformed(&format!("query.{unknown}"), "there is no such field")),
+        Some(unknown) => Err(no_such_field(&format!("query.{unknown}"))),
         None => Ok(query),
     }
 }
@@ -170,6 +172,10 @@ fn pagination(fields: &Fields<'_>) -> Result<(Option<u64>, String, bool), Proble
     let Some(value) = fields.get("pagination") else { return Ok((None, String::new(), false)) };
     let wrong = |name: &str, error: &str| malformed(&format!("query.pagination{name}"), error);
     let map = value.as_object().ok_or_else(|| wrong("", "it is no object"))?;
+    let known = ["pageSize", "page_size", "pageToken", "page_token"];
+    if let Some(unknown) = map.keys().find(|name| !known.contains(&name.as_str())) {
+        return Err(no_such_field(&format!("query.pagination.{unknown}")));
+    }
     let field = |camel: &str, snake: &str| map.get(camel).or_else(|| map.get(snake));
     let size = field("pageSize", "page_size").and_then(count).filter(|&size| size > 0);
     let size = size.ok_or_else(|| wrong(".pageSize", "a page has at least one trace"))?;

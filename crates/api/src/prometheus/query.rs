@@ -14,7 +14,7 @@ use super::parameters::Parameters;
 use super::turn::{self, Turn};
 use crate::Api;
 
-const QUERY: &str = "query";
+pub(super) const QUERY: &str = "query";
 
 /// How long a query may take; a parameter can only shorten it.
 pub(super) const TIMEOUT_MS: i64 = 120_000;
@@ -58,7 +58,7 @@ pub(super) async fn format(request: Request) -> Result<Response, Fault> {
 }
 
 /// The query as people lay it out.
-pub(super) async fn formatted(parameters: &Parameters) -> Result<String, Fault> {
+async fn formatted(parameters: &Parameters) -> Result<String, Fault> {
     let query = parameters.required(QUERY)?.to_owned();
     let formatted = async {
         let turn = Turn::come().await?;
@@ -78,7 +78,13 @@ async fn run(
     is_instant: bool,
 ) -> Result<Response, Fault> {
     let limit = parameters.limit("limit")?;
+    // Counters are exact at every instant: nothing is looked back for.
+    parameters.duration_ms("lookback_delta")?;
     let timeout_ms = parameters.duration_ms("timeout")?.unwrap_or(TIMEOUT_MS).min(TIMEOUT_MS);
+    if timeout_ms == 0 {
+        let problem = "it must be at least a millisecond, as no query can be answered in no time";
+        return Err(Fault::parameter("timeout", problem));
+    }
     let query = parameters.required(QUERY)?.to_owned();
     let answer = move |plan: &Plan, counted: &Counted, stop: &AtomicBool| {
         let answer = plan.evaluate(counted, stop).map_err(|error| Fault::of(QUERY, &error))?;
@@ -94,15 +100,29 @@ pub(super) async fn in_time<T>(
     work: impl Future<Output = Result<T, Fault>>,
 ) -> Result<T, Fault> {
     let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
-    let done = match timeout.is_zero() {
-        true => None,
-        false => tokio::time::timeout(timeout, work).await.ok(),
-    };
-    match done {
-        Some(done) => done,
-        None => Err(Fault::timeout(format!(
+    match tokio::time::timeout(timeout, work).await {
+        Ok(done) => done,
+        Err(_) => Err(Fault::timeout(format!(
             "the query was given up after {} seconds; ask for a shorter range or a longer step",
             timeout.as_secs_f64()
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_query_that_takes_too_long_is_given_up() {
+        let given_up = in_time::<()>(1, std::future::pending()).await.unwrap_err();
+        let text = "the query was given up after 0.001 seconds; ask for a shorter range or a \
+                    longer step";
+        assert_eq!(given_up, Fault::timeout(text));
+        let response = axum::response::IntoResponse::into_response(given_up);
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(in_time(1, std::future::ready(Ok(5))).await, Ok(5));
     }
 }

@@ -94,7 +94,7 @@ mod tests {
         crate::router(Api {
             store: Arc::new(Engine::open(options, |_, _| {}).unwrap()),
             access: Access::default(),
-            listeners: Vec::new(),
+            listeners: Arc::new(Vec::new),
             started: Instant::now(),
             clock: Arc::new(|| 0),
             clock_skew_max_nano: 0,

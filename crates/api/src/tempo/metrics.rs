@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::Uri;
-use query::metrics::{EXEMPLARS_MAX, Intervals, MetricsAnswer, exemplars_max, run};
+use query::metrics::{EXEMPLARS_MAX, Intervals, MetricsAnswer, exemplars_max, extrapolates, run};
 use store::{MeasuredSeries, MeasuredSpan, Store};
 use traceql::{MetricsQuery, Static};
 
@@ -28,6 +28,7 @@ pub(crate) struct Asked {
     query: MetricsQuery,
     pub(crate) intervals: Intervals,
     exemplars_max: usize,
+    extrapolate: bool,
     series_max: Option<usize>,
 }
 
@@ -51,6 +52,7 @@ impl Asked {
             query,
             intervals,
             exemplars_max: if instant { 0 } else { exemplars_max(&hints, exemplars) },
+            extrapolate: extrapolates(&hints),
             // 0 is no limit.
             series_max: parameters.number("maxSeries", 0, usize::MAX)?.filter(|max| *max > 0),
         })
@@ -58,7 +60,9 @@ impl Asked {
 
     /// Asks.
     pub(crate) async fn run(&self, store: &dyn Store) -> Result<Measured, Fault> {
-        let mut answer = run(store, &self.query, &self.intervals, self.exemplars_max).await?;
+        let Self { query, intervals, .. } = self;
+        let answer = run(store, query, intervals, self.exemplars_max, self.extrapolate);
+        let mut answer = answer.await?;
         let left_out = self.series_max.is_some_and(|max| answer.series.len() > max);
         answer.series.truncate(self.series_max.unwrap_or(usize::MAX));
         let message = match (left_out, answer.partial) {

@@ -135,7 +135,7 @@ impl Told {
         };
         self.traces.extend(ids);
         let last = groups.len() - 1;
-        let stats = page.stats;
+        let stats = page.stats.clone();
         let message = move |(at, traces)| {
             let metrics = Some(search::metrics(&stats, done && at == last));
             Ok(SearchResponse { traces, metrics })

@@ -46,7 +46,7 @@ async fn service() -> (Service, TempDir) {
     let api = Api {
         store: Arc::new(engine),
         access: Access::default(),
-        listeners: Vec::new(),
+        listeners: Arc::new(Vec::new),
         started: Instant::now(),
         clock: Arc::new(|| NOW),
         clock_skew_max_nano: 0,

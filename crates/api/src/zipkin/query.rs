@@ -14,6 +14,9 @@ const LIMIT_DEFAULT: u64 = 10;
 /// A day.
 pub(super) const LOOKBACK_DEFAULT_MS: u64 = 86_400_000;
 
+/// What stands between two conditions.
+const AND: &str = " and ";
+
 /// The most conditions of an annotation query.
 const CONDITIONS_MAX: usize = 100;
 
@@ -25,7 +28,8 @@ const MICRO_NANO: u64 = 1_000;
 pub(super) enum Condition {
     /// A tag has this value.
     Tag(String, String),
-    /// There is a tag of this name, or an annotation of this text.
+    /// There is a tag of this name, an annotation of this text, or one of an event of this name
+    /// that has attributes.
     Exists(String),
 }
 
@@ -108,9 +112,20 @@ fn conditions(text: &str) -> Result<Vec<Condition>, Fault> {
     if text.is_empty() {
         return Ok(out);
     }
-    let mut at = 0;
-    for part in text.split(" and ") {
-        let (key, value) = part.split_once('=').unwrap_or((part, ""));
+    let mut rest = Some(text);
+    while let Some(left) = rest {
+        let at = text.len() - left.len();
+        let (key, value, next) = match shown_annotation(left) {
+            Some((annotation, next)) => (annotation, "", next),
+            None => {
+                let (part, next) = match left.split_once(AND) {
+                    Some((part, next)) => (part, Some(next)),
+                    None => (left, None),
+                };
+                let (key, value) = part.split_once('=').unwrap_or((part, ""));
+                (key, value, next)
+            }
+        };
         let (key, value) = (key.trim(), value.trim());
         let wrong = |problem: &str| {
             let position = text[..at].chars().count() + 1;
@@ -128,14 +143,58 @@ fn conditions(text: &str) -> Result<Vec<Condition>, Fault> {
             "" => Condition::Exists(key.to_owned()),
             value => Condition::Tag(key.to_owned(), value.to_owned()),
         });
-        at += part.len() + " and ".len();
+        rest = next;
     }
     Ok(out)
+}
+
+/// An event with attributes, as annotations show it (`"name": {"key":"value"}`), at the beginning
+/// of a text, and the conditions behind it. What stands in its quotes is no `=` or ` and ` of the
+/// query.
+fn shown_annotation(text: &str) -> Option<(&str, Option<&str>)> {
+    fn length<T: serde::de::DeserializeOwned>(text: &str) -> Option<usize> {
+        let mut values = serde_json::Deserializer::from_str(text).into_iter::<T>();
+        values.next()?.ok()?;
+        Some(values.byte_offset())
+    }
+    let name = Some(text).filter(|text| text.trim_start().starts_with('"'));
+    let name = length::<String>(name?)?;
+    let attributes = text.get(name..)?.strip_prefix(':')?;
+    let end = name + 1 + length::<serde_json::Map<String, serde_json::Value>>(attributes)?;
+    let (annotation, behind) = text.split_at_checked(end)?;
+    match behind.trim().is_empty() {
+        true => Some((annotation, None)),
+        false => Some((annotation, Some(behind.strip_prefix(AND)?))),
+    }
 }
 
 /// Equal but for case.
 pub(super) fn same_name(one: &str, other: &str) -> bool {
     one == other || one.to_lowercase() == other.to_lowercase()
+}
+
+/// Whether an annotation has this text, or shows an event of this name with its attributes. Their
+/// order is not told apart: it need not be that in which they were sent.
+fn is_of(annotation: &str, text: &str) -> bool {
+    if annotation == text {
+        return true;
+    }
+    let Some((name, attributes)) = event_shown(annotation) else { return false };
+    match event_shown(text) {
+        Some(wanted) => wanted == (name, attributes),
+        None => name == text,
+    }
+}
+
+/// The name and the attributes of an event that a text shows: `"name": {"key":"value"}`.
+fn event_shown(text: &str) -> Option<(String, serde_json::Map<String, serde_json::Value>)> {
+    // Only those are quoted.
+    let text = text.strip_prefix('"').map(|_| text)?;
+    let (_, None) = shown_annotation(text)? else { return None };
+    let mut names = serde_json::Deserializer::from_str(text).into_iter::<String>();
+    let name = names.next()?.ok()?;
+    let attributes = text.get(names.byte_offset()..)?.strip_prefix(':')?;
+    Some((name, serde_json::from_str(attributes).ok()?))
 }
 
 /// Which conditions the spans of a trace have met so far.
@@ -189,7 +248,7 @@ impl<'q> Progress<'q> {
                 Condition::Tag(key, value) => span.tag(key) == Some(value),
                 Condition::Exists(key) => {
                     span.tag(key).is_some()
-                        || span.annotations.iter().any(|annotation| annotation.value == *key)
+                        || span.annotations.iter().any(|annotation| is_of(&annotation.value, key))
                 }
             };
         }
@@ -222,6 +281,20 @@ mod tests {
             ("a=b=c", vec![tag("a", "b=c")]),
             ("sand and band", vec![exists("sand"), exists("band")]),
             ("finagle.retry x", vec![exists("finagle.retry x")]),
+            // As the annotation of an event with attributes reads.
+            (
+                r#"a=b and "exception": {"m":"x = y and \"z\"","n":{"k":[1]}} and c"#,
+                vec![
+                    tag("a", "b"),
+                    exists(r#""exception": {"m":"x = y and \"z\"","n":{"k":[1]}}"#),
+                    exists("c"),
+                ],
+            ),
+            (r#" "e":{} "#, vec![exists(r#""e":{}"#)]),
+            // What only begins like one is read as ever.
+            (r#""exception": {"m":"x"#, vec![exists(r#""exception": {"m":"x"#)]),
+            (r#""a": {}=b"#, vec![tag(r#""a": {}"#, "b")]),
+            (r#""a" and "b""#, vec![exists(r#""a""#), exists(r#""b""#)]),
         ] {
             assert_eq!(conditions(text).unwrap(), expected, "{text:?}");
         }
@@ -235,6 +308,24 @@ mod tests {
         let many = |count| vec!["a"; count].join(" and ");
         assert_eq!(conditions(&many(CONDITIONS_MAX)).unwrap().len(), CONDITIONS_MAX);
         assert!(conditions(&many(CONDITIONS_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn annotations_of_events() {
+        for (annotation, text, is_one) in [
+            ("retry", "retry", true),
+            ("retry", "ret", false),
+            (r#""exception": {"m":"x"}"#, "exception", true),
+            (r#""exception": {"m":"x"}"#, r#""exception": {"m":"x"}"#, true),
+            (r#""exception": {"m":"x","n":1}"#, r#""exception":{"n":1, "m":"x"}"#, true),
+            (r#""exception": {"m":"x","n":1}"#, r#""exception": {"m":"x"}"#, false),
+            (r#""exception": {"m":"x"}"#, r#""exception": {"#, false),
+            (r#""exception": {"m":"x"}"#, "exceptio", false),
+            (r#""a\"b": {"m":"x"}"#, "a\"b", true),
+            (r#""exception""#, "exception", false),
+        ] {
+            assert_eq!(is_of(annotation, text), is_one, "{annotation} {text}");
+        }
     }
 
     #[test]

@@ -79,6 +79,15 @@ async fn the_legacy_api_names_the_parameter() {
     assert_eq!(bench.post("/api/archive/xyz", "").await.status, StatusCode::BAD_REQUEST);
 }
 
+/// Jaeger's own are hard-coded.
+#[tokio::test]
+async fn what_jaeger_makes_up_is_not_there() {
+    let bench = Bench::filled().await;
+    for path in ["/api/deep-dependencies", "/api/quality-metrics?service=web"] {
+        assert_eq!(bench.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+}
+
 /// Its neighbour on the port has a shape of its own.
 #[tokio::test]
 async fn a_path_that_is_no_text_is_refused_by_api_v1() {
@@ -130,6 +139,8 @@ async fn api_v3_names_the_parameter() {
             "RANGE&query.pagination.pageSize=1&query.pagination.pageToken=x",
             "malformed parameter query.pagination.pageToken",
         ),
+        ("RANGE&query.servicename=a", "query.servicename: there is no such field"),
+        ("RANGE&query.orderBy=a", "query.orderBy: there is no such field"),
     ] {
         for path in ["/api/v3/traces", "/api/v3/trace-summaries"] {
             let path = format!("{path}?{}", query.replace("RANGE", RANGE));

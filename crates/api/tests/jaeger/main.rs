@@ -61,7 +61,7 @@ impl Bench {
         let router = api::router(Api {
             store: engine.clone(),
             access: Access::default(),
-            listeners: Vec::new(),
+            listeners: Arc::new(Vec::new),
             started: Instant::now(),
             clock: Arc::new(|| NOW),
             clock_skew_max_nano,

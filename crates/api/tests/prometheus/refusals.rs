@@ -161,14 +161,93 @@ async fn what_is_wrong_is_told_and_where() {
     assert_eq!(bench.post("/api/v1/query", form, &long).await.error().0, 400);
 }
 
+/// What is no duration, no time and no limit, wherever one is read.
 #[tokio::test]
-async fn a_query_that_takes_too_long_is_given_up() {
+async fn numbers_that_mean_nothing_are_refused_everywhere() {
     let bench = Bench::filled().await;
-    let path = "/api/v1/query?query=traces_spanmetrics_calls_total&timeout=0";
-    // Nothing is done in no time.
-    let (status, kind, text) = bench.get(path).await.error();
-    assert_eq!((status, kind.as_str()), (503, "timeout"), "{text}");
-    assert!(text.starts_with("the query was given up after 0 seconds"), "{text}");
+    let form = "application/x-www-form-urlencoded";
+    let durations = [
+        "0",
+        "-0",
+        "0s",
+        "0.0004",
+        "-1",
+        "-5s",
+        "NaN",
+        "nan",
+        "Inf",
+        "-Inf",
+        "1e300",
+        "1e999",
+        "99999999999999999999",
+        "9999999999y",
+        "5x",
+        "1h-1m",
+        "s",
+        "soon",
+        " ",
+    ];
+    let times = ["NaN", "Inf", "-Inf", "1e300", "-1e13", "99999999999999999999", "soon", "1h"];
+    let limits = ["-1", "-0", "1.5", "NaN", "1e3", "99999999999999999999999", "few"];
+    let instant = "/api/v1/query?query=vector(1)";
+    let range = "/api/v1/query_range?query=vector(1)";
+    let span = "&start=1&end=2&step=1";
+    let calls = "traces_spanmetrics_calls_total";
+    let series = format!("/api/v1/series?match[]={calls}");
+    let exemplars = format!("/api/v1/query_exemplars?query={calls}");
+    let (names, values) = ("/api/v1/labels?a=b", "/api/v1/label/service/values?a=b");
+    for (path, parameter, wrong) in [
+        (instant.to_owned(), "timeout", &durations[..]),
+        (format!("{range}{span}"), "timeout", &durations),
+        (format!("{range}&start=1&end=2"), "step", &durations),
+        // As long ago as it may be, 0 is no fault: it is not looked back.
+        (instant.to_owned(), "lookback_delta", &durations[4..]),
+        (format!("{range}{span}"), "lookback_delta", &durations[4..]),
+        (instant.to_owned(), "time", &times),
+        (format!("{range}&end=2&step=1"), "start", &times),
+        (format!("{range}&start=1&step=1"), "end", &times),
+        (series.clone(), "start", &times),
+        (series.clone(), "end", &times),
+        (names.to_owned(), "start", &times),
+        (names.to_owned(), "end", &times),
+        (values.to_owned(), "start", &times),
+        (values.to_owned(), "end", &times),
+        (exemplars.clone(), "start", &times),
+        (exemplars, "end", &times),
+        (instant.to_owned(), "limit", &limits),
+        (format!("{range}{span}"), "limit", &limits),
+        (series, "limit", &limits),
+        (names.to_owned(), "limit", &limits),
+        (values.to_owned(), "limit", &limits),
+        ("/api/v1/metadata?a=b".to_owned(), "limit", &limits),
+    ] {
+        for value in wrong {
+            let said = format!("invalid parameter \"{parameter}\": ");
+            let asked = format!("{path}&{parameter}={}", encode(value));
+            let (status, kind, text) = bench.get(&asked).await.error();
+            assert_eq!((status, kind.as_str()), (400, "bad_data"), "{asked}: {text}");
+            assert!(text.starts_with(&said), "{asked}: {text}");
+            let Some((path, query)) = asked.split_once('?') else { continue };
+            if path.contains("/label/") || path.contains("/metadata") {
+                continue;
+            }
+            let posted = bench.post(path, form, query).await.error();
+            assert_eq!(posted, (status, kind, text), "POST {asked}");
+        }
+    }
+    // The furthest that there may be.
+    for path in [
+        format!("{instant}&timeout=1e9&time=1e12"),
+        format!("{instant}&timeout=100y&time=-1e12"),
+        format!("{range}&start=-1e12&end=1e12&step=3153600000"),
+        "/api/v1/labels?start=-1e12&end=1e12".to_owned(),
+        format!("/api/v1/query_exemplars?query={calls}&start=-1e12&end=1e12"),
+        "/api/v1/query_exemplars?query=traces_spanmetrics_latency_bucket&start=-1e12&end=1e12"
+            .to_owned(),
+        format!("{instant}&limit=0"),
+    ] {
+        assert_eq!(bench.get(&path).await.status, StatusCode::OK, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -75,6 +75,67 @@ async fn a_trace_without_a_root_has_its_structure() {
     assert_eq!(spans(&bench, "{ name = `parent` } > { name = `child` }").await, ["child"]);
 }
 
+/// A span counts as many as it stands for, when that is asked for.
+#[tokio::test]
+async fn sampled_spans_stand_for_others_when_asked() {
+    let bench = Bench::new();
+    let start = 1_700_000_000_000_000_000_u64;
+    let spans = [
+        (1, "a", 10, "ot=th:8"),
+        (2, "a", 20, "x=y,ot=rv:ffffffffffffff;th:c"),
+        (3, "b", 30, ""),
+        (4, "b", 40, "ot=th:fd70a3d70a3d71"),
+    ];
+    for (id, name, number, state) in spans {
+        let span = json!({
+            "traceId": format!("{id:032x}"), "spanId": format!("{id:016x}"), "name": name,
+            "traceState": state, "startTimeUnixNano": start.to_string(),
+            "endTimeUnixNano": (start + 1).to_string(),
+            "attributes": [{ "key": "n", "value": { "intValue": number.to_string() } }],
+        });
+        bench.store(&json!({ "resourceSpans": [{ "scopeSpans": [{ "spans": [span] }] }] })).await;
+    }
+    for settled in [false, true] {
+        if settled {
+            bench.engine.settle();
+        }
+        for (query, plain, weighed) in [
+            ("{} | count_over_time()", vec![4.0], vec![107.0]),
+            ("{} | rate()", vec![4.0 / 3600.0], vec![107.0 / 3600.0]),
+            ("{} | count_over_time() by(name)", vec![2.0, 2.0], vec![6.0, 101.0]),
+            ("{ .n > 15 } | sum_over_time(.n)", vec![90.0], vec![80.0 + 30.0 + 4000.0]),
+            ("{} | avg_over_time(.n)", vec![25.0], vec![4130.0 / 107.0]),
+            ("{} | min_over_time(.n)", vec![10.0], vec![10.0]),
+            ("{} | max_over_time(.n) by(name)", vec![20.0, 40.0], vec![20.0, 40.0]),
+            ("{} | histogram_over_time(.n)", vec![1.0, 2.0, 1.0], vec![2.0, 5.0, 100.0]),
+            ("{} | quantile_over_time(.n, 0)", vec![8.0], vec![8.0]),
+            (
+                "100 * ({ name = `b` } | count_over_time()) / ({} | count_over_time())",
+                vec![50.0],
+                vec![100.0 * 101.0 / 107.0],
+            ),
+        ] {
+            for (hint, expected) in [
+                ("", &plain),
+                ("with(extrapolate=false)", &plain),
+                ("with(extrapolate=true)", &weighed),
+                ("with(sample=true, extrapolate=true, exemplars=true)", &weighed),
+            ] {
+                let query = encode(&format!("{query} {hint}"));
+                let path = format!("/api/metrics/query?q={query}&since=1h");
+                let answer = bench.json(&path).await;
+                let series = answer["series"].as_array().expect("series").iter();
+                let found: Vec<f64> =
+                    series.map(|series| series["value"].as_f64().expect("a number")).collect();
+                let is_near = |(one, other): (&f64, &f64)| (one - other).abs() <= 1e-9 * other;
+                let alike = found.len() == expected.len();
+                let alike = alike && found.iter().zip(expected).all(is_near);
+                assert!(alike, "{query}: {found:?} is not {expected:?}");
+            }
+        }
+    }
+}
+
 /// Metrics are exact whatever part a hint allows them to be computed of.
 #[tokio::test]
 async fn hints_change_nothing_but_exemplars() {

@@ -3,7 +3,15 @@
 
 mod language;
 mod refusals;
+mod suite;
 mod tags;
+
+// The fixed traces of the store's suite.
+#[path = "../../../store/tests/all/sent.rs"]
+#[allow(dead_code, reason = "the store's tests use more of it")]
+mod sent;
+#[path = "../../../store/tests/all/traceql_traces.rs"]
+mod traceql_traces;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -62,7 +70,7 @@ impl Bench {
         let router = api::tempo::router(Api {
             store: engine.clone(),
             access: Access::default(),
-            listeners: Vec::new(),
+            listeners: Arc::new(Vec::new),
             started: Instant::now(),
             clock: Arc::new(|| NOW * 1000 * MS),
             clock_skew_max_nano: 0,
@@ -310,4 +318,74 @@ async fn metrics_field_by_field() {
         (&json!("PARTIAL"), &json!("there are more than 1 series"))
     );
     assert_eq!(cut["series"].as_array().map(Vec::len), Some(1));
+}
+
+/// A span whose clock went wrong has the largest duration that its field carries.
+#[tokio::test]
+async fn durations_beyond_2_63_nanoseconds() {
+    let bench = Bench::new();
+    let far = u64::MAX;
+    for (trace, start, end) in
+        [(1, 5, far), (2, 1 << 63, far), (3, 0, 1 << 63), (4, 2 << 40, 1 << 40), (5, far, far - 9)]
+    {
+        let (start, end): (u64, u64) = (start, end);
+        bench
+            .store(&json!({ "resourceSpans": [{ "scopeSpans": [{ "spans": [{
+                "traceId": format!("{trace:032x}"), "spanId": format!("{trace:016x}"), "name": "a",
+                "startTimeUnixNano": start.to_string(), "endTimeUnixNano": end.to_string(),
+            }] }] }] }))
+            .await;
+    }
+    let search = |query: &str| format!("/api/search?q={}", encode(query));
+    let found = bench.json(&search("{}")).await;
+    let mut told: Vec<(String, String, Value)> = found["traces"]
+        .as_array()
+        .expect("traces")
+        .iter()
+        .map(|trace| {
+            let span = &trace["spanSets"][0]["spans"][0];
+            let nanos = span["durationNanos"].as_str().unwrap_or("0").to_owned();
+            (
+                trace["traceID"].as_str().expect("an id").to_owned(),
+                nanos,
+                trace["durationMs"].clone(),
+            )
+        })
+        .collect();
+    told.sort_by_key(|(id, ..)| id.clone());
+    let most = json!(u32::MAX);
+    let expected = [
+        (1, (far - 5).to_string(), most.clone()),
+        (2, (far >> 1).to_string(), most.clone()),
+        (3, (1_u64 << 63).to_string(), most),
+        (4, "0".to_owned(), Value::Null),
+        (5, "0".to_owned(), Value::Null),
+    ];
+    assert_eq!(told, expected.map(|(id, nanos, ms)| (format!("{id:032x}"), nanos, ms)));
+    for (query, expected) in [
+        ("{ duration > 106751d }", 3),
+        ("{ duration = 9223372036854775807ns }", 3),
+        ("{ duration < 1ns }", 2),
+        ("{ traceDuration > 1h }", 3),
+    ] {
+        let found = bench.json(&search(query)).await;
+        let count = found["traces"].as_array().map_or(0, Vec::len);
+        assert_eq!(count, expected, "{query}: {found}");
+    }
+    let path = format!(
+        "/api/metrics/query?start=0&end=10000000000000000000&q={}",
+        encode("{} | max_over_time(duration)")
+    );
+    let found = bench.json(&path).await;
+    assert_eq!(found["series"][0]["value"], json!(i64::MAX as f64 * 1e-9), "{found}");
+    for query in ["{} | histogram_over_time(duration)", "{} | quantile_over_time(duration, 1)"] {
+        let path =
+            format!("/api/metrics/query?start=0&end=10000000000000000000&q={}", encode(query));
+        assert!(bench.json(&path).await["series"].is_array(), "{query}");
+    }
+}
+
+/// What the store's fixed traces are written in.
+mod bench {
+    pub use crate::suite::{NOW, SECOND};
 }

@@ -90,6 +90,27 @@ async fn the_parameter_at_fault_is_named() {
     assert!(table.len() > 200, "{}", table.len());
 }
 
+/// As in Tempo: what an endpoint does not read may say anything.
+#[tokio::test]
+async fn what_an_endpoint_does_not_know_means_nothing() {
+    let bench = Bench::filled().await;
+    let all = encode("{}");
+    let rate = format!("q={}&start=1699999900&end=1700000000", encode("{} | rate()"));
+    for (path, unknown) in [
+        (format!("/api/search?q={all}"), &["since=1ns", "since=x", "step=x", "x=%00"][..]),
+        (format!("/api/metrics/query_range?{rate}"), &["limit=-1", "limit=0", "spss=0"]),
+        (format!("/api/metrics/query?{rate}"), &["limit=-1", "step=x", "step=0"]),
+        ("/api/v2/search/tags?a=b".to_owned(), &["since=x", "spss=-1"]),
+        ("/api/v2/traces/abc?a=b".to_owned(), &["limit=-1"]),
+    ] {
+        let plain = bench.json(&path).await;
+        assert!(plain.to_string().len() > 60, "{path}: {plain}");
+        for parameter in unknown {
+            assert_eq!(bench.json(&format!("{path}&{parameter}")).await, plain, "{parameter}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_place_in_a_query_is_told() {
     let bench = Bench::filled().await;

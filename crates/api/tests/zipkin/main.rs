@@ -61,7 +61,7 @@ impl Bench {
         let router = api::zipkin::router(Api {
             store: engine.clone(),
             access,
-            listeners: Vec::new(),
+            listeners: Arc::new(Vec::new),
             started: Instant::now(),
             clock: Arc::new(|| NOW_MS * 1_000_000),
             clock_skew_max_nano: 0,

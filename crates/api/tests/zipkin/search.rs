@@ -79,6 +79,39 @@ async fn each_parameter() {
     }
 }
 
+/// Events have no attributes in Zipkin: an annotation shows them behind the name.
+#[tokio::test]
+async fn an_event_with_attributes_is_found_by_what_its_annotation_shows() {
+    let bench = Bench::new();
+    let event =
+        |value: &str| json!({ "annotations": [{ "timestamp": NOW_MS * 1000, "value": value }] });
+    let thrown = r#""exception": {"exception.message":"a=b and c","n":2}"#;
+    bench
+        .store(&json!([
+            span(1, 1, "web", "a", 10, event(thrown)),
+            span(2, 1, "web", "a", 20, event(r#""exception": {"exception.message":"other"}"#)),
+            span(3, 1, "web", "a", 30, event("exception")),
+            span(4, 1, "web", "a", 40, event("exceptional")),
+        ]))
+        .await;
+    let shown = bench.json("/api/v2/trace/1").await;
+    let shown = shown[0]["annotations"][0]["value"].as_str().expect("a text");
+    assert!(shown.starts_with("\"exception\": {\"") && shown.contains("a=b and c"), "{shown}");
+    for (query, expected) in [
+        (shown.to_owned(), &[1][..]),
+        (thrown.to_owned(), &[1]),
+        (format!("{thrown} and exception"), &[1]),
+        (format!("exception and {thrown}"), &[1]),
+        ("exception".to_owned(), &[1, 2, 3]),
+        (r#""exception": {"exception.message":"none"}"#.to_owned(), &[]),
+    ] {
+        let byte = |byte: u8| format!("%{byte:02X}");
+        let encoded: String = query.bytes().map(byte).collect();
+        let found = search(&bench, &format!("annotationQuery={encoded}")).await;
+        assert_eq!(found, expected, "{query}");
+    }
+}
+
 #[tokio::test]
 async fn an_old_match_is_found_behind_many_that_are_none() {
     let bench = Bench::new();

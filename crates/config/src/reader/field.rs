@@ -238,10 +238,20 @@ impl<'r, 'n, 'd> Field<'r, 'n, 'd> {
     }
 
     /// A password, a token or a key. It is not printed from here on.
-    pub fn secret(mut self) -> Option<Secret> {
+    pub fn secret(self) -> Option<Secret> {
         let path = self.reader.path_of(self.key);
         self.reader.diagnostics.mark_secret(path);
-        self.text("string", "expected text").map(|(_, text)| Secret::new(text))
+        let node = self.value()?;
+        let Some(text) = node.as_text() else {
+            // At the map, lest the line of the secret be shown.
+            let got = node.type_name();
+            let text = format!("expected type 'string', got unconvertible type '{got}'");
+            let error = Diagnostic::error(self.reader.message(self.key, &text));
+            let error = error.at(self.reader.at, format!("of `{}` in this", self.key));
+            self.reader.diagnostics.push(error.help("text is written in quotes"));
+            return None;
+        };
+        Some(Secret::new(text))
     }
 
     /// A duration in Go's syntax: `200ms`, `1.5s`, `1h30m`. A bare whole number is nanoseconds, as

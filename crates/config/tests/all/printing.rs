@@ -98,3 +98,25 @@ fn a_document_of_nothing() {
     let (document, diagnostics) = World::default().load();
     assert_eq!(print(&document, &diagnostics, Format::Yaml, Secrets::Shown), "\n");
 }
+
+#[test]
+fn keys_that_are_secret_without_a_reader() {
+    let text = "
+processors: {redaction: {hmac_key: hunter2}}
+extensions: {basicauth: {htpasswd: {inline: 'me:hunter2', file: /etc/users}}}
+";
+    let (document, diagnostics) = World::of(text).load();
+    let printed = print(&document, &diagnostics, Format::Yaml, Secrets::Redacted);
+    assert!(!printed.contains("hunter2") && printed.contains("/etc/users"), "{printed}");
+}
+
+/// A password of digits is a number, which is reported without its line.
+#[test]
+fn a_secret_of_the_wrong_type_is_not_shown() {
+    let text = "receivers:\n  tester:\n    password: 123456\n";
+    let (document, mut diagnostics) = World::of(text).load();
+    settings::read(&mut Reader::of(&document.receivers[0], &mut diagnostics));
+    let report = diagnostics.render(false) + &diagnostics.json_lines();
+    assert!(report.contains("'password' expected type 'string'"), "{report}");
+    assert!(!report.contains("123456"), "{report}");
+}

@@ -61,7 +61,12 @@ pub(super) fn client(reader: &mut Reader<'_, '_>, default: Algorithm) -> ClientP
     }
     let keepalive = reader.field("keepalive").section(|reader| KeepaliveSettings {
         time: reader.field("time").duration().unwrap_or(defaults.keepalive.time),
-        timeout: reader.field("timeout").duration().unwrap_or(defaults.keepalive.timeout),
+        // Zero is the default to gRPC.
+        timeout: reader
+            .field("timeout")
+            .duration()
+            .filter(|timeout| !timeout.is_zero())
+            .unwrap_or(defaults.keepalive.timeout),
         permit_without_stream: reader.field("permit_without_stream").bool().unwrap_or_default(),
     });
     let auth = reader.field("auth").section(|reader| id(reader, "authenticator"));
@@ -91,7 +96,10 @@ pub(super) fn client(reader: &mut Reader<'_, '_>, default: Algorithm) -> ClientP
                 level: level.flatten(),
             },
             idle_timeout: idle.unwrap_or(defaults.idle_timeout),
-            idle_connections_max: most.unwrap_or(defaults.idle_connections_max),
+            // As is zero to Go.
+            idle_connections_max: most
+                .filter(|most| *most > 0)
+                .unwrap_or(defaults.idle_connections_max),
             keepalive: keepalive.unwrap_or(defaults.keepalive),
             ..defaults
         },
@@ -130,7 +138,8 @@ pub(super) fn versions(reader: &mut Reader<'_, '_>) -> (TlsVersion, Option<TlsVe
     (least, version("max_version"))
 }
 
-fn tls(reader: &mut Reader<'_, '_>) -> TlsClientSettings {
+/// `tls` of a client.
+pub(crate) fn tls(reader: &mut Reader<'_, '_>) -> TlsClientSettings {
     let read = |reader: &mut Reader<'_, '_>| {
         let (min_version, max_version) = versions(reader);
         reader.field("cipher_suites").strings();
@@ -175,6 +184,21 @@ impl SenderPlan {
         Self { settings, storage: None }
     }
 
+    /// With what the other alone has in its settings.
+    pub(super) fn or(mut self, own: SenderKeys, other: &Self, others: SenderKeys) -> Self {
+        if others.timeout && !own.timeout {
+            self.settings.timeout = other.settings.timeout;
+        }
+        if others.retry && !own.retry {
+            self.settings.retry = other.settings.retry;
+        }
+        if others.queue && !own.queue {
+            self.settings.queue.clone_from(&other.settings.queue);
+            self.storage.clone_from(&other.storage);
+        }
+        self
+    }
+
     /// Whether its queue is on a disk.
     pub(super) fn is_durable(&self) -> bool {
         self.storage.is_some() && self.settings.queue.enabled
@@ -187,6 +211,7 @@ impl SenderPlan {
         component: &str,
     ) -> Result<SenderSettings, String> {
         let mut settings = self.settings.clone();
+        settings.own_traces = around.telemetry.own_traces().clone();
         if let Some(id) = &self.storage {
             let extension = around.extensions.get(id);
             let extension = extension
@@ -196,6 +221,24 @@ impl SenderPlan {
             settings.queue.storage = Some(storage);
         }
         Ok(settings)
+    }
+}
+
+/// Which keys of a sender are there.
+#[derive(Clone, Copy, Default)]
+pub(super) struct SenderKeys {
+    timeout: bool,
+    retry: bool,
+    queue: bool,
+}
+
+impl SenderKeys {
+    pub(super) fn of(reader: &Reader<'_, '_>) -> Self {
+        Self {
+            timeout: reader.has("timeout"),
+            retry: reader.has("retry_on_failure"),
+            queue: reader.has("sending_queue"),
+        }
     }
 }
 
@@ -270,6 +313,7 @@ pub(super) fn sender(reader: &mut Reader<'_, '_>, timeout: Duration) -> SenderPl
             timeout,
             retry: retry.unwrap_or_default(),
             queue: queue.unwrap_or_default(),
+            ..SenderSettings::default()
         },
         storage,
     }
@@ -282,4 +326,52 @@ pub(super) fn endpoint(reader: &mut Reader<'_, '_>, key: &'static str) -> String
         reader.fault(key, "requires a non-empty \"endpoint\"");
     }
     endpoint
+}
+
+#[cfg(test)]
+mod tests {
+    use config::{Diagnostics, Document, System};
+
+    use super::*;
+
+    fn document(settings: &str) -> (Document, Diagnostics) {
+        let text = format!("exporters: {{otlp_grpc: {{{settings}}}}}");
+        let configs = [format!("yaml:{text}")];
+        let request = config::Request { configs: &configs, sets: &[] };
+        config::load(request, &System, &super::super::known())
+    }
+
+    fn plan(settings: &str) -> (SenderPlan, SenderKeys) {
+        let (document, mut diagnostics) = document(settings);
+        let mut reader = Reader::of(&document.exporters[0], &mut diagnostics);
+        let keys = SenderKeys::of(&reader);
+        (sender(&mut reader, Duration::from_secs(5)), keys)
+    }
+
+    #[test]
+    fn a_sender_takes_from_another_what_it_lacks() {
+        let (own, own_keys) = plan("timeout: 1s");
+        let (top, top_keys) = plan(
+            "timeout: 9s, sending_queue: {queue_size: 7, storage: file_storage}, \
+             retry_on_failure: {enabled: false}",
+        );
+        let both = own.clone().or(own_keys, &top, top_keys);
+        assert_eq!(both.settings.timeout, Duration::from_secs(1));
+        assert_eq!((both.settings.queue.queue_size, both.settings.retry.enabled), (7, false));
+        assert!(both.is_durable());
+        let (nothing, no_keys) = plan("");
+        let same = own.clone().or(own_keys, &nothing, no_keys);
+        assert_eq!(same.settings, own.settings);
+    }
+
+    #[test]
+    fn zeros_mean_what_they_mean_to_go() {
+        let settings = "max_idle_conns_per_host: 0, keepalive: {timeout: 0s}";
+        let (document, mut diagnostics) = document(settings);
+        let mut reader = Reader::of(&document.exporters[0], &mut diagnostics);
+        let plan = client(&mut reader, Algorithm::Gzip).settings;
+        let defaults = ClientSettings::default();
+        assert_eq!(plan.idle_connections_max, defaults.idle_connections_max);
+        assert_eq!(plan.keepalive.timeout, defaults.keepalive.timeout);
+    }
 }

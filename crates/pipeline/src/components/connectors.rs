@@ -118,7 +118,11 @@ fn failover(reader: &mut Reader<'_, '_>) -> FailoverPlan {
     FailoverPlan { levels, retry_interval: retry_interval.unwrap_or(Duration::from_secs(600)) }
 }
 
-impl Plan for FailoverPlan {}
+impl Plan for FailoverPlan {
+    fn leads_to(&self) -> Vec<PipelineId> {
+        self.levels.iter().flatten().cloned().collect()
+    }
+}
 
 #[async_trait]
 impl ConnectorPlan for FailoverPlan {
@@ -218,7 +222,12 @@ fn routing(reader: &mut Reader<'_, '_>) -> RoutingPlan {
     RoutingPlan { table, default, error_mode: error_mode(reader).unwrap_or_default() }
 }
 
-impl Plan for RoutingPlan {}
+impl Plan for RoutingPlan {
+    fn leads_to(&self) -> Vec<PipelineId> {
+        let rows = self.table.iter().flat_map(|row| &row.pipelines);
+        rows.chain(&self.default).cloned().collect()
+    }
+}
 
 #[async_trait]
 impl ConnectorPlan for RoutingPlan {

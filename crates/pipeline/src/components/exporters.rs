@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use config::{Id, Reader};
 use tokio::time::Instant;
 
-use super::clients::{ClientPlan, SenderPlan, client, endpoint, sender};
+use super::clients::{ClientPlan, SenderKeys, SenderPlan, client, endpoint, sender};
 use crate::component::{ExporterPlan, Plan, Running, Stage, Surroundings};
-use crate::consumer::{Consumer, Refusal};
+use crate::consumer::{Consumer, Refusal, Taken};
 use crate::data::{Request, Signal};
 use crate::exporters::debug::{Debug, DebugOutput, DebugSettings, Verbosity};
 use crate::exporters::file::{FileExporter, FileFormat, FileSettings, Rotation};
@@ -37,7 +37,7 @@ pub(super) fn register(registry: &mut Registry) {
 }
 
 /// A sender for each signal, so that one does not wait behind another.
-struct Senders {
+pub(super) struct Senders {
     id: Id,
     senders: Vec<(Signal, Arc<Sender>)>,
 }
@@ -45,14 +45,25 @@ struct Senders {
 const SIGNALS: [Signal; 3] = [Signal::Traces, Signal::Metrics, Signal::Logs];
 
 impl Senders {
-    async fn start(
+    pub(super) async fn start(
+        id: &Id,
+        around: &Surroundings,
+        plan: &SenderPlan,
+        export: Arc<dyn Export>,
+    ) -> Result<Stage, String> {
+        Self::start_for(&SIGNALS, id, around, plan, export).await
+    }
+
+    /// For an exporter that not all signals can be sent to.
+    pub(super) async fn start_for(
+        signals: &[Signal],
         id: &Id,
         around: &Surroundings,
         plan: &SenderPlan,
         export: Arc<dyn Export>,
     ) -> Result<Stage, String> {
         let mut senders = Vec::new();
-        for signal in SIGNALS {
+        for &signal in signals {
             let folder = format!("exporter_{id}_{signal}");
             let settings = plan.with_storage(around, &folder)?;
             let sender = Sender::new(id.to_string(), signal, settings, export.clone());
@@ -176,7 +187,7 @@ fn otlp_grpc(reader: &mut Reader<'_, '_>) -> OtlpGrpcPlan {
 }
 
 /// The extensions of a client and its queue.
-fn needs(client: &ClientPlan, sender: &SenderPlan) -> Vec<Id> {
+pub(super) fn needs(client: &ClientPlan, sender: &SenderPlan) -> Vec<Id> {
     client.auth.iter().cloned().chain(sender.needs()).collect()
 }
 
@@ -416,7 +427,8 @@ fn load_balancing(reader: &mut Reader<'_, '_>) -> LoadBalancingPlan {
     let protocol = reader.field("protocol").section(|reader| {
         reader.field("otlp").renamed_from("otlp_grpc").section(|reader| {
             reader.field("endpoint").string();
-            (client(reader, Algorithm::Gzip), sender(reader, TIMEOUT))
+            let keys = SenderKeys::of(reader);
+            (client(reader, Algorithm::Gzip), sender(reader, TIMEOUT), keys)
         })
     });
     let resolver = reader.field("resolver").required().section(|reader| {
@@ -444,8 +456,14 @@ fn load_balancing(reader: &mut Reader<'_, '_>) -> LoadBalancingPlan {
         }
         dns.or(hostnames.map(|hostnames| Resolver::Static { hostnames }))
     });
+    // At the top they stand for all endpoints together in the Collector; here, too, each endpoint
+    // has its own.
+    let keys = SenderKeys::of(reader);
     let top = sender(reader, TIMEOUT);
-    let (client, sender) = protocol.flatten().unwrap_or_else(|| (ClientPlan::default(), top));
+    let (client, sender) = match protocol.flatten() {
+        Some((client, own, own_keys)) => (client, own.or(own_keys, &top, keys)),
+        None => (ClientPlan::default(), top),
+    };
     let resolver = resolver.flatten().unwrap_or(Resolver::Static { hostnames: Vec::new() });
     LoadBalancingPlan { routing_key, resolver, client, sender }
 }
@@ -469,6 +487,10 @@ struct Balanced {
 impl Consumer for Balanced {
     async fn consume(&self, request: Request) -> Result<(), Refusal> {
         self.balancer.consume(request).await
+    }
+
+    async fn offer(&self, request: Request, taken: &Taken) -> Result<(), Refusal> {
+        self.balancer.offer(request, taken).await
     }
 }
 

@@ -249,7 +249,6 @@ fn health_check(reader: &mut Reader<'_, '_>) -> HealthCheckPlan {
     if auth(reader).is_some() {
         reader.fault("auth", "is not supported: health is told to everybody who reaches the port");
     }
-    let defaults = HealthCheckSettings::default();
     let path = path(reader);
     let bodies = reader
         .field("response_body")
@@ -257,7 +256,7 @@ fn health_check(reader: &mut Reader<'_, '_>) -> HealthCheckPlan {
     let (healthy, unhealthy) = bodies.unwrap_or_default();
     HealthCheckPlan {
         server: ServerPlan { endpoint, settings: server, tls: tls(reader), auth: None },
-        settings: HealthCheckSettings { path: path.unwrap_or(defaults.path), healthy, unhealthy },
+        settings: HealthCheckSettings { path, healthy, unhealthy },
     }
 }
 
@@ -273,10 +272,9 @@ fn health_check_v2(reader: &mut Reader<'_, '_>) -> HealthCheckPlan {
         }
         path(reader)
     });
-    let path = status.flatten().unwrap_or_else(|| "/status".to_owned());
     HealthCheckPlan {
         server: ServerPlan { endpoint, settings: server, tls: tls(reader), auth: None },
-        settings: HealthCheckSettings { path, ..HealthCheckSettings::default() },
+        settings: HealthCheckSettings { path: status.flatten(), ..HealthCheckSettings::default() },
     }
 }
 
@@ -299,6 +297,6 @@ impl ExtensionPlan for HealthCheckPlan {
         let server = self.server.settings(around)?;
         let listener = self.server.bind().await?;
         let (settings, health) = (self.settings.clone(), around.health.clone());
-        Ok(Arc::new(HealthCheck::start(listener, server, settings, health)))
+        Ok(Arc::new(HealthCheck::start(listener, server, settings, health)?))
     }
 }

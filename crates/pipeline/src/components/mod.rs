@@ -1,15 +1,23 @@
 //! The components by their names in a configuration: settings read from YAML under the Collector's
 //! keys, and the parts that they become.
 
-mod clients;
+pub(crate) mod clients;
 mod connectors;
 mod exporters;
+mod exporters_jaeger_zipkin;
 mod extensions;
+mod extensions_pages;
+mod kafka;
 mod known;
+mod ports;
+mod processor_counts;
 mod processors;
 mod receivers;
+mod receivers_file;
+mod receivers_jaeger;
+mod receivers_zipkin;
 mod selection;
-mod servers;
+pub mod servers;
 mod statements;
 #[cfg(test)]
 mod tests;
@@ -24,5 +32,8 @@ pub fn register(registry: &mut Registry) {
     processors::register(registry);
     connectors::register(registry);
     exporters::register(registry);
+    kafka::register(registry);
+    exporters_jaeger_zipkin::register(registry);
     extensions::register(registry);
+    extensions_pages::register(registry);
 }

@@ -1,15 +1,17 @@
 //! Processors.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use config::{Id, Reader};
+use config::{Id, Node, Reader, Value};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::processor_counts::{
+    Around, BatchMetrics, Counted, EditMetrics, GroupMetrics, ProcessorMetrics, told,
+};
 use super::selection::{literal, regex, regexes, selection};
 use super::statements;
 use crate::component::{Plan, ProcessorPlan, Running, Stage, Still, Surroundings};
@@ -25,7 +27,7 @@ use crate::processors::redaction::{self, Hashing, Preset, Redaction, Summary};
 use crate::processors::resource_detection::{Detector, Here, ResourceDetection};
 use crate::processors::span::{FromAttributes, Span, Status, ToAttributes};
 use crate::processors::{Edit, Editor, ProcessorCounters};
-use crate::telemetry::{MetricKind, Metrics, Sample};
+use crate::telemetry::Metrics;
 
 pub(super) fn register(registry: &mut Registry) {
     registry.add_processor("attributes", |reader| {
@@ -46,11 +48,32 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add_processor("groupbytrace", |reader| Arc::new(GroupPlan(grouping(reader))));
 }
 
-/// A processor that is an [`Edit`].
-struct EditPlan<E>(Arc<E>);
+/// A processor that is an [`Edit`]; all pipelines share it.
+struct EditPlan<E> {
+    edit: Arc<E>,
+    /// Its own numbers, which are told once, in however many pipelines it is.
+    metrics: Mutex<Weak<EditMetrics>>,
+}
 
 fn edits<E: Edit>(edit: E) -> Arc<dyn ProcessorPlan> {
-    Arc::new(EditPlan(Arc::new(edit)))
+    Arc::new(EditPlan { edit: Arc::new(edit), metrics: Mutex::default() })
+}
+
+impl<E: Edit> EditPlan<E> {
+    fn own_metrics(&self, id: &Id, around: &Surroundings) -> Option<Arc<dyn Metrics>> {
+        if self.edit.numbers().is_empty() {
+            return None;
+        }
+        let mut told = self.metrics.lock();
+        if let Some(own) = told.upgrade() {
+            return Some(own);
+        }
+        let own = Arc::new(EditMetrics { id: id.clone(), edit: self.edit.clone() });
+        *told = Arc::downgrade(&own);
+        let own: Arc<dyn Metrics> = own;
+        around.telemetry.add(&own);
+        Some(own)
+    }
 }
 
 /// One whose settings may be wrong, which was reported.
@@ -96,71 +119,9 @@ impl<E: Edit> Edit for Arc<E> {
     fn admit(&self) -> Result<(), crate::consumer::Refusal> {
         (**self).admit()
     }
-}
 
-/// Numbers of a component, for as long as it runs.
-struct Counted<T> {
-    running: T,
-    _metrics: Arc<dyn Metrics>,
-}
-
-#[async_trait]
-impl<T: Running> Running for Counted<T> {
-    async fn stop(&self, deadline: Instant) -> u64 {
-        self.running.stop(deadline).await
-    }
-
-    fn problem(&self) -> Option<String> {
-        self.running.problem()
-    }
-}
-
-/// Appends counters of a processor: name, help and number.
-fn put_counters(
-    out: &mut Vec<Sample>,
-    id: &Id,
-    counters: &[(&'static str, &'static str, &AtomicU64)],
-) {
-    for (name, help, value) in counters {
-        out.push(Sample {
-            name,
-            help,
-            kind: MetricKind::Counter,
-            labels: vec![("processor", id.to_string())],
-            value: value.load(Ordering::Relaxed) as f64,
-        });
-    }
-}
-
-struct ProcessorMetrics {
-    id: Id,
-    counters: Arc<ProcessorCounters>,
-}
-
-impl Metrics for ProcessorMetrics {
-    fn collect(&self, out: &mut Vec<Sample>) {
-        let counters = &self.counters;
-        put_counters(
-            out,
-            &self.id,
-            &[
-                (
-                    "otelcol_processor_incoming_items",
-                    "Items that came to the processor",
-                    &counters.incoming_items,
-                ),
-                (
-                    "otelcol_processor_outgoing_items",
-                    "Items that the processor handed on",
-                    &counters.outgoing_items,
-                ),
-                (
-                    "otelcol_processor_refused_items",
-                    "Items that the processor refused",
-                    &counters.refused_items,
-                ),
-            ],
-        );
+    fn numbers(&self) -> Vec<(&'static str, &'static str, u64)> {
+        (**self).numbers()
     }
 }
 
@@ -171,13 +132,13 @@ fn editor<E: Edit>(
     edit: E,
     next: Arc<dyn Consumer>,
     running: impl Running,
+    is_limiter: bool,
 ) -> Stage {
     let counters = Arc::new(ProcessorCounters::default());
-    let metrics = ProcessorMetrics { id: id.clone(), counters: counters.clone() };
-    let metrics: Arc<dyn Metrics> = Arc::new(metrics);
-    around.telemetry.add(&metrics);
+    let metrics = ProcessorMetrics { id: id.clone(), counters: counters.clone(), is_limiter };
+    let metrics = told(around, metrics);
     let consumer = Editor::new(edit, next, counters);
-    let running = Counted { running, _metrics: metrics };
+    let running = Counted { running, _metrics: vec![metrics] };
     Stage { running: Arc::new(running), ..Stage::still(Arc::new(consumer)) }
 }
 
@@ -190,7 +151,9 @@ impl<E: Edit> ProcessorPlan for EditPlan<E> {
         next: Arc<dyn Consumer>,
         _: bool,
     ) -> Result<Stage, String> {
-        Ok(editor(id, around, self.0.clone(), next, Still))
+        let own = self.own_metrics(id, around);
+        let running = Counted { running: Still, _metrics: own.into_iter().collect() };
+        Ok(editor(id, around, self.edit.clone(), next, running, false))
     }
 }
 
@@ -365,15 +328,15 @@ fn redaction(reader: &mut Reader<'_, '_>) -> Option<Redaction> {
         ("hmac-sha512", HashName::Hmac512),
     ]);
     let key = reader.field("hmac_key").secret();
-    let key_bytes = || key.as_ref().map(|key| key.expose().as_bytes().to_vec()).unwrap_or_default();
+    let own_key = || key.clone().unwrap_or_default();
     let hashing = hash.map(|hash| match hash {
         HashName::Md5 => Hashing::Md5,
         HashName::Sha1 => Hashing::Sha1,
         HashName::Sha3 => Hashing::Sha3,
-        HashName::Hmac256 => Hashing::HmacSha256(key_bytes()),
-        HashName::Hmac512 => Hashing::HmacSha512(key_bytes()),
+        HashName::Hmac256 => Hashing::HmacSha256(own_key()),
+        HashName::Hmac512 => Hashing::HmacSha512(own_key()),
     });
-    if matches!(hash, Some(HashName::Hmac256 | HashName::Hmac512)) && key_bytes().is_empty() {
+    if matches!(hash, Some(HashName::Hmac256 | HashName::Hmac512)) && own_key().expose().is_empty() {
         reader.fault("hmac_key", "must be specified with this hash_function");
     }
     let presets = reader.field("presets").strings().unwrap_or_default();
@@ -455,10 +418,23 @@ fn detection(reader: &mut Reader<'_, '_>) -> Option<ResourceDetection> {
     // What is detected here does not wait for anybody.
     reader.field("timeout").duration();
     reader.field("refresh_interval").duration();
-    for name in ["system", "docker", "env", "k8snode"] {
-        reader.field(name).node();
+    let mut switches = Vec::new();
+    for (name, detector) in [
+        ("env", Detector::Env),
+        ("system", Detector::System),
+        ("docker", Detector::Docker),
+        ("k8snode", Detector::K8s),
+    ] {
+        let settings = reader.field(name).node().and_then(Node::as_map);
+        let attributes = settings.and_then(|map| map.get("resource_attributes"));
+        for entry in attributes.and_then(Node::as_map).into_iter().flatten() {
+            let enabled = entry.node.as_map().and_then(|map| map.get("enabled"));
+            if let Some(Value::Bool(on)) = enabled.map(|node| &node.value) {
+                switches.push((detector, entry.key.text.as_ref().to_owned(), *on));
+            }
+        }
     }
-    match ResourceDetection::new(&detectors, overrides, &Here) {
+    match ResourceDetection::new(&detectors, &switches, overrides, &Here) {
         Ok(edit) => Some(edit),
         Err(error) => {
             reader.fault("detectors", &error);
@@ -528,8 +504,8 @@ impl ProcessorPlan for LimiterPlan {
         _: bool,
     ) -> Result<Stage, String> {
         let stop = CancellationToken::new();
-        let edit = MemoryLimiter::start(&self.0, memory_limiter::process_bytes, stop.clone());
-        Ok(editor(id, around, edit, next, UntilStopped(stop)))
+        let edit = MemoryLimiter::start(&self.0, memory_limiter::private_bytes, stop.clone());
+        Ok(editor(id, around, edit, next, UntilStopped(stop), true))
     }
 }
 
@@ -569,48 +545,6 @@ fn batch_settings(reader: &mut Reader<'_, '_>) -> batch::Settings {
 
 impl Plan for BatchPlan {}
 
-struct BatchMetrics {
-    id: Id,
-    counters: Arc<batch::Counters>,
-}
-
-impl Metrics for BatchMetrics {
-    fn collect(&self, out: &mut Vec<Sample>) {
-        let counters = &self.counters;
-        put_counters(
-            out,
-            &self.id,
-            &[
-                (
-                    "otelcol_processor_batch_batch_size_trigger_send",
-                    "Batches that were sent because they were large enough",
-                    &counters.size_trigger_send,
-                ),
-                (
-                    "otelcol_processor_batch_timeout_trigger_send",
-                    "Batches that were sent because they had waited",
-                    &counters.timeout_trigger_send,
-                ),
-                (
-                    "otelcol_processor_batch_batch_send_size_count",
-                    "Batches that were sent",
-                    &counters.batches_sent,
-                ),
-                (
-                    "otelcol_processor_batch_batch_send_size_sum",
-                    "Spans in the batches that were sent",
-                    &counters.spans_sent,
-                ),
-                (
-                    "spanfall_processor_batch_dropped_spans",
-                    "Acknowledged spans that were refused for good",
-                    &counters.spans_dropped,
-                ),
-            ],
-        );
-    }
-}
-
 struct BatchRunning(Arc<Batch>);
 
 #[async_trait]
@@ -630,12 +564,11 @@ impl ProcessorPlan for BatchPlan {
         durable_behind: bool,
     ) -> Result<Stage, String> {
         let counters = Arc::new(batch::Counters::default());
-        let metrics: Arc<dyn Metrics> =
-            Arc::new(BatchMetrics { id: id.clone(), counters: counters.clone() });
-        around.telemetry.add(&metrics);
+        let own = BatchMetrics { id: id.clone(), counters: counters.clone() };
+        let metrics = told(around, own);
+        let (counted, next) = Around::of(id, around, next);
         let batch = Arc::new(Batch::new(self.0.clone(), next, durable_behind, counters));
-        let running = Counted { running: BatchRunning(batch.clone()), _metrics: metrics };
-        Ok(Stage { running: Arc::new(running), ..Stage::still(batch) })
+        Ok(counted.stage(batch.clone(), BatchRunning(batch), metrics))
     }
 }
 
@@ -682,13 +615,17 @@ impl Running for GroupRunning {
 impl ProcessorPlan for GroupPlan {
     async fn start(
         &self,
-        _: &Id,
-        _: &Surroundings,
+        id: &Id,
+        around: &Surroundings,
         next: Arc<dyn Consumer>,
         _: bool,
     ) -> Result<Stage, String> {
-        let own = Arc::new(GroupByTrace::start(self.0.clone(), next, Arc::default()));
+        let counters = Arc::new(groupbytrace::Counters::default());
+        let own = GroupMetrics { id: id.clone(), counters: counters.clone() };
+        let metrics = told(around, own);
+        let (counted, next) = Around::of(id, around, next);
+        let own = Arc::new(GroupByTrace::start(self.0.clone(), next, counters));
         let running = GroupRunning(Mutex::new(Some(own.clone())));
-        Ok(Stage { running: Arc::new(running), ..Stage::still(own) })
+        Ok(counted.stage(own, running, metrics))
     }
 }

@@ -1,26 +1,27 @@
 //! Receivers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use config::{Id, Reader};
-use parking_lot::Mutex;
-use tokio::task::JoinSet;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
+use super::ports::{Link, Ports};
+use super::receivers_file::otlp_json_file;
+use super::receivers_jaeger::jaeger;
+use super::receivers_zipkin::zipkin;
 use super::servers::{ServerPlan, auth, bound, cors, endpoint, http_timeouts, tls};
 use crate::component::{Plan, ReceiverPlan, Running, Surroundings};
 use crate::consumer::Consumer;
 use crate::graph::Registry;
 use crate::net::Headers;
 use crate::receivers::otlp::{GrpcReceiver, GrpcSettings, HttpReceiver, HttpSettings};
-use crate::receivers::{Drained, ReceiverCounters, ServerSettings, TransportCounters};
-use crate::telemetry::{MetricKind, Metrics, Sample};
+use crate::receivers::{Drained, ReceiverCounters, ServerSettings};
 
 pub(super) fn register(registry: &mut Registry) {
     registry.add_receiver("otlp", |reader| Arc::new(otlp(reader)));
+    registry.add_receiver("jaeger", |reader| Arc::new(jaeger(reader)));
+    registry.add_receiver("otlp_json_file", |reader| Arc::new(otlp_json_file(reader)));
+    registry.add_receiver("zipkin", |reader| Arc::new(zipkin(reader)));
 }
 
 /// `otlp`: either protocol or both.
@@ -29,10 +30,18 @@ struct OtlpPlan {
     http: Option<HttpPlan>,
 }
 
-struct HttpPlan {
-    server: ServerPlan,
+/// A server over HTTP.
+pub(super) struct HttpPlan {
+    pub(super) server: ServerPlan,
     /// But for the server's.
     settings: HttpSettings,
+}
+
+impl HttpPlan {
+    /// With certificates and the authenticator.
+    pub(super) fn settings(&self, around: &Surroundings) -> Result<HttpSettings, String> {
+        Ok(HttpSettings { server: self.server.settings(around)?, ..self.settings.clone() })
+    }
 }
 
 fn otlp(reader: &mut Reader<'_, '_>) -> OtlpPlan {
@@ -65,8 +74,13 @@ fn otlp(reader: &mut Reader<'_, '_>) -> OtlpPlan {
 /// `protocols.grpc`. A `max_recv_msg_size_mib` that is not set stays at 64 MiB, where the
 /// Collector has 4 MiB, which SDKs with large batches overstep.
 fn grpc(reader: &mut Reader<'_, '_>) -> ServerPlan {
+    grpc_server(reader, "localhost:4317")
+}
+
+/// The keys of a gRPC server.
+pub(super) fn grpc_server(reader: &mut Reader<'_, '_>, default: &str) -> ServerPlan {
     let mut settings = ServerSettings::default();
-    let endpoint = endpoint(reader, "localhost:4317");
+    let endpoint = endpoint(reader, default);
     transport(reader);
     if let Some(mib) =
         reader.field("max_recv_msg_size_mib").int(0..=4096usize).filter(|mib| *mib > 0)
@@ -132,8 +146,21 @@ const CODINGS: [(&str, bool); 8] = [
 /// `protocols.http`. A `max_request_body_size` that is not set stays at 64 MiB, as the
 /// specification asks for, where the Collector has 20 MiB.
 fn http(reader: &mut Reader<'_, '_>) -> HttpPlan {
+    let mut plan = http_server(reader, "localhost:4318");
+    if let Some(path) = path(reader, "traces_url_path") {
+        plan.settings.traces_path = path;
+    }
+    // What comes there is told that it is not taken.
+    for key in ["metrics_url_path", "logs_url_path", "profiles_url_path"] {
+        path(reader, key);
+    }
+    plan
+}
+
+/// The keys of an HTTP server.
+pub(super) fn http_server(reader: &mut Reader<'_, '_>, default: &str) -> HttpPlan {
     let mut server = ServerSettings::default();
-    let endpoint = endpoint(reader, "localhost:4318");
+    let endpoint = endpoint(reader, default);
     transport(reader);
     let bytes = reader.field("max_request_body_size").int(0..=usize::MAX / 4);
     if let Some(bytes) = bytes.filter(|bytes| *bytes > 0) {
@@ -142,13 +169,6 @@ fn http(reader: &mut Reader<'_, '_>) -> HttpPlan {
     http_timeouts(reader, &mut server);
     server.include_metadata = reader.field("include_metadata").bool().unwrap_or_default();
     let mut settings = HttpSettings { cors: cors(reader), ..HttpSettings::default() };
-    if let Some(path) = path(reader, "traces_url_path") {
-        settings.traces_path = path;
-    }
-    // What comes there is told that it is not taken.
-    for key in ["metrics_url_path", "logs_url_path", "profiles_url_path"] {
-        path(reader, key);
-    }
     settings.codings = reader.field("compression_algorithms").parsed_list(|name| {
         match CODINGS.iter().find(|(own, _)| *own == name) {
             Some((_, true)) => Ok(name.to_owned()),
@@ -204,7 +224,6 @@ impl ReceiverPlan for OtlpPlan {
         next: Arc<dyn Consumer>,
     ) -> Result<Arc<dyn Running>, String> {
         let counters = Arc::new(ReceiverCounters::default());
-        let stop = CancellationToken::new();
         // Nothing is accepted before everything is sure to start.
         let mut grpc = None;
         if let Some(plan) = &self.grpc {
@@ -215,143 +234,30 @@ impl ReceiverPlan for OtlpPlan {
             grpc = Some(GrpcReceiver::new(listener, settings, budget, next.clone(), counters));
         }
         let mut http = None;
-        if let Some(HttpPlan { server: plan, settings }) = &self.http {
+        if let Some(plan) = &self.http {
             let told = |error| format!("http: {error}");
-            let server = plan.settings(around).map_err(told)?;
-            let settings = HttpSettings { server, ..settings.clone() };
-            let listener = plan.bind().await.map_err(told)?;
+            let settings = plan.settings(around).map_err(told)?;
+            let listener = plan.server.bind().await.map_err(told)?;
             let (budget, counters) = (around.budget.clone(), counters.clone());
             http = Some(HttpReceiver::new(listener, settings, budget, next, counters));
         }
-        let transports = Transports { grpc: grpc.is_some(), http: http.is_some() };
-        let mut serving = JoinSet::new();
+        let own = |error: std::io::Error| error.to_string();
+        let mut ports = Ports::new(id);
         if let Some(receiver) = grpc {
-            serving.spawn(receiver.run(stop.clone()));
+            ports.transport("grpc", &counters.grpc, Link::Connected);
+            let (address, stop) = (receiver.local_addr().map_err(own)?, ports.stop.clone());
+            ports.serve("grpc", address, async { acknowledged(receiver.run(stop).await) });
         }
         if let Some(receiver) = http {
-            serving.spawn(receiver.run(stop.clone()));
+            ports.transport("http", &counters.http, Link::Connected);
+            let (address, stop) = (receiver.local_addr().map_err(own)?, ports.stop.clone());
+            ports.serve("http", address, async { acknowledged(receiver.run(stop).await) });
         }
-        let running = Arc::new(Otlp {
-            id: id.clone(),
-            counters,
-            transports,
-            stop,
-            serving: Mutex::new(serving),
-            ended: AtomicBool::new(false),
-        });
-        let metrics: Arc<dyn Metrics> = running.clone();
-        around.telemetry.add(&metrics);
-        Ok(running)
+        Ok(ports.start(around))
     }
 }
 
-struct Transports {
-    grpc: bool,
-    http: bool,
-}
-
-struct Otlp {
-    id: Id,
-    counters: Arc<ReceiverCounters>,
-    transports: Transports,
-    stop: CancellationToken,
-    serving: Mutex<JoinSet<Drained>>,
-    /// A transport has died.
-    ended: AtomicBool,
-}
-
-impl Drop for Otlp {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
-}
-
-#[async_trait]
-impl Running for Otlp {
-    /// Requests in flight are answered; what is left at the deadline was not acknowledged, so that
-    /// nothing is lost by it.
-    async fn stop(&self, deadline: Instant) -> u64 {
-        self.stop.cancel();
-        let mut serving = std::mem::take(&mut *self.serving.lock());
-        let drained = async { while serving.join_next().await.is_some() {} };
-        if tokio::time::timeout_at(deadline, drained).await.is_err() {
-            serving.detach_all();
-            tracing::warn!(receiver = %self.id, "requests were still in flight at the deadline");
-        }
-        0
-    }
-
-    fn problem(&self) -> Option<String> {
-        let mut serving = self.serving.lock();
-        if serving.try_join_next().is_some() && !self.stop.is_cancelled() {
-            self.ended.store(true, Ordering::Relaxed);
-        }
-        let ended = self.ended.load(Ordering::Relaxed);
-        ended.then(|| "it has stopped to listen".to_owned())
-    }
-}
-
-impl Metrics for Otlp {
-    fn collect(&self, out: &mut Vec<Sample>) {
-        if self.transports.grpc {
-            samples(out, &self.id, "grpc", &self.counters.grpc);
-        }
-        if self.transports.http {
-            samples(out, &self.id, "http", &self.counters.http);
-        }
-    }
-}
-
-fn samples(out: &mut Vec<Sample>, id: &Id, transport: &'static str, counters: &TransportCounters) {
-    let labels = || vec![("receiver", id.to_string()), ("transport", transport.to_owned())];
-    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
-    let spans = [
-        ("otelcol_receiver_accepted_spans", "Spans taken", &counters.accepted_spans),
-        (
-            "otelcol_receiver_refused_spans",
-            "Spans that the pipeline did not take",
-            &counters.refused_spans,
-        ),
-        (
-            "otelcol_receiver_failed_spans",
-            "Spans left out because they are invalid",
-            &counters.rejected_spans,
-        ),
-    ];
-    for (name, help, counter) in spans {
-        let kind = MetricKind::Counter;
-        out.push(Sample { name, help, kind, labels: labels(), value: read(counter) });
-    }
-    for (reason, counter) in [
-        ("oversize", &counters.oversize_requests),
-        ("busy", &counters.busy_requests),
-        ("slow", &counters.slow_requests),
-        ("undecodable", &counters.undecodable_requests),
-        ("unauthenticated", &counters.unauthenticated_requests),
-        ("panicked", &counters.panicked_requests),
-    ] {
-        let mut labels = labels();
-        labels.push(("reason", reason.to_owned()));
-        out.push(Sample {
-            name: "spanfall_receiver_failed_requests",
-            help: "Requests that never reached the pipeline, by reason",
-            kind: MetricKind::Counter,
-            labels,
-            value: read(counter),
-        });
-    }
-    out.push(Sample {
-        name: "spanfall_receiver_open_connections",
-        help: "Connections that are open",
-        kind: MetricKind::Gauge,
-        labels: labels(),
-        value: read(&counters.connections.open),
-    });
-    out.push(Sample {
-        name: "spanfall_receiver_refused_connections",
-        help: "Connections turned away because as many were open as may be",
-        kind: MetricKind::Counter,
-        labels: labels(),
-        value: read(&counters.connections.refused),
-    });
+/// What is lost of requests that were abandoned: nothing, as nobody was told that they were taken.
+pub(super) fn acknowledged(_: Drained) -> u64 {
+    0
 }

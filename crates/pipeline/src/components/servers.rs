@@ -1,7 +1,8 @@
-//! What the settings of all servers have in common: endpoint, TLS, authentication.
+//! What the settings of all servers have in common: endpoint, TLS, authentication. Open to those
+//! that bring components of their own.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use config::{Id, Reader};
@@ -17,23 +18,29 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// A server's settings, with what is read or found when it starts.
 #[derive(Clone)]
-pub(super) struct ServerPlan {
-    pub(super) endpoint: String,
-    pub(super) settings: ServerSettings,
-    pub(super) tls: Option<TlsServerSettings>,
-    pub(super) auth: Option<Id>,
+pub struct ServerPlan {
+    /// Host and port.
+    pub endpoint: String,
+    /// Limits and timeouts.
+    pub settings: ServerSettings,
+    /// Certificates.
+    pub tls: Option<TlsServerSettings>,
+    /// The extension that checks who sends.
+    pub auth: Option<Id>,
 }
 
 impl ServerPlan {
     /// The extensions that it needs.
-    pub(super) fn needs(&self) -> Vec<Id> {
+    pub fn needs(&self) -> Vec<Id> {
         self.auth.iter().cloned().collect()
     }
 
     /// With certificates and the authenticator.
-    pub(super) fn settings(&self, around: &Surroundings) -> Result<ServerSettings, String> {
+    pub fn settings(&self, around: &Surroundings) -> Result<ServerSettings, String> {
         let mut settings = self.settings.clone();
         settings.drain_timeout = DRAIN_TIMEOUT;
+        settings.own_traces = around.telemetry.own_traces().clone();
+        settings.connections_max = settings.connections_max.min(around.connections_max);
         if let Some(tls) = &self.tls {
             let tls = ServerTls::new(tls.clone()).map_err(|error| format!("tls: {error}"))?;
             settings.tls = Some(tls);
@@ -51,27 +58,42 @@ impl ServerPlan {
     }
 
     /// Listens.
-    pub(super) async fn bind(&self) -> Result<TcpListener, String> {
-        bind(&self.endpoint).await.map_err(|error| {
-            let hint = match error.kind() {
-                io::ErrorKind::AddrInUse => "; another process or component listens there",
-                io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
-                io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
-                _ => "",
-            };
-            format!("cannot listen on {}: {error}{hint}", self.endpoint)
-        })
+    pub async fn bind(&self) -> Result<TcpListener, String> {
+        listen(&self.endpoint, TcpListener::bind).await
     }
+}
+
+/// Listens by a function that binds to an address.
+pub(crate) async fn listen<S, F>(
+    endpoint: &str,
+    bind: impl Fn(SocketAddr) -> F,
+) -> Result<S, String>
+where
+    F: Future<Output = io::Result<S>>,
+{
+    bound_to(endpoint, bind).await.map_err(|error| {
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => "; another process or component listens there",
+            io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+            io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
+            _ => "",
+        };
+        format!("cannot listen on {endpoint}: {error}{hint}")
+    })
 }
 
 /// Listens where Go would: a name stands for its address of IPv4 if it has one, and no host for all
 /// addresses of the machine.
-async fn bind(endpoint: &str) -> io::Result<TcpListener> {
+async fn bound_to<S, F>(endpoint: &str, bind: impl Fn(SocketAddr) -> F) -> io::Result<S>
+where
+    F: Future<Output = io::Result<S>>,
+{
     if let Some(port) = endpoint.strip_prefix(':') {
-        return match TcpListener::bind(format!("[::]:{port}")).await {
+        let port = port.parse().map_err(io::Error::other)?;
+        return match bind((Ipv6Addr::UNSPECIFIED, port).into()).await {
             // A machine without IPv6.
             Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
-                TcpListener::bind(format!("{}:{port}", Ipv4Addr::UNSPECIFIED)).await
+                bind((Ipv4Addr::UNSPECIFIED, port).into()).await
             }
             result => result,
         };
@@ -79,13 +101,13 @@ async fn bind(endpoint: &str) -> io::Result<TcpListener> {
     let mut addresses: Vec<SocketAddr> = tokio::net::lookup_host(endpoint).await?.collect();
     addresses.sort_by_key(|address| !address.is_ipv4());
     match addresses.first() {
-        Some(address) => TcpListener::bind(address).await,
+        Some(address) => bind(*address).await,
         None => Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address")),
     }
 }
 
 /// `endpoint`: host and port.
-pub(super) fn endpoint(reader: &mut Reader<'_, '_>, default: &str) -> String {
+pub fn endpoint(reader: &mut Reader<'_, '_>, default: &str) -> String {
     let parse = |text: &str| {
         let wrong = |why: &str| Err(format!("{text:?} is no address to listen on: {why}"));
         if text.contains("://") {
@@ -109,7 +131,7 @@ pub(super) fn endpoint(reader: &mut Reader<'_, '_>, default: &str) -> String {
 }
 
 /// `tls` of a server.
-pub(super) fn tls(reader: &mut Reader<'_, '_>) -> Option<TlsServerSettings> {
+pub fn tls(reader: &mut Reader<'_, '_>) -> Option<TlsServerSettings> {
     reader.field("tls").section(|reader| {
         let (min_version, max_version) = versions(reader);
         for key in ["cipher_suites", "curve_preferences"] {
@@ -145,7 +167,7 @@ pub(super) fn tls(reader: &mut Reader<'_, '_>) -> Option<TlsServerSettings> {
 }
 
 /// `auth` of a server.
-pub(super) fn auth(reader: &mut Reader<'_, '_>) -> Option<Id> {
+pub fn auth(reader: &mut Reader<'_, '_>) -> Option<Id> {
     let id = reader.field("auth").section(|reader| {
         if reader.field("request_params").strings().is_some_and(|names| !names.is_empty()) {
             let words = "is not supported: secrets in a URL end up in logs; send them in headers";
@@ -159,12 +181,12 @@ pub(super) fn auth(reader: &mut Reader<'_, '_>) -> Option<Id> {
 
 /// A duration that bounds something. Zero means no bound to the Collector; there is always one
 /// here, the default.
-pub(super) fn bound(reader: &mut Reader<'_, '_>, key: &'static str) -> Option<Duration> {
+pub fn bound(reader: &mut Reader<'_, '_>, key: &'static str) -> Option<Duration> {
     reader.field(key).duration().filter(|duration| !duration.is_zero())
 }
 
 /// Timeouts of HTTP servers.
-pub(super) fn http_timeouts(reader: &mut Reader<'_, '_>, settings: &mut ServerSettings) {
+pub fn http_timeouts(reader: &mut Reader<'_, '_>, settings: &mut ServerSettings) {
     let head = bound(reader, "read_header_timeout");
     let idle = bound(reader, "idle_timeout");
     // One clock times both here.
@@ -184,7 +206,7 @@ pub(super) fn http_timeouts(reader: &mut Reader<'_, '_>, settings: &mut ServerSe
 }
 
 /// The CORS keys of HTTP servers. Without them no page may send.
-pub(super) fn cors(reader: &mut Reader<'_, '_>) -> crate::receivers::CorsSettings {
+pub fn cors(reader: &mut Reader<'_, '_>) -> crate::receivers::CorsSettings {
     use crate::receivers::{CorsSettings, check_origin};
     let none = || CorsSettings { allowed_origins: Vec::new(), ..CorsSettings::default() };
     let cors = reader.field("cors").section(|reader| {

@@ -290,6 +290,77 @@ fn settings_of_exporters_are_read() {
     }
 }
 
+#[test]
+fn settings_of_kafka_are_read() {
+    let both = [
+        ("brokers: ['a:9092', b, '[::1]:9093'], protocol_version: 2.0.0, client_id: x", &[][..]),
+        ("brokers: 'a:9092,b:9092'", &[]),
+        ("brokers: []", &["brokers must be specified"]),
+        ("brokers: ['PLAINTEXT://a:9092']", &["is no address like host:9092"]),
+        ("protocol_version: latest", &["invalid protocol version"]),
+        ("metadata: {full: false, refresh_interval: 1m, retry: {max: 5, backoff: 1s}}", &[]),
+        ("metadata: {retry: {maximum: 5}}", &["invalid keys: maximum"]),
+        ("auth: {sasl: {mechanism: PLAIN, username: a, password: b}}, tls: {ca_file: x}", &[]),
+        ("auth: {sasl: {mechanism: SCRAM-SHA-512, username: a, password: b, version: 1}}", &[]),
+        ("auth: {plain_text: {username: a, password: b}, tls: {insecure: true}}", &[]),
+        (
+            "auth: {sasl: {mechanism: PLAIN, username: '', password: ''}}",
+            &["username is required", "password is required"],
+        ),
+        ("auth: {sasl: {username: a, password: b}}", &["mechanism"]),
+        (
+            "auth: {sasl: {mechanism: AWS_MSK_IAM, username: a, password: b}}",
+            &["there are PLAIN, SCRAM-SHA-256"],
+        ),
+        ("auth: {kerberos: {realm: x}}", &["Kerberos is not supported"]),
+        ("resolve_canonical_bootstrap_servers_only: true", &["not looked up in reverse"]),
+        ("traces: {encoding: avro}", &["unsupported value \"avro\""]),
+        ("topic: a, encoding: zipkin_proto", &[]),
+        ("tls: {insecre: true}", &["invalid keys: insecre"]),
+    ];
+    let exporters = [
+        ("traces: {topic: a, encoding: otlp_json}, metrics: {topic: b}, logs: {topic: c}", &[][..]),
+        ("traces: {encoding: zipkin_thrift}", &["unsupported value \"zipkin_thrift\""]),
+        ("traces: {topic_from_metadata_key: x}", &["a queue on disk does not keep it"]),
+        ("include_metadata_keys: [x]", &["a queue on disk does not keep it"]),
+        ("partition_traces_by_id: true, topic_from_attribute: x, signal_header: true", &[]),
+        ("partition_logs_by_trace_id: true", &["only traces can be given partitions"]),
+        ("record_headers: {a: b}, record_partitioner: {sticky_key: {hasher: murmur2}}", &[]),
+        ("record_partitioner: {round_robin: }", &[]),
+        ("record_partitioner: {least_backup: }", &["there are sticky_key and round_robin"]),
+        ("producer: {required_acks: all, compression: lz4, max_message_bytes: 5000000}", &[]),
+        ("producer: {required_acks: -1, flush_max_messages: 10, linger: 5ms}", &[]),
+        ("producer: {required_acks: 2}", &["expected 'all' (-1), 0, or 1"]),
+        ("producer: {compression: brotli}", &["compression should be one of"]),
+        ("timeout: 2s, retry_on_failure: {enabled: false}, sending_queue: {queue_size: 5}", &[]),
+    ];
+    let receivers = [
+        ("traces: {topics: [a, '^b.*'], exclude_topics: ['^bc'], encoding: jaeger_json}", &[][..]),
+        ("traces: {encoding: zipkin_thrift}", &[]),
+        ("traces: {topics: ['^('], exclude_topics: ['(']}", &["is no pattern", "exclude_topics"]),
+        ("traces: {topics: [a], exclude_topics: [b]}", &["needs a pattern in topics"]),
+        ("group_id: x, group_instance_id: y, initial_offset: earliest", &[]),
+        ("initial_offset: first", &["unsupported value \"first\""]),
+        ("session_timeout: 30s, heartbeat_interval: 5s, max_fetch_wait: 1s", &[]),
+        ("session_timeout: 3s, heartbeat_interval: 5s", &["less than session_timeout"]),
+        ("min_fetch_size: 1, default_fetch_size: 100, max_fetch_size: 0", &[]),
+        ("max_fetch_size: 2000000000", &["max_fetch_size"]),
+        ("autocommit: {enable: false}, message_marking: {after: true, on_error: true}", &[]),
+        ("message_marking: {on_permanent_error: true, before: true}", &["invalid keys: before"]),
+        ("error_backoff: {enabled: true, initial_interval: 1s, max_elapsed_time: 0s}", &[]),
+        ("header_extraction: {extract_headers: true, headers: [a]}", &[]),
+        ("group_rebalance_strategy: cooperative-sticky", &[]),
+        ("group_rebalance_strategies: [cooperative-sticky, range]", &[]),
+        ("group_rebalance_strategies: [random]", &["there are range and roundrobin"]),
+    ];
+    for (settings, parts) in both.iter().chain(&exporters) {
+        expect(&exporter_faults(&format!("kafka: {{{settings}}}")), parts, settings);
+    }
+    for (settings, parts) in both.iter().chain(&receivers) {
+        expect(&receiver_faults(&format!("kafka: {{{settings}}}")), parts, settings);
+    }
+}
+
 /// What is wrong with an extension's settings.
 fn extension_faults(extension: &str) -> String {
     errors(&extension_document(extension))
@@ -497,19 +568,54 @@ fn what_is_known_is_registered() {
     register(&mut registry);
     let mut missing = registry.differences(&known());
     missing.sort();
-    let expected = [
-        ("exporters", "jaeger"),
-        ("exporters", "kafka"),
-        ("exporters", "spanfall"),
-        ("exporters", "zipkin"),
-        ("extensions", "pprof"),
-        ("extensions", "spanfall_query"),
-        ("extensions", "zpages"),
-        ("receivers", "jaeger"),
-        ("receivers", "kafka"),
-        ("receivers", "otlp_json_file"),
-        ("receivers", "zipkin"),
-    ];
+    let expected = [("exporters", "spanfall"), ("extensions", "spanfall_query")];
     let expected = expected.map(|(section, name)| format!("{section}: {name} is not registered"));
     assert_eq!(missing, expected);
+}
+
+/// What would keep a component from starting is said before anything starts.
+#[test]
+fn what_cannot_start_is_reported() {
+    for (text, parts) in [
+        (
+            "
+receivers: {otlp: {protocols: {grpc: {auth: {authenticator: basicauth}}}}}
+extensions: {basicauth: {htpasswd: {inline: 'a:$apr1$x$y'}}}
+exporters: {nop: }
+service: {pipelines: {traces: {receivers: [otlp], exporters: [nop]}}}
+",
+            &["receivers::otlp: the extension \"basicauth\" is not among", "add basicauth to"][..],
+        ),
+        (
+            "
+receivers: {otlp: {protocols: {grpc: }}}
+exporters: {otlp/x: {endpoint: 'x:1', sending_queue: {storage: file_storage}}, otlp/unused: {endpoint: 'x:1', sending_queue: {storage: other}}}
+service: {pipelines: {traces: {receivers: [otlp], exporters: [otlp/x]}}}
+",
+            &["exporters::otlp/x: the extension \"file_storage\"", "configure it below extensions"],
+        ),
+        (
+            "
+receivers: {otlp: {protocols: {grpc: }}}
+connectors: {failover: {priority_levels: [[traces/a], [traces/b], [traces/c]]}}
+exporters: {nop: }
+service:
+  pipelines:
+    traces: {receivers: [otlp], exporters: [failover]}
+    traces/a: {receivers: [failover], exporters: [nop]}
+    traces/b: {receivers: [otlp], exporters: [nop]}
+",
+            &[
+                "connectors::failover: the pipeline \"traces/b\" does not name this connector",
+                "connectors::failover: the pipeline \"traces/c\" is not configured",
+            ],
+        ),
+    ] {
+        let (_, diagnostics) = check(text);
+        let report = diagnostics.render(false);
+        for part in parts {
+            assert!(report.contains(part), "{part}: {report}");
+        }
+        assert!(!report.contains("otlp/unused: the extension"), "{report}");
+    }
 }

@@ -178,8 +178,8 @@ impl Consumer for Count {
                 let sums = self.sums(counts);
                 if !sums.is_empty() {
                     items += sums.iter().map(|sum| sum.points.len() as u64).sum::<u64>();
-                    let resource = batch.bytes_of(resource.message);
-                    put_resource_metrics(&mut message, resource, SCOPE, now, &sums);
+                    let resource = batch.resource_message(resource);
+                    put_resource_metrics(&mut message, &resource, SCOPE, now, &sums);
                 }
             }
         }

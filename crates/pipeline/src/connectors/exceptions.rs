@@ -95,7 +95,7 @@ impl Exceptions {
             }
         }
         for (resource, exceptions) in by_resource {
-            let resource = batch.bytes_of(batch.resources()[resource as usize].message);
+            let resource = batch.resource_message(&batch.resources()[resource as usize]);
             let mut counts: BTreeMap<Vec<(String, String)>, u64> = BTreeMap::new();
             for &(span, event) in &exceptions {
                 *counts.entry(self.labels(batch, span, event)).or_default() += 1;
@@ -110,10 +110,10 @@ impl Exceptions {
                 description: "The number of exceptions recorded.".to_owned(),
                 points,
             };
-            put_resource_metrics(&mut out.metrics, resource, SCOPE, now, &[sum]);
+            put_resource_metrics(&mut out.metrics, &resource, SCOPE, now, &[sum]);
             out.log_records += exceptions.len() as u64;
             put_message(&mut out.logs, 1, |out| {
-                put_bytes_field(out, 1, resource);
+                put_bytes_field(out, 1, &resource);
                 put_message(out, 2, |out| {
                     put_message(out, 1, |out| put_bytes_field(out, 1, SCOPE.as_bytes()));
                     for (span, event) in exceptions {

@@ -55,7 +55,10 @@ impl Consumer for Failover {
             match to.consume(request.clone()).await {
                 Ok(()) => return Ok(()),
                 Err(refusal) => {
-                    self.rest(level, &refusal);
+                    // Bad data is no fault of the level, which would rest for minutes.
+                    if !matches!(refusal, Refusal::Invalid { .. }) {
+                        self.rest(level, &refusal);
+                    }
                     refused = Some(refusal);
                 }
             }
@@ -80,6 +83,7 @@ mod tests {
 
     #[derive(Default)]
     struct Level {
+        finds_bad: AtomicBool,
         refuses: AtomicBool,
         asked: AtomicUsize,
     }
@@ -88,6 +92,9 @@ mod tests {
     impl Consumer for Level {
         async fn consume(&self, _: Request) -> Result<(), Refusal> {
             self.asked.fetch_add(1, Ordering::Relaxed);
+            if self.finds_bad.load(Ordering::Relaxed) {
+                return Err(Refusal::Invalid { reason: "bad".to_owned() });
+            }
             if self.refuses.load(Ordering::Relaxed) {
                 return Err(Refusal::Internal { reason: "down".to_owned() });
             }
@@ -120,5 +127,11 @@ mod tests {
         assert_eq!(asked(), [1, 1, 1]);
         refuse(0, false);
         assert_eq!((send().await, asked()), (Ok(()), vec![1, 0, 0]), "rather than nobody");
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        levels[0].finds_bad.store(true, Ordering::Relaxed);
+        refuse(1, false);
+        assert_eq!((send().await, asked()), (Ok(()), vec![1, 1, 0]));
+        levels[0].finds_bad.store(false, Ordering::Relaxed);
+        assert_eq!((send().await, asked()), (Ok(()), vec![1, 0, 0]), "bad data is not its fault");
     }
 }

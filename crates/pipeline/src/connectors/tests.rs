@@ -146,6 +146,32 @@ async fn spans_and_events_are_counted() {
     );
 }
 
+/// What a processor took out of a resource does not leave by a connector.
+#[tokio::test]
+async fn resources_are_as_they_were_edited() {
+    let (metrics, counted) = (Arc::new(Sink::default()), Arc::new(Sink::default()));
+    let logs = Arc::new(Sink::default());
+    let mut batch = spans();
+    for at in 0..batch.resources().len() {
+        let owner = model::Owner::Resource(at);
+        batch.retain_attributes(owner, |_, _| false);
+        let key = batch.add_text(b"kept").unwrap();
+        batch.set_attribute(owner, key, model::Value::Int(1)).unwrap();
+    }
+    let count = Count::new(Settings::all(), counted.clone(), Arc::default());
+    count.consume(Request::traces(batch.clone())).await.unwrap();
+    let exceptions = Exceptions::new(vec![], Some(metrics.clone()), Some(logs.clone()));
+    exceptions.consume(Request::traces(batch)).await.unwrap();
+    for sink in [counted, metrics, logs] {
+        for data in &*sink.0.lock() {
+            let (Data::Metrics(encoded) | Data::Logs(encoded)) = data else { panic!("spans") };
+            let bytes = encoded.joined();
+            let has = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
+            assert!(has(b"kept") && !has(b"one"), "{data:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn exceptions_become_metrics_and_logs() {
     let (metrics, logs) = (Arc::new(Sink::default()), Arc::new(Sink::default()));

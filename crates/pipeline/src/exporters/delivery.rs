@@ -1,12 +1,8 @@
 //! Attempts until data is taken or given up, what is counted and logged of them.
 
 use std::any::Any;
-use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -20,6 +16,8 @@ use super::rarely::{Rarely, Sum};
 use super::retry::Backoff;
 use super::settings::SenderSettings;
 use super::{Export, ExportError};
+use crate::panics::unpanicked;
+use crate::telemetry::{self, Kind, SpanContext};
 use crate::{Encoded, Refusal, Signal};
 
 /// The delay asked of who met a full queue.
@@ -130,7 +128,7 @@ impl Inner {
             let outcome = if self.winding_down.is_cancelled() {
                 Outcome::Stopped { why: "the exporter is shutting down".to_owned() }
             } else {
-                self.deliver(&group.data).await
+                self.deliver(&group.data, group.parent()).await
             };
             if let Outcome::Stopped { .. } = outcome {
                 if let Some(withdrawn) = &mut *self.withdrawn.lock() {
@@ -139,13 +137,36 @@ impl Inner {
                 // To drop it counts it, or keeps it on disk.
                 return;
             }
-            let result = self.conclude(&outcome, group.data.items, false);
+            // Who waits for the result is told, and has it still.
+            let queue = &self.settings.queue;
+            let is_told = queue.wait_for_result && queue.storage.is_none();
+            let result = self.conclude(&outcome, group.data.items, is_told);
             group.settle(result);
         }
     }
 
-    /// Attempts until one succeeds or none can.
-    pub(super) async fn deliver(&self, data: &Encoded) -> Outcome {
+    /// Attempts until one succeeds or none can; under a span of its own, if anybody wants it.
+    pub(super) async fn deliver(&self, data: &Encoded, parent: Option<SpanContext>) -> Outcome {
+        let Some(tracer) = self.settings.own_traces.tracer() else {
+            return self.attempts(data).await;
+        };
+        let name = format!("exporter/{}/{}", self.name, self.signal).into();
+        let mut span = tracer.begin(&name, Kind::Client, parent);
+        let outcome = Box::pin(span.context().scope(self.attempts(data))).await;
+        let [sent, failed] = telemetry::sent(self.signal);
+        let left = match &outcome {
+            Outcome::Sent { rejected } => *rejected,
+            Outcome::Failed { why, .. } | Outcome::Stopped { why } => {
+                span.fail(why);
+                data.items
+            }
+        };
+        span.set(sent, data.items - left);
+        span.set(failed, left);
+        outcome
+    }
+
+    async fn attempts(&self, data: &Encoded) -> Outcome {
         add(&self.counters.in_flight, 1);
         let _done = OnDrop(|| {
             self.counters.in_flight.fetch_sub(1, Ordering::Relaxed);
@@ -277,20 +298,6 @@ impl Inner {
             },
         })
     }
-}
-
-/// The output of a future, or what it panicked with.
-async fn unpanicked<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>> {
-    let mut future = pin!(future);
-    poll_fn(|context| {
-        // After a panic the future is not polled again.
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-            Err(panic) => Poll::Ready(Err(panic)),
-        }
-    })
-    .await
 }
 
 struct OnDrop<F: FnMut()>(F);

@@ -184,7 +184,11 @@ impl Shared {
             at += Duration::from_millis(1);
             older = backup(path, at);
         }
-        fs::rename(path, &older)?;
+        match fs::rename(path, &older) {
+            // Taken away by somebody else, or renamed by an attempt that failed after it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => result?,
+        }
         *open = Open::new(path, false)?;
         for old in stale(path, rotation, now)? {
             if let Err(error) = fs::remove_file(&old) {

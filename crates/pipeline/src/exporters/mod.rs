@@ -8,15 +8,22 @@ mod counters;
 pub mod debug;
 mod delivery;
 pub mod file;
+mod grpc;
+pub mod jaeger;
+pub mod kafka;
 pub mod load_balancing;
 pub mod nop;
 pub mod otlp;
+mod post;
 mod queue;
-mod rarely;
-mod retry;
+pub(crate) mod rarely;
+pub(crate) mod retry;
 mod sender;
 mod settings;
 pub(crate) mod time;
+mod unsent;
+mod translate;
+pub mod zipkin;
 
 use std::time::Duration;
 

@@ -1,32 +1,44 @@
-//! Log lines that come once a second at most, with the sum of what happened in between.
+//! Log lines that come once a while at most, with the sum of what happened in between.
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+/// Between lines, unless asked otherwise.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// One kind of line. A backend that refuses everything would otherwise fill the log.
-#[derive(Default)]
-pub(super) struct Rarely {
+pub(crate) struct Rarely {
+    pause: Duration,
     state: Mutex<(Option<Instant>, Sum)>,
 }
 
 /// What happened since the last line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Sum {
-    pub(super) requests: u64,
-    pub(super) items: u64,
+pub(crate) struct Sum {
+    pub(crate) requests: u64,
+    pub(crate) items: u64,
+}
+
+impl Default for Rarely {
+    fn default() -> Self {
+        Self::every(PAUSE)
+    }
 }
 
 impl Rarely {
+    /// Lines with so much time between them.
+    pub(crate) fn every(pause: Duration) -> Self {
+        Self { pause, state: Mutex::default() }
+    }
+
     /// Adds a request of so many items; gives the sum when it is time for a line.
-    pub(super) fn add(&self, items: u64) -> Option<Sum> {
+    pub(crate) fn add(&self, items: u64) -> Option<Sum> {
         let mut state = self.state.lock();
         state.1.requests += 1;
         state.1.items += items;
-        if state.0.is_some_and(|last| last.elapsed() < PAUSE) {
+        if state.0.is_some_and(|last| last.elapsed() < self.pause) {
             return None;
         }
         state.0 = Some(Instant::now());
@@ -34,7 +46,7 @@ impl Rarely {
     }
 
     /// What no line has told yet.
-    pub(super) fn rest(&self) -> Option<Sum> {
+    pub(crate) fn rest(&self) -> Option<Sum> {
         let sum = std::mem::take(&mut self.state.lock().1);
         (sum.requests > 0).then_some(sum)
     }

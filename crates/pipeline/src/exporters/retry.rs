@@ -10,14 +10,14 @@ const INTERVAL_MIN: Duration = Duration::from_millis(1);
 
 /// Exponential backoff with a random part, so that those who failed together do not come again
 /// together.
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     interval: Duration,
     settings: RetrySettings,
     random: u64,
 }
 
 impl Backoff {
-    pub(super) fn new(settings: RetrySettings) -> Self {
+    pub(crate) fn new(settings: RetrySettings) -> Self {
         Self {
             interval: settings.initial_interval.max(INTERVAL_MIN),
             settings,
@@ -27,7 +27,7 @@ impl Backoff {
     }
 
     /// The next wait.
-    pub(super) fn next(&mut self) -> Duration {
+    pub(crate) fn next(&mut self) -> Duration {
         let factor = self.settings.randomization_factor;
         let factor = if factor.is_nan() { 0.0 } else { factor.clamp(0.0, 1.0) };
         let drawn = 1.0 - factor + 2.0 * factor * self.random();

@@ -13,8 +13,10 @@ use tokio_util::task::TaskTracker;
 use super::Export;
 use super::counters::{ExporterCounters, FailReason};
 use super::delivery::{Inner, Log, unavailable};
-use super::queue::{Gather, Group, MemoryQueue, OpenError, PersistentQueue, Queue};
+use super::queue::{Gather, MemoryQueue, OpenError, PersistentQueue, Queue};
 use super::settings::SenderSettings;
+use super::unsent::Unsent;
+use crate::telemetry;
 use crate::{Consumer, Encoded, Refusal, Request, Signal};
 
 /// One exporter for one signal. Takes nothing before [`Self::start`].
@@ -156,7 +158,7 @@ impl Sender {
             queue.unlock();
             return Left { dropped: 0, stored: queue.records() };
         }
-        drop(gather.drain().await);
+        while gather.next_left().await.is_some() {}
         let dropped = inner.counters.snapshot().failed_for(FailReason::Shutdown);
         if dropped > 0 {
             tracing::error!(
@@ -170,25 +172,22 @@ impl Sender {
     }
 
     /// Ends it like shutdown, and gives back what it has not sent, to be sent elsewhere.
-    pub(super) async fn withdraw(&self, deadline: Instant) -> Vec<Group> {
+    pub(super) async fn withdraw(&self, deadline: Instant) -> Unsent {
         let inner = &self.inner;
         let State::Running(running) = std::mem::replace(&mut *self.state.lock(), State::Stopped)
         else {
-            return Vec::new();
+            return Unsent::default();
         };
         *inner.withdrawn.lock() = Some(Vec::new());
         inner.wind_down(&running);
         inner.winding_down.cancel();
         inner.ended(deadline).await;
-        let mut left = inner.withdrawn.lock().take().unwrap_or_default();
-        if let Some((_, gather)) = running.queue {
-            left.extend(gather.drain().await);
-        }
-        left
+        let stopped = inner.withdrawn.lock().take().unwrap_or_default();
+        Unsent::new(stopped, running.queue)
     }
 
     /// As [`Consumer::consume`], for what is encoded already.
-    pub(super) async fn send(&self, data: Encoded) -> Result<(), Refusal> {
+    pub(crate) async fn send(&self, data: Encoded) -> Result<(), Refusal> {
         let inner = &self.inner;
         let running = match &*self.state.lock() {
             State::Running(running) => running.clone(),
@@ -201,7 +200,7 @@ impl Sender {
         let Some((queue, _)) = running.queue else {
             // Waited for at shutdown.
             let _task = inner.tasks.token();
-            let outcome = inner.deliver(&data).await;
+            let outcome = inner.deliver(&data, telemetry::context()).await;
             return inner.conclude(&outcome, data.items, true);
         };
         let settings = &inner.settings.queue;

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::telemetry::OwnTraces;
+
 /// Settings that every exporter has (the Collector's `exporterhelper`).
 #[derive(Debug, Clone, PartialEq)]
 pub struct SenderSettings {
@@ -12,6 +14,8 @@ pub struct SenderSettings {
     pub retry: RetrySettings,
     /// `sending_queue`.
     pub queue: QueueSettings,
+    /// Where attempts leave spans. Default nowhere.
+    pub own_traces: OwnTraces,
 }
 
 impl Default for SenderSettings {
@@ -20,6 +24,7 @@ impl Default for SenderSettings {
             timeout: Duration::from_secs(5),
             retry: RetrySettings::default(),
             queue: QueueSettings::default(),
+            own_traces: OwnTraces::default(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `health_check`: tells over HTTP whether everything does its work.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -24,8 +25,8 @@ use crate::receivers::{ConnectionCounters, Drained, Handler, ServerSettings, ser
 /// Settings of [`HealthCheck`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthCheckSettings {
-    /// Where it answers. Default `/`.
-    pub path: String,
+    /// Where it answers. Default `/`, and `/status` as well.
+    pub path: Option<String>,
     /// The answer's body when all is well. Default: JSON with status, upSince and uptime.
     pub healthy: Option<String>,
     /// When it is not. Default: JSON with the status and what is wrong.
@@ -34,12 +35,13 @@ pub struct HealthCheckSettings {
 
 impl Default for HealthCheckSettings {
     fn default() -> Self {
-        Self { path: "/".to_owned(), healthy: None, unhealthy: None }
+        Self { path: None, healthy: None, unhealthy: None }
     }
 }
 
 /// The extension.
 pub struct HealthCheck {
+    address: SocketAddr,
     stop: CancellationToken,
     serving: Mutex<Option<JoinHandle<Drained>>>,
 }
@@ -51,7 +53,8 @@ impl HealthCheck {
         server: ServerSettings,
         settings: HealthCheckSettings,
         health: Health,
-    ) -> Self {
+    ) -> Result<Self, String> {
+        let address = listener.local_addr().map_err(|error| error.to_string())?;
         let stop = CancellationToken::new();
         let answers = Arc::new(Answers {
             settings,
@@ -62,7 +65,7 @@ impl HealthCheck {
         });
         let token = stop.clone();
         let serving = tokio::spawn(async move { serve(listener, &server, answers, token).await });
-        Self { stop, serving: Mutex::new(Some(serving)) }
+        Ok(Self { address, stop, serving: Mutex::new(Some(serving)) })
     }
 }
 
@@ -87,6 +90,10 @@ impl Running for HealthCheck {
         let serving = self.serving.lock();
         let ended = serving.as_ref().is_some_and(JoinHandle::is_finished);
         ended.then(|| "it has stopped to listen".to_owned())
+    }
+
+    fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
+        vec![("", self.address)]
     }
 }
 
@@ -118,7 +125,11 @@ impl Handler for Answers {
         request: Request<Incoming>,
         _: Arc<Client>,
     ) -> Response<Self::Body> {
-        let is_there = request.uri().path() == self.settings.path;
+        let path = request.uri().path();
+        let is_there = match &self.settings.path {
+            Some(own) => path == own,
+            None => matches!(path, "/" | "/status"),
+        };
         let (status, body) = match (is_there, request.method()) {
             (false, _) => (StatusCode::NOT_FOUND, None),
             (true, &Method::GET | &Method::HEAD) => self.answer(),
@@ -165,6 +176,7 @@ impl Answers {
                     "status": "Server available",
                     "upSince": rfc3339(since),
                     "uptime": go_duration(then.elapsed()),
+                    "problems": [],
                 }))
             });
             return (StatusCode::OK, Some(text));
@@ -185,7 +197,7 @@ impl Answers {
     }
 }
 
-fn rfc3339(time: SystemTime) -> String {
+pub(super) fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let mut text = String::new();
     crate::exporters::time::put_go_time(
@@ -197,7 +209,7 @@ fn rfc3339(time: SystemTime) -> String {
 }
 
 /// As Go prints a duration of a second or more: `1h2m3.5s`.
-fn go_duration(duration: Duration) -> String {
+pub(super) fn go_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
     let rest = Duration::new(seconds % 60, duration.subsec_nanos()).as_secs_f64();

@@ -10,20 +10,26 @@ mod plans;
 mod tests;
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use config::{Document, Id, Node, PipelineId, Section};
+use config::{Document, Id, Node, PipelineId, Reference, Section};
 use tokio::time::Instant;
 
 pub use plans::{Plans, Registry};
 
-use crate::component::{Extension, Running, Stage, Surroundings};
+use crate::component::{Extension, Layout, PipelineLayout, Running, Stage, Surroundings};
 use crate::consumer::Consumer;
 use crate::flow::{FanOut, Slot};
+use crate::telemetry::Traced;
 
 /// How long components may take to hand on what they hold.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What is left of it for who comes last.
+const STOP_LEAST: Duration = Duration::from_secs(1);
 
 /// A component and what it was made from.
 struct Held<T> {
@@ -81,6 +87,23 @@ pub struct Changed {
     pub items_left: u64,
 }
 
+/// Why a graph could not be made what a document says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed {
+    /// What could not be started, and why.
+    pub error: String,
+    /// Why what ran before cannot go on, either, if that is so.
+    pub broken: Option<String>,
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.error)?;
+        let Some(broken) = &self.broken else { return Ok(()) };
+        write!(f, "; and what ran before cannot go on: {broken}")
+    }
+}
+
 impl Graph {
     /// With nothing in it.
     pub fn new(around: Surroundings) -> Self {
@@ -127,6 +150,20 @@ impl Graph {
         problems
     }
 
+    /// Where components listen: section and id, what for, address.
+    pub fn addresses(&self) -> Vec<(Section, Id, &'static str, SocketAddr)> {
+        let extensions = self.extensions.iter().map(|(id, held)| {
+            (Section::Extensions, id, held.running.addresses())
+        });
+        let receivers = self.receivers.iter().map(|(id, receiver)| {
+            (Section::Receivers, id, receiver.held.running.addresses())
+        });
+        let all = extensions.chain(receivers).flat_map(|(section, id, addresses)| {
+            addresses.into_iter().map(move |(name, at)| (section, id.clone(), name, at))
+        });
+        all.collect()
+    }
+
     /// Makes the graph what a document says. Starts what is new or has changed, hands over, and
     /// stops what is gone.
     ///
@@ -134,25 +171,25 @@ impl Graph {
     ///
     /// When a component cannot be started: what ran before runs still, unless it could not be
     /// started again either, which is told as well.
-    pub async fn apply(&mut self, document: Document, plans: Plans) -> Result<Changed, String> {
+    pub async fn apply(&mut self, document: Document, plans: Plans) -> Result<Changed, Failed> {
         let mut old = std::mem::replace(self, Self::new(self.around.clone()));
         self.document = document;
         self.plans = plans;
         let mut changed = Changed::default();
         match self.take_over(&mut old, &mut changed).await {
             Ok(()) => {
+                self.around.health.set_layout(layout(&self.document));
                 changed.items_left += old.stop_rest(&mut changed.stopped).await;
                 Ok(changed)
             }
             Err(error) => {
-                // What was taken over goes back, and what was stopped for it starts again.
+                // What was started in vain gives ports and folders free; what was taken over goes
+                // back, and what was stopped for it starts again.
                 let mut failed = std::mem::replace(self, old);
+                failed.split(&changed.started).stop_rest(&mut Vec::new()).await;
                 let back = self.take_back(&mut failed).await;
                 failed.stop_rest(&mut Vec::new()).await;
-                Err(match back {
-                    Ok(()) => error,
-                    Err(more) => format!("{error}; and what ran before cannot go on: {more}"),
-                })
+                Err(Failed { error, broken: back.err() })
             }
         }
     }
@@ -178,6 +215,35 @@ impl Graph {
         let done = self.take_over(&mut remaining, &mut Changed::default()).await;
         *failed = remaining;
         done
+    }
+
+    /// Takes out the components of these names.
+    fn split(&mut self, names: &[String]) -> Self {
+        let mut out = Self::new(self.around.clone());
+        out.document.clone_from(&self.document);
+        let is_named = |section: Section, id: &Id| names.contains(&format!("{section}::{id}"));
+        let (taken, left) = std::mem::take(&mut self.extensions)
+            .into_iter()
+            .partition(|(id, _)| is_named(Section::Extensions, id));
+        (out.extensions, self.extensions) = (taken, left);
+        let shared = |all: &mut HashMap<Id, Shared>, section| {
+            all.extract_if(|id, _| is_named(section, id)).collect::<HashMap<_, _>>()
+        };
+        out.exporters = shared(&mut self.exporters, Section::Exporters);
+        out.connectors = shared(&mut self.connectors, Section::Connectors);
+        for (id, pipeline) in &mut self.pipelines {
+            let is_named = |own: &Processor| names.contains(&processor_name(&own.id, id));
+            let (taken, left) =
+                std::mem::take(&mut pipeline.processors).into_iter().partition(is_named);
+            pipeline.processors = left;
+            let own = Pipeline { entrance: pipeline.entrance.clone(), processors: taken };
+            out.pipelines.insert(id.clone(), own);
+        }
+        out.receivers = self
+            .receivers
+            .extract_if(|id, _| is_named(Section::Receivers, id))
+            .collect();
+        out
     }
 
     /// Takes all components of another graph.
@@ -215,10 +281,24 @@ impl Graph {
         self.around.extensions.clear();
         let wanted: Vec<Id> =
             self.document.service.extensions.iter().map(|one| one.id.clone()).collect();
+        // Under another id it would have the same port.
+        let is_new = |id: &Id| old.extensions.iter().all(|(own, _)| own != id);
+        let new_kinds: HashSet<String> =
+            wanted.iter().filter(|id| is_new(id)).map(|id| id.kind.clone()).collect();
+        let is_in_the_way = |(id, _): &mut (Id, Held<Arc<dyn Extension>>)| {
+            !wanted.contains(id)
+                && new_kinds.contains(&id.kind)
+                && old.plans.extension(id).is_ok_and(|plan| plan.is_exclusive())
+        };
+        let gone: Vec<_> = old.extensions.extract_if(.., is_in_the_way).collect();
+        for (id, held) in gone {
+            changed.items_left += held.running.stop(deadline()).await;
+            changed.stopped.push(format!("extensions::{id}"));
+        }
         for id in wanted {
             let node = self.node(Section::Extensions, &id)?;
             let place = old.extensions.iter().position(|(own, _)| *own == id);
-            let same = place.filter(|&at| old.extensions[at].1.node == node);
+            let same = place.filter(|&at| old.extensions[at].1.node.is_same(&node));
             let held = match same {
                 Some(at) => old.extensions.swap_remove(at).1,
                 None => {
@@ -259,6 +339,26 @@ impl Graph {
         fresh: &HashSet<Id>,
     ) -> Result<(), String> {
         let pipelines = self.document.service.pipelines.clone();
+        let wanted: HashSet<&Id> =
+            pipelines.iter().flat_map(|own| &own.exporters).map(|own| &own.id).collect();
+        // Under another id it would have the same file or folder.
+        let new_kinds: HashSet<&str> = wanted
+            .iter()
+            .filter(|id| !old.exporters.contains_key(**id))
+            .map(|id| &*id.kind)
+            .collect();
+        let plans = &old.plans;
+        let is_in_the_way = |id: &Id, _: &mut Shared| {
+            !wanted.contains(id)
+                && new_kinds.contains(&*id.kind)
+                && plans.exporter(id).is_ok_and(|plan| plan.is_exclusive())
+        };
+        let gone: Vec<(Id, Shared)> = old.exporters.extract_if(is_in_the_way).collect();
+        for (id, before) in gone {
+            before.entrance.set(Arc::new(Slot::empty()));
+            changed.items_left += before.held.running.running.stop(deadline()).await;
+            changed.stopped.push(format!("exporters::{id}"));
+        }
         for id in pipelines.iter().flat_map(|pipeline| &pipeline.exporters) {
             let id = &id.id;
             if self.exporters.contains_key(id)
@@ -270,6 +370,8 @@ impl Graph {
             let before = old.exporters.remove(id);
             if let Some(before) = before {
                 if before.held.is_same(&node, fresh) {
+                    // After a failure it leads to the one that was started in vain.
+                    before.entrance.set(before.held.running.consumer.clone());
                     self.exporters.insert(id.clone(), before);
                     continue;
                 }
@@ -317,6 +419,7 @@ impl Graph {
                 pipelines.iter().filter(receives).map(|pipeline| pipeline.id.clone()).collect();
             if let Some(before) = old.connectors.remove(id) {
                 if before.held.is_same(&node, fresh) && before.to == to {
+                    before.entrance.set(before.held.running.consumer.clone());
                     self.connectors.insert(id.clone(), before);
                     continue;
                 }
@@ -358,50 +461,65 @@ impl Graph {
                 let shared = self.connectors.get(&one.id).or(self.exporters.get(&one.id))?;
                 Some(Arc::new(shared.entrance.clone()) as Arc<dyn Consumer>)
             });
-            let mut next: Arc<dyn Consumer> = FanOut::of(exits.collect());
-            let durable_behind = self.is_durable(&pipeline.id);
+            let exit: Arc<dyn Consumer> = FanOut::of(exits.collect());
             let mut processors: Vec<Processor> = Vec::new();
-            for reference in pipeline.processors.iter().rev() {
-                let id = &reference.id;
-                let node = self.node(Section::Processors, id)?;
-                let before = old.pipelines.get_mut(&pipeline.id).and_then(|old| {
-                    let is_same = |own: &Processor| {
-                        own.id == *id
-                            && own.durable_behind == durable_behind
-                            && own.held.is_same(&node, fresh)
-                    };
-                    let at = old.processors.iter().position(is_same)?;
-                    Some(old.processors.remove(at))
-                });
-                let processor = match before {
-                    Some(before) => {
-                        before.next.set(next);
-                        before
-                    }
-                    None => {
-                        let plan = self.plans.processor(id)?;
-                        let slot = Slot::new(next);
-                        let behind = Arc::new(slot.clone());
-                        let stage = plan.start(id, &self.around, behind, durable_behind).await;
-                        let stage = stage.map_err(|error| {
-                            format!("processors::{id} of {}: {error}", pipeline.id)
-                        })?;
-                        changed.started.push(format!("processors::{id} of {}", pipeline.id));
-                        let held = Held { node, needs: plan.needs(), running: stage };
-                        Processor { id: id.clone(), held, next: slot, durable_behind }
-                    }
-                };
-                next = processor.held.running.consumer.clone();
-                // At once, so that a failure further on finds it.
-                processors.push(processor);
-            }
+            let built =
+                self.take_processors(old, changed, fresh, &pipeline, exit, &mut processors).await;
             processors.reverse();
+            // Also after a failure, which must find what was taken over and what was started.
             if let Some(own) = self.pipelines.get_mut(&pipeline.id) {
-                own.entrance.set(next);
                 own.processors = processors;
+                own.entrance.set(built?);
             }
         }
         Ok(())
+    }
+
+    /// A pipeline's processors, last ones first; gives what stands at its beginning.
+    async fn take_processors(
+        &self,
+        old: &mut Self,
+        changed: &mut Changed,
+        fresh: &HashSet<Id>,
+        pipeline: &config::Pipeline,
+        exit: Arc<dyn Consumer>,
+        processors: &mut Vec<Processor>,
+    ) -> Result<Arc<dyn Consumer>, String> {
+        let durable_behind = self.is_durable(&pipeline.id);
+        let mut next = exit;
+        for reference in pipeline.processors.iter().rev() {
+            let id = &reference.id;
+            let node = self.node(Section::Processors, id)?;
+            let before = old.pipelines.get_mut(&pipeline.id).and_then(|old| {
+                let is_same = |own: &Processor| {
+                    own.id == *id
+                        && own.durable_behind == durable_behind
+                        && own.held.is_same(&node, fresh)
+                };
+                let at = old.processors.iter().position(is_same)?;
+                Some(old.processors.remove(at))
+            });
+            let processor = match before {
+                Some(before) => {
+                    before.next.set(next);
+                    before
+                }
+                None => {
+                    let plan = self.plans.processor(id)?;
+                    let slot = Slot::new(next);
+                    let behind = Arc::new(slot.clone());
+                    let name = processor_name(id, &pipeline.id);
+                    let stage = plan.start(id, &self.around, behind, durable_behind).await;
+                    let stage = stage.map_err(|error| format!("{name}: {error}"))?;
+                    changed.started.push(name);
+                    let held = Held { node, needs: plan.needs(), running: stage };
+                    Processor { id: id.clone(), held, next: slot, durable_behind }
+                }
+            };
+            next = processor.held.running.consumer.clone();
+            processors.push(processor);
+        }
+        Ok(next)
     }
 
     async fn take_receivers(
@@ -411,6 +529,26 @@ impl Graph {
         fresh: &HashSet<Id>,
     ) -> Result<(), String> {
         let pipelines = self.document.service.pipelines.clone();
+        // All that are gone or change give their ports free before any of the others listens:
+        // ports may go from one to the other.
+        let is_wanted = |id: &Id| {
+            pipelines.iter().any(|own| own.receivers.iter().any(|receiver| receiver.id == *id))
+        };
+        let stays = |id: &Id, before: &Receiver| {
+            let node = self.document.component(Section::Receivers, id).map(|own| &own.node);
+            is_wanted(id) && node.is_some_and(|node| before.held.is_same(node, fresh))
+        };
+        let leaving: Vec<(Id, Receiver)> =
+            old.receivers.extract_if(|id, before| !stays(id, before)).collect();
+        let stopped = leaving.into_iter().map(|(id, before)| async move {
+            (id, before.held.running.stop(deadline()).await)
+        });
+        for (id, items) in futures_util::future::join_all(stopped).await {
+            changed.items_left += items;
+            if !is_wanted(&id) {
+                changed.stopped.push(format!("receivers::{id}"));
+            }
+        }
         for id in pipelines.iter().flat_map(|pipeline| &pipeline.receivers) {
             let id = &id.id;
             if self.receivers.contains_key(id)
@@ -427,17 +565,15 @@ impl Graph {
                 });
             let to = FanOut::of(entrances.collect());
             if let Some(before) = old.receivers.remove(id) {
-                if before.held.is_same(&node, fresh) {
-                    before.next.set(to);
-                    self.receivers.insert(id.clone(), before);
-                    continue;
-                }
-                // It has the port.
-                changed.items_left += before.held.running.stop(deadline()).await;
+                before.next.set(to);
+                self.receivers.insert(id.clone(), before);
+                continue;
             }
             let plan = self.plans.receiver(id)?;
             let next = Slot::new(to);
-            let running = plan.start(id, &self.around, Arc::new(next.clone())).await;
+            let traces = self.around.telemetry.own_traces();
+            let behind = Arc::new(Traced::receiver(id, traces, Arc::new(next.clone())));
+            let running = plan.start(id, &self.around, behind).await;
             let running = running.map_err(|error| format!("receivers::{id}: {error}"))?;
             changed.started.push(format!("receivers::{id}"));
             let held = Held { node, needs: plan.needs(), running };
@@ -460,22 +596,23 @@ impl Graph {
             stopped.push(name);
             left += items;
         }
-        // Pipelines that others hand on to come after these.
-        for id in self.in_order() {
-            let Some(pipeline) = self.pipelines.remove(&id) else { continue };
-            for processor in pipeline.processors {
-                left += processor.held.running.running.stop(deadline()).await;
-                stopped.push(format!("processors::{} of {id}", processor.id));
+        // Pipelines that others hand on to come after these. Those that do not feed each other end
+        // together: each may take its time.
+        for level in self.in_order() {
+            let own = level.iter().filter_map(|id| Some((id, self.pipelines.remove(id)?)));
+            let ends = own.map(|(id, pipeline)| stop_processors(id, pipeline));
+            for (names, items) in futures_util::future::join_all(ends).await {
+                stopped.extend(names);
+                left += items;
             }
-            let exits: Vec<Id> = self
-                .document
-                .service
-                .pipelines
-                .iter()
-                .filter(|own| own.id == id)
-                .flat_map(|own| own.exporters.iter().map(|one| one.id.clone()))
-                .collect();
-            for id in exits {
+            let exits = |id: &PipelineId| {
+                let own = self.document.service.pipelines.iter().find(|own| own.id == *id);
+                own.into_iter().flat_map(|own| &own.exporters).map(|one| one.id.clone())
+            };
+            let feeds: HashSet<Id> = self.pipelines.keys().flat_map(exits).collect();
+            let ended: Vec<Id> =
+                level.iter().flat_map(exits).filter(|id| !feeds.contains(id)).collect();
+            for id in ended {
                 if let Some(connector) = self.connectors.remove(&id) {
                     left += connector.held.running.running.stop(deadline()).await;
                     stopped.push(format!("connectors::{id}"));
@@ -498,8 +635,8 @@ impl Graph {
     }
 
     /// The pipelines, those that hand on to others first.
-    fn in_order(&self) -> Vec<PipelineId> {
-        let mut order: Vec<PipelineId> = Vec::new();
+    fn in_order(&self) -> Vec<Vec<PipelineId>> {
+        let mut order: Vec<Vec<PipelineId>> = Vec::new();
         let mut left: Vec<&config::Pipeline> = self.document.service.pipelines.iter().collect();
         while !left.is_empty() {
             let feeds = |one: &config::Pipeline, other: &config::Pipeline| {
@@ -513,21 +650,53 @@ impl Graph {
                 left.iter().partition(|own| left.iter().any(|other| feeds(other, own)));
             // A circle was ruled out; were there one, the order would not matter.
             let now = if now.is_empty() { left.clone() } else { now };
-            order.extend(now.iter().map(|own| own.id.clone()));
+            order.push(now.iter().map(|own| own.id.clone()).collect());
             left = if later.len() == left.len() { Vec::new() } else { later };
         }
         // Of an old document, pipelines that are not in it any more.
-        order.extend(
-            self.pipelines.keys().filter(|id| !order.contains(id)).cloned().collect::<Vec<_>>(),
-        );
+        let is_known = |id: &&PipelineId| order.iter().any(|level| level.contains(id));
+        let others = self.pipelines.keys().filter(|id| !is_known(id)).cloned().collect();
+        order.push(others);
         order
     }
 }
 
 impl<T> Held<T> {
     fn is_same(&self, node: &Node, fresh: &HashSet<Id>) -> bool {
-        self.node == *node && !self.needs.iter().any(|id| fresh.contains(id))
+        self.node.is_same(node) && !self.needs.iter().any(|id| fresh.contains(id))
     }
+}
+
+fn layout(document: &Document) -> Layout {
+    let ids = |list: &[Reference]| list.iter().map(|one| one.id.clone()).collect();
+    let pipelines = document.service.pipelines.iter().map(|own| PipelineLayout {
+        id: own.id.clone(),
+        receivers: ids(&own.receivers),
+        processors: ids(&own.processors),
+        exporters: ids(&own.exporters),
+    });
+    Layout {
+        since: Some(SystemTime::now()),
+        extensions: ids(&document.service.extensions),
+        pipelines: pipelines.collect(),
+    }
+}
+
+/// Stops a pipeline's processors as data flows, within one time for all; tells their names, and
+/// how many items are left.
+async fn stop_processors(id: &PipelineId, pipeline: Pipeline) -> (Vec<String>, u64) {
+    let deadline = deadline();
+    let (mut names, mut left) = (Vec::new(), 0);
+    for processor in pipeline.processors {
+        let own = deadline.max(Instant::now() + STOP_LEAST);
+        left += processor.held.running.running.stop(own).await;
+        names.push(processor_name(&processor.id, id));
+    }
+    (names, left)
+}
+
+fn processor_name(id: &Id, pipeline: &PipelineId) -> String {
+    format!("processors::{id} of {pipeline}")
 }
 
 fn deadline() -> Instant {

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use config::{Diagnostics, Document, Id, Known, Reader, Section};
+use config::{Component, Diagnostic, Diagnostics, Document, Id, Known, Reader, Section};
 
-use crate::component::{ConnectorPlan, ExporterPlan, ExtensionPlan, ProcessorPlan, ReceiverPlan};
+use crate::component::{
+    ConnectorPlan, ExporterPlan, ExtensionPlan, Plan, ProcessorPlan, ReceiverPlan,
+};
 
 /// The types of components, by their name of today.
 #[derive(Default)]
@@ -107,7 +109,7 @@ impl Plans {
     plan!(extension, extensions, dyn ExtensionPlan);
 }
 
-fn read<P: ?Sized>(
+fn read<P: Plan + ?Sized>(
     document: &Document,
     section: Section,
     types: &HashMap<&'static str, ReadBox<P>>,
@@ -118,8 +120,65 @@ fn read<P: ?Sized>(
         // A type that nobody knows was reported when the document was read.
         let Some(read) = component.kind.and_then(|kind| types.get(kind)) else { continue };
         let mut reader = Reader::of(component, diagnostics);
-        plans.insert(component.id.clone(), read(&mut reader));
+        let plan = read(&mut reader);
         reader.finish();
+        if is_used(document, component) {
+            check(document, component, &*plan, diagnostics);
+        }
+        plans.insert(component.id.clone(), plan);
     }
     plans
+}
+
+fn is_used(document: &Document, component: &Component) -> bool {
+    let service = &document.service;
+    let is_it = |one: &config::Reference| one.id == component.id;
+    match component.section {
+        Section::Extensions => service.extensions.iter().any(is_it),
+        Section::Receivers => service.pipelines.iter().any(|own| own.receivers.iter().any(is_it)),
+        Section::Processors => service.pipelines.iter().any(|own| own.processors.iter().any(is_it)),
+        Section::Exporters | Section::Connectors => {
+            service.pipelines.iter().any(|own| own.exporters.iter().any(is_it))
+        }
+    }
+}
+
+/// Reports what would keep a component from starting, and is not in its settings alone.
+fn check<P: Plan + ?Sized>(
+    document: &Document,
+    component: &Component,
+    plan: &P,
+    diagnostics: &mut Diagnostics,
+) {
+    let owner = format!("{}::{}", component.section, component.id);
+    for id in plan.needs() {
+        if document.service.extensions.iter().any(|one| one.id == id) {
+            continue;
+        }
+        let error = format!("{owner}: the extension \"{id}\" is not among service::extensions");
+        let error = Diagnostic::error(error).at(component.at, "this needs it");
+        let help = match document.component(Section::Extensions, &id) {
+            Some(_) => format!("add {id} to service.extensions"),
+            None => format!("configure it below extensions, and add {id} to service.extensions"),
+        };
+        diagnostics.push(error.help(help));
+    }
+    let mut named = plan.leads_to();
+    named.sort();
+    named.dedup();
+    for id in named {
+        let pipeline = document.service.pipelines.iter().find(|pipeline| pipeline.id == id);
+        let error = match pipeline {
+            None => format!("{owner}: the pipeline \"{id}\" is not configured"),
+            Some(own) if own.receivers.iter().any(|one| one.id == component.id) => continue,
+            Some(_) => format!(
+                "{owner}: the pipeline \"{id}\" does not name this connector among its receivers"
+            ),
+        };
+        let error = Diagnostic::error(error).at(component.at, "this leads there");
+        diagnostics.push(match pipeline {
+            Some(pipeline) => error.at(pipeline.at, "the pipeline"),
+            None => error,
+        });
+    }
 }

@@ -44,6 +44,8 @@ struct World {
     sources: Mutex<HashMap<String, Arc<dyn Consumer>>>,
     /// Names that cannot be started.
     broken: Mutex<Vec<String>>,
+    /// Ports and files that are taken.
+    places: Mutex<HashSet<String>>,
     instances: AtomicU64,
 }
 
@@ -81,18 +83,30 @@ struct Part {
     world: Arc<World>,
     name: String,
     exclusive: bool,
+    /// What no two can have.
+    place: Option<String>,
+    /// Ends at its deadline.
+    slow: bool,
 }
 
 /// Which notes its end.
 struct Alive {
     world: Arc<World>,
     name: String,
+    place: Option<String>,
+    slow: bool,
 }
 
 #[async_trait]
 impl Running for Alive {
-    async fn stop(&self, _: Instant) -> u64 {
+    async fn stop(&self, deadline: Instant) -> u64 {
+        if self.slow {
+            tokio::time::sleep_until(deadline).await;
+        }
         self.world.sources.lock().remove(&self.name);
+        if let Some(place) = &self.place {
+            self.world.places.lock().remove(place);
+        }
         self.world.say(format!("stop {}", self.name));
         0
     }
@@ -118,11 +132,21 @@ impl Consumer for Noting {
 }
 
 impl Part {
+    fn alive(&self) -> Result<Alive, String> {
+        if let Some(place) = &self.place
+            && !self.world.places.lock().insert(place.clone())
+        {
+            return Err(format!("{place} is taken"));
+        }
+        let (world, name) = (self.world.clone(), self.name.clone());
+        Ok(Alive { world, name, place: self.place.clone(), slow: self.slow })
+    }
+
     fn stage(&self, to: Vec<Arc<dyn Consumer>>) -> Result<Stage, String> {
         let instance = self.world.start(&self.name)?;
         let name = format!("{}#{instance}", self.name);
         let consumer = Noting { world: self.world.clone(), name, to };
-        let running = Alive { world: self.world.clone(), name: self.name.clone() };
+        let running = self.alive()?;
         Ok(Stage { running: Arc::new(running), ..Stage::still(Arc::new(consumer)) })
     }
 }
@@ -142,8 +166,9 @@ impl ReceiverPlan for Part {
         next: Arc<dyn Consumer>,
     ) -> Result<Arc<dyn Running>, String> {
         self.world.start(&self.name)?;
+        let alive = self.alive()?;
         self.world.sources.lock().insert(self.name.clone(), next);
-        Ok(Arc::new(Alive { world: self.world.clone(), name: self.name.clone() }))
+        Ok(Arc::new(alive))
     }
 }
 
@@ -184,6 +209,8 @@ fn part(world: &Arc<World>, reader: &mut Reader<'_, '_>) -> Arc<Part> {
         world: world.clone(),
         name: reader.field("name").required().string().unwrap_or_default(),
         exclusive: reader.field("exclusive").bool().unwrap_or_default(),
+        place: reader.field("place").string(),
+        slow: reader.field("slow").bool().unwrap_or_default(),
     })
 }
 
@@ -209,14 +236,14 @@ async fn apply(graph: &mut Graph, world: &Arc<World>, text: &str) -> Result<Chan
     let (document, mut diagnostics) = document(text);
     let plans = Plans::read(&document, &registry(world), &mut diagnostics);
     assert!(!diagnostics.has_errors(), "{}", diagnostics.render(false));
-    graph.apply(document, plans).await
+    graph.apply(document, plans).await.map_err(|failed| failed.to_string())
 }
 
 fn world() -> (Arc<World>, Graph) {
     let telemetry = crate::telemetry::Telemetry::default();
     let budget = ByteBudget::default();
-    let around =
-        Surroundings { budget, telemetry, extensions: HashMap::new(), health: Default::default() };
+    let (extensions, health) = (HashMap::new(), Default::default());
+    let around = Surroundings { budget, connections_max: 64, telemetry, extensions, health };
     (Arc::default(), Graph::new(around))
 }
 
@@ -317,6 +344,9 @@ async fn a_reload_that_fails_changes_nothing() {
         let events = world.send("in").await;
         let names: Vec<&str> = events.iter().filter_map(|event| event.split('#').next()).collect();
         assert_eq!(names, ["a", "b", "x", "y"], "{exclusive}");
+        if !exclusive {
+            assert_eq!(events, ["a#4", "b#3", "x#1", "y#2"], "the very same, with all they hold");
+        }
         world.broken.lock().clear();
         apply(&mut graph, &world, &other).await.unwrap();
         let events = world.send("in2").await;
@@ -324,6 +354,83 @@ async fn a_reload_that_fails_changes_nothing() {
         assert_eq!(names, ["a2", "b", "x2", "y"], "{exclusive}");
         graph.stop().await;
     }
+}
+
+/// One processor of a pipeline cannot be started, after another was taken over.
+#[tokio::test]
+async fn a_pipeline_that_fails_half_way_keeps_its_parts() {
+    let (world, mut graph) = world();
+    apply(&mut graph, &world, PLAIN).await.unwrap();
+    world.broken.lock().push("a2".to_owned());
+    let other = PLAIN.replace("{name: a}", "{name: a2}");
+    let error = apply(&mut graph, &world, &other).await.unwrap_err();
+    assert_eq!(error, "processors::mark/a of traces: as the test wants");
+    assert_eq!(world.send("in").await, ["a#4", "b#3", "x#1", "y#2"]);
+}
+
+/// Ports and files go from one component to another.
+#[tokio::test]
+async fn places_go_from_one_to_the_other() {
+    let text = |receivers: &str, exporters: &str, used: [&str; 2]| {
+        let [from, to] = used;
+        format!(
+            "
+receivers: {{{receivers}}}
+exporters: {{{exporters}}}
+service: {{pipelines: {{traces: {{receivers: [{from}], exporters: [{to}]}}}}}}
+"
+        )
+    };
+    let sink = "sink: {name: x, exclusive: true, place: file}";
+    let (world, mut graph) = world();
+    let both = "source/a: {name: a, place: p1}, source/b: {name: b, place: p2}";
+    let plain = text(both, sink, ["source/a, source/b", "sink"]);
+    apply(&mut graph, &world, &plain).await.unwrap();
+
+    let swapped = "source/a: {name: a, place: p2}, source/b: {name: b, place: p1}";
+    let swapped = text(swapped, sink, ["source/a, source/b", "sink"]);
+    apply(&mut graph, &world, &swapped).await.unwrap();
+
+    let renamed = "source/c: {name: c, place: p1}";
+    let other_sink = "sink/y: {name: y, exclusive: true, place: file}";
+    let renamed = text(renamed, other_sink, ["source/c", "sink/y"]);
+    let changed = apply(&mut graph, &world, &renamed).await.unwrap();
+    assert_eq!(changed.started, ["exporters::sink/y", "receivers::source/c"]);
+    let mut stopped = changed.stopped;
+    stopped.sort();
+    assert_eq!(stopped, ["exporters::sink", "receivers::source/a", "receivers::source/b"]);
+    assert_eq!(world.send("c").await.len(), 1);
+
+    // One that comes after those which have the places of old cannot be started.
+    world.broken.lock().push("z".to_owned());
+    let broken = "source/d: {name: d, place: p1}, source/z: {name: z, place: p2}";
+    let broken = text(broken, sink, ["source/d, source/z", "sink"]);
+    let error = apply(&mut graph, &world, &broken).await.unwrap_err();
+    assert_eq!(error, "receivers::source/z: as the test wants");
+    let events = world.send("c").await;
+    assert!(matches!(&events[..], [one] if one.starts_with("y#")), "{events:?}");
+    graph.stop().await;
+    assert!(world.places.lock().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn pipelines_end_together() {
+    let mut text = "
+receivers: {source: {name: in}}
+processors: {mark: {name: m, slow: true}, mark/b: {name: b, slow: true}}
+exporters: {sink: {name: x}}
+service:
+  pipelines:
+"
+    .to_owned();
+    for name in ["a", "b", "c", "d"] {
+        text += &format!("    traces/{name}: {{receivers: [source], processors: [mark, mark/b], exporters: [sink]}}\n");
+    }
+    let (world, mut graph) = world();
+    apply(&mut graph, &world, &text).await.unwrap();
+    let begun = Instant::now();
+    graph.stop().await;
+    assert!(begun.elapsed() <= STOP_TIMEOUT + STOP_LEAST, "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use super::connector::Connector;
 use super::headers::Headers;
 use super::parts::Parts;
 use super::tls::{ClientTls, TlsClientSettings, TlsError, explain, explain_words};
+use crate::telemetry::traceparent;
 
 /// What requests call themselves.
 const AGENT: &str = concat!("Spanfall/", env!("CARGO_PKG_VERSION"));
@@ -52,7 +53,8 @@ pub struct ClientSettings {
     pub compression: Compression,
     /// For the name, TCP and TLS together. Default 10 s; an attempt's timeout ends it, too.
     pub connect_timeout: Duration,
-    /// How long a connection is kept that nothing uses (`idle_conn_timeout`). Default 90 s.
+    /// How long a connection is kept that nothing uses (`idle_conn_timeout`); zero is for as long
+    /// as the other end keeps it. Default 90 s.
     pub idle_timeout: Duration,
     /// How many of them (`max_idle_conns_per_host`). Default 100.
     pub idle_connections_max: usize,
@@ -152,7 +154,9 @@ impl HttpClient {
         builder
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(settings.idle_timeout)
+            .pool_idle_timeout(
+                (!settings.idle_timeout.is_zero()).then_some(settings.idle_timeout),
+            )
             .pool_max_idle_per_host(settings.idle_connections_max)
             .http2_only(protocol == Protocol::Http2)
             .http2_keep_alive_interval((!keepalive.time.is_zero()).then_some(keepalive.time))
@@ -176,6 +180,9 @@ impl HttpClient {
             }
         }
         request.headers_mut().extend(headers);
+        if let Some(context) = traceparent() {
+            request.headers_mut().insert("traceparent", context);
+        }
         if let Some(auth) = &self.auth {
             let (name, mut value) = auth.header().map_err(|reason| SendError { reason })?;
             value.set_sensitive(true);

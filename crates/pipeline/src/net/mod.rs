@@ -4,12 +4,14 @@ mod client;
 mod compression;
 mod connector;
 mod headers;
+mod kafka;
 mod parts;
 mod tls;
 mod tls_server;
 
 pub use client::{Answer, ClientAuth, ClientSettings, HttpClient, KeepaliveSettings, Protocol};
 pub use compression::{Algorithm, Compression};
+pub use kafka::{KafkaClient, KafkaEncoding};
 pub use headers::{HeaderError, Headers};
 pub use tls::{ClientTls, Pem, TlsClientSettings, TlsError, TlsVersion};
 pub use tls_server::{ServerTls, TlsServerSettings};

@@ -196,6 +196,21 @@ fn from_context(client: &Client, name: &str) -> Option<String> {
     (name == "client.address").then(|| client.address.map(|at| at.ip().to_string())).flatten()
 }
 
+/// A value as text, numbers as Go writes them: 2 and not 2.0.
+pub(crate) fn text_of(batch: &SpanBatch, value: Value) -> String {
+    match value {
+        Value::Double(number) if number.is_finite() => {
+            let size = number.abs();
+            if size == 0.0 || (1e-6..1e21).contains(&size) {
+                return number.to_string();
+            }
+            let text = format!("{number:e}");
+            if text.contains("e-") { text } else { text.replace('e', "e+") }
+        }
+        other => model::json::value_text(batch, other),
+    }
+}
+
 /// The bytes that are hashed: text as it is, numbers as 8 bytes, little end first.
 pub(crate) fn hashed_bytes(batch: &SpanBatch, value: Value) -> Cow<'_, [u8]> {
     match value {
@@ -259,7 +274,7 @@ fn convert(batch: &mut SpanBatch, owner: Owner, name: &str, to: Converted) -> Re
         (Converted::Double, Value::Bool(value)) => Some(Value::Double(value.into())),
         (Converted::String, Value::String(_)) => None,
         (Converted::String, value) => {
-            let text = model::json::value_text(batch, value);
+            let text = text_of(batch, value);
             Some(Value::String(batch.add_text(text.as_bytes())?))
         }
         _ => None,

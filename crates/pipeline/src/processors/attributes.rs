@@ -124,6 +124,10 @@ mod tests {
             (vec![Convert(name("a"), Converted::Int)], "a=1 b=2 mail='x@y.z'"),
             (vec![Convert(name("b"), Converted::Double)], "a='1' b=2.0 mail='x@y.z'"),
             (vec![Convert(name("b"), Converted::String)], "a='1' b='2' mail='x@y.z'"),
+            (
+                vec![Convert(name("b"), Converted::Double), Convert(name("b"), Converted::String)],
+                "a='1' b='2' mail='x@y.z'",
+            ),
             (vec![Convert(name("mail"), Converted::Int)], "a='1' b=2 mail='x@y.z'"),
             (
                 vec![Upsert(name("c"), Source::Attribute(name("a"))), Delete(key("a"))],

@@ -92,6 +92,21 @@ pub fn process_bytes() -> u64 {
     pages.unwrap_or(0) * rustix::param::page_size() as u64
 }
 
+/// Those of them that the system cannot take back at will, as it can pages of files: what the
+/// limit is about. 0 where the system does not tell.
+pub fn private_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    private_pages(&text) * rustix::param::page_size() as u64
+}
+
+/// Linux, proc(5): the second number counts resident pages, the third those of files and shared
+/// memory among them.
+fn private_pages(statm: &str) -> u64 {
+    let mut numbers = statm.split_whitespace().skip(1).map_while(|number| number.parse().ok());
+    let resident: u64 = numbers.next().unwrap_or(0);
+    resident.saturating_sub(numbers.next().unwrap_or(0))
+}
+
 /// Bytes of memory that the process may take: the control group's limit, else the machine's; 0
 /// where the system does not tell.
 pub fn total_bytes() -> u64 {
@@ -134,8 +149,18 @@ mod tests {
     }
 
     #[test]
+    fn pages_of_files_do_not_count() {
+        for (statm, pages) in
+            [("5000 900 300 20 0 700 0\n", 600), ("5000 900", 900), ("1 2 3", 0), ("", 0), ("x y z", 0)]
+        {
+            assert_eq!(private_pages(statm), pages, "{statm}");
+        }
+    }
+
+    #[test]
     fn the_system_tells() {
         assert!(process_bytes() > 1 << 20);
+        assert!((1 << 18..process_bytes()).contains(&private_bytes()));
         assert!(total_bytes() > process_bytes());
     }
 }

@@ -23,8 +23,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use model::{EditError, SpanBatch};
 
-use crate::consumer::{Consumer, Refusal};
-use crate::data::{Client, Data, Request};
+use crate::consumer::{Consumer, Refusal, Taken};
+use crate::data::{Client, Data, Request, Signal};
 
 /// What changes a batch of spans in place.
 pub trait Edit: Send + Sync + 'static {
@@ -41,17 +41,41 @@ pub trait Edit: Send + Sync + 'static {
     fn admit(&self) -> Result<(), Refusal> {
         Ok(())
     }
+
+    /// What it counts besides what every processor does: names, what they are, and how many. The
+    /// numbers only grow.
+    fn numbers(&self) -> Vec<(&'static str, &'static str, u64)> {
+        Vec::new()
+    }
+}
+
+/// Items of each signal; only grows.
+#[derive(Debug, Default)]
+pub struct Items([AtomicU64; 3]);
+
+impl Items {
+    /// So many more.
+    pub fn add(&self, signal: Signal, items: u64) {
+        self.0[signal as usize].fetch_add(items, Ordering::Relaxed);
+    }
+
+    /// How many.
+    pub fn of(&self, signal: Signal) -> u64 {
+        self.0[signal as usize].load(Ordering::Relaxed)
+    }
 }
 
 /// What a processor counts; only grows.
 #[derive(Debug, Default)]
 pub struct ProcessorCounters {
     /// `otelcol_processor_incoming_items`.
-    pub incoming_items: AtomicU64,
+    pub incoming_items: Items,
     /// `otelcol_processor_outgoing_items`.
-    pub outgoing_items: AtomicU64,
+    pub outgoing_items: Items,
     /// Items refused here.
-    pub refused_items: AtomicU64,
+    pub refused_items: Items,
+    /// Items that an edit took out.
+    pub dropped_items: Items,
 }
 
 /// An [`Edit`] as a part of a pipeline. Metrics and logs pass it as they are.
@@ -68,13 +92,14 @@ impl<E: Edit> Editor<E> {
     }
 }
 
-#[async_trait]
-impl<E: Edit> Consumer for Editor<E> {
-    async fn consume(&self, mut request: Request) -> Result<(), Refusal> {
+impl<E: Edit> Editor<E> {
+    /// What is handed on of a request, if anything is left of it.
+    fn edited(&self, mut request: Request) -> Result<Option<Request>, Refusal> {
+        let signal = request.data.signal();
         let incoming = request.data.items();
-        self.counters.incoming_items.fetch_add(incoming, Ordering::Relaxed);
+        self.counters.incoming_items.add(signal, incoming);
         if let Err(refusal) = self.edit.admit() {
-            self.counters.refused_items.fetch_add(incoming, Ordering::Relaxed);
+            self.counters.refused_items.add(signal, incoming);
             return Err(refusal);
         }
         if let Data::Traces(batches) = &mut request.data {
@@ -83,18 +108,35 @@ impl<E: Edit> Consumer for Editor<E> {
                     continue;
                 }
                 if let Err(refusal) = self.edit.edit(Arc::make_mut(batch), &request.client) {
-                    self.counters.refused_items.fetch_add(incoming, Ordering::Relaxed);
+                    self.counters.refused_items.add(signal, incoming);
                     return Err(refusal);
                 }
             }
             batches.retain(|batch| !batch.is_empty());
         }
         let outgoing = request.data.items();
-        self.counters.outgoing_items.fetch_add(outgoing, Ordering::Relaxed);
-        if outgoing == 0 {
-            return Ok(());
+        self.counters.outgoing_items.add(signal, outgoing);
+        if outgoing < incoming {
+            self.counters.dropped_items.add(signal, incoming - outgoing);
         }
-        self.next.consume(request).await
+        Ok((outgoing > 0).then_some(request))
+    }
+}
+
+#[async_trait]
+impl<E: Edit> Consumer for Editor<E> {
+    async fn consume(&self, request: Request) -> Result<(), Refusal> {
+        match self.edited(request)? {
+            Some(request) => self.next.consume(request).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn offer(&self, request: Request, taken: &Taken) -> Result<(), Refusal> {
+        match self.edited(request)? {
+            Some(request) => self.next.offer(request, taken).await,
+            None => Ok(()),
+        }
     }
 }
 

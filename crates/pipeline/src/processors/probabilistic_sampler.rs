@@ -2,7 +2,9 @@
 //!
 //! Thresholds and randomness are those of OpenTelemetry's "TraceState: Probability Sampling": 56
 //! bits of randomness R, from `rv` or the last seven bytes of the trace id; a span is kept when R is
-//! not below the rejection threshold T, which `th` tells whoever comes later.
+//! not below the rejection threshold T, which `th` tells whoever comes later. A threshold is never
+//! lowered. A span's own `sampling.priority`, above zero or zero, comes before everything else, in
+//! every mode.
 
 use model::{Owner, Span, SpanBatch, Value};
 
@@ -35,7 +37,8 @@ pub struct Settings {
     pub sampling_percentage: f64,
     /// The seed of [`Mode::HashSeed`].
     pub hash_seed: u32,
-    /// Drops what no decision can be made for, such as randomness that contradicts the threshold.
+    /// Drops what no decision can be made for, such as randomness that contradicts the threshold;
+    /// else that is kept, as if by a share of all.
     pub fail_closed: bool,
     /// Hexadecimal digits of the threshold, from 1 to 14.
     pub sampling_precision: u32,
@@ -56,8 +59,8 @@ impl Default for Settings {
 /// The processor.
 pub struct ProbabilisticSampler {
     settings: Settings,
-    /// The threshold of the share by itself.
-    threshold: u64,
+    /// The threshold of the share by itself; `None` drops everything.
+    threshold: Option<u64>,
 }
 
 /// What becomes of a span.
@@ -68,69 +71,74 @@ enum Decision {
     Drop,
 }
 
+/// The threshold of who keeps all.
+const ALL: u64 = 0;
+
 impl ProbabilisticSampler {
     /// With these settings.
     pub fn new(settings: Settings) -> Self {
-        let share = settings.sampling_percentage / 100.0;
+        let percentage = settings.sampling_percentage.min(100.0);
         let threshold = match settings.mode {
+            _ if percentage <= 0.0 => None,
             Mode::HashSeed => {
-                // Fourteen bits, as many as are compared; the least share is one bucket.
-                let buckets = (share * HASH_BUCKETS as f64) as u64;
-                (HASH_BUCKETS - buckets.clamp(1, HASH_BUCKETS)) << (56 - HASH_BITS)
+                // In 32 bits and rounded down, as the Collector does, so that all agree.
+                let buckets = (percentage as f32 * (HASH_BUCKETS as f32 / 100.0)) as u64;
+                (buckets > 0).then(|| (HASH_BUCKETS - buckets) << (56 - HASH_BITS))
             }
-            _ => threshold(share, settings.sampling_precision),
+            _ => Some(threshold(percentage / 100.0, settings.sampling_precision)),
         };
         Self { settings, threshold }
     }
 
     fn decide(&self, batch: &SpanBatch, at: usize) -> Decision {
         let span = &batch.spans()[at];
-        if self.settings.mode == Mode::HashSeed {
-            match priority(batch, at) {
-                Some(priority) if priority > 0.0 => return Decision::Keep,
-                Some(_) => return Decision::Drop,
-                None => {}
-            }
-        }
-        if self.settings.sampling_percentage <= 0.0 {
+        let priority = priority(batch, at);
+        if priority == Some(Priority::Drop) {
             return Decision::Drop;
         }
-        let fail = || if self.settings.fail_closed { Decision::Drop } else { Decision::Keep };
+        let is_kept = priority == Some(Priority::Keep);
         let Some(mut state) = TraceState::parse(batch.text(span.trace_state)) else {
-            return fail();
+            // Nothing can be added to what cannot be read.
+            let keeps = is_kept || self.threshold.is_some() && !self.settings.fail_closed;
+            return if keeps { Decision::Keep } else { Decision::Drop };
         };
-        match self.settings.mode {
-            Mode::HashSeed => {
-                // Somebody has sampled by other rules; to sample by this one would make `th` lie.
-                if state.threshold().is_some() || state.randomness().is_some() {
-                    return fail();
-                }
-                let randomness = hash_randomness(span, self.settings.hash_seed);
-                if randomness < self.threshold {
-                    return Decision::Drop;
-                }
-                state.set_randomness(randomness);
-                state.set_threshold(self.threshold);
+        let is_hash = self.settings.mode == Mode::HashSeed;
+        let mut is_sound = true;
+        let randomness = if is_hash && self.threshold.is_some() {
+            // Somebody has sampled by other rules; to sample by this one would make `th` lie.
+            if state.threshold().is_some() || state.randomness().is_some() {
+                let keeps = is_kept || !self.settings.fail_closed;
+                return if keeps { Decision::Keep } else { Decision::Drop };
             }
-            Mode::Proportional | Mode::Equalizing => {
-                let randomness =
-                    state.randomness().unwrap_or_else(|| trace_randomness(span.trace_id));
-                // Kept with a randomness below the threshold: the threshold says nothing.
-                let before = state.threshold().filter(|&threshold| randomness >= threshold);
-                let threshold = match self.settings.mode {
-                    Mode::Proportional => {
-                        let was = 1.0 - before.unwrap_or(0) as f64 / RANDOMNESS_MAX as f64;
-                        let share = (self.settings.sampling_percentage / 100.0).min(1.0);
-                        threshold(was * share, self.settings.sampling_precision)
-                    }
-                    _ => self.threshold.max(before.unwrap_or(0)),
-                };
-                if randomness < threshold {
-                    return Decision::Drop;
-                }
-                state.set_threshold(threshold);
-            }
+            let randomness = hash_randomness(span, self.settings.hash_seed);
+            state.set_randomness(randomness);
+            randomness
+        } else {
+            state.randomness().unwrap_or_else(|| trace_randomness(span.trace_id))
+        };
+        if state.threshold().is_some_and(|threshold| randomness < threshold) {
+            // It should have been dropped: the threshold is a lie.
+            state.clear_threshold();
+            is_sound = false;
         }
+        let threshold = match (is_kept, is_sound, self.threshold) {
+            (true, ..) => ALL,
+            (false, _, None) => return Decision::Drop,
+            (false, false, _) if self.settings.fail_closed => return Decision::Drop,
+            (false, false, _) => ALL,
+            (false, true, Some(_)) if self.settings.mode == Mode::Proportional => {
+                let before = state.threshold().unwrap_or(ALL);
+                let was = 1.0 - before as f64 / RANDOMNESS_MAX as f64;
+                let share = (self.settings.sampling_percentage / 100.0).min(1.0);
+                threshold(was * share, self.settings.sampling_precision)
+            }
+            (false, true, Some(threshold)) => threshold,
+        };
+        let threshold = threshold.max(state.threshold().unwrap_or(ALL));
+        if !is_kept && randomness < threshold {
+            return Decision::Drop;
+        }
+        state.set_threshold(threshold);
         Decision::KeepWith(state)
     }
 }
@@ -152,25 +160,41 @@ impl Edit for ProbabilisticSampler {
     }
 }
 
-/// The span's own wish: `sampling.priority`, above 0 to be kept.
-fn priority(batch: &SpanBatch, at: usize) -> Option<f64> {
-    let owner = Owner::Span(at);
-    let place = batch.find_attribute(owner, b"sampling.priority")?;
-    match batch.attributes(owner)[place].value {
-        Value::Int(value) => Some(value as f64),
-        Value::Double(value) => Some(value),
-        Value::String(text) => batch.text(text).parse().ok(),
-        _ => None,
-    }
+/// A span's own wish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Priority {
+    Keep,
+    Drop,
 }
 
-/// FNV-1a of seed and trace id, fourteen bits of it, such that a small hash is much randomness.
+/// `sampling.priority` (OpenTracing semantic conventions): above zero to be kept, zero to be
+/// dropped; anything else says nothing.
+fn priority(batch: &SpanBatch, at: usize) -> Option<Priority> {
+    let owner = Owner::Span(at);
+    let place = batch.find_attribute(owner, b"sampling.priority")?;
+    let number = match batch.attributes(owner)[place].value {
+        Value::Int(value) => value as f64,
+        Value::Double(value) => value,
+        Value::String(text) => batch.text(text).parse().ok()?,
+        _ => return None,
+    };
+    if number > 0.0 {
+        return Some(Priority::Keep);
+    }
+    (number == 0.0).then_some(Priority::Drop)
+}
+
+/// FNV-1a of seed and trace id: fourteen bits of it, such that a small hash is much randomness, and
+/// behind them what else the hash has, as the Collector mixes it, for samplers that come later.
 fn hash_randomness(span: &Span, seed: u32) -> u64 {
     let seed = seed.to_le_bytes();
     let bytes = seed.iter().chain(&span.trace_id.0);
     let hash = bytes
         .fold(0x811c_9dc5_u32, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    (HASH_BUCKETS - 1 - (u64::from(hash) & (HASH_BUCKETS - 1))) << (56 - HASH_BITS)
+    let compared = u64::from(hash) & (HASH_BUCKETS - 1);
+    let others = u64::from(hash >> (32 - HASH_BITS));
+    let others = others ^ others << 10;
+    (HASH_BUCKETS - 1 - compared) << (56 - HASH_BITS) | others << HASH_BITS | compared
 }
 
 /// The threshold of a probability, rounded to so many hexadecimal digits behind those that are all
@@ -274,20 +298,29 @@ mod tests {
     }
 
     #[test]
-    fn priority_comes_first_for_hashes() {
-        for (value, mode, kept) in [
-            (Int(1), Mode::HashSeed, 1),
-            (Plain::Double(0.5), Mode::HashSeed, 1),
-            (Text("2"), Mode::HashSeed, 1),
-            (Int(0), Mode::HashSeed, 0),
-            (Text("-1"), Mode::HashSeed, 0),
-            (Int(1), Mode::Equalizing, 0),
-        ] {
-            // None is kept for its share, and all but "0" for their priority.
-            let percent = if kept == 1 || mode != Mode::HashSeed { 0.001 } else { 100.0 };
-            let mut spans = one(vec![("sampling.priority", value.clone())]);
-            sampler(mode, percent).edit(&mut spans, &Client::default()).unwrap();
-            assert_eq!(spans.len(), kept, "{value:?} {mode:?}");
+    fn a_spans_own_priority_comes_first() {
+        for mode in [Mode::HashSeed, Mode::Proportional, Mode::Equalizing] {
+            for (value, kept_of_none, kept_of_all) in [
+                (Int(1), 1, 1),
+                (Plain::Double(0.5), 1, 1),
+                (Text("2"), 1, 1),
+                (Int(0), 0, 0),
+                (Plain::Double(0.0), 0, 0),
+                // Says nothing.
+                (Text("-1"), 0, 1),
+                (Int(-1), 0, 1),
+                (Text("high"), 0, 1),
+                (Plain::Bool(true), 0, 1),
+            ] {
+                for (percent, kept) in [(0.0, kept_of_none), (100.0, kept_of_all)] {
+                    let mut spans = one(vec![("sampling.priority", value.clone())]);
+                    sampler(mode, percent).edit(&mut spans, &Client::default()).unwrap();
+                    assert_eq!(spans.len(), kept, "{value:?} {mode:?} {percent}");
+                    if kept == 1 {
+                        assert!(state_of(&spans, 0).starts_with("ot=th:0"), "{value:?} {mode:?}");
+                    }
+                }
+            }
         }
     }
 
@@ -305,13 +338,9 @@ mod tests {
             (Proportional, 50.0, "ot=th:8;rv:ffffffffffffff", Some(format!("ot=th:c;{rv}"))),
             (Proportional, 50.0, "ot=th:8;rv:90000000000000", None),
             (Proportional, 100.0, "ot=rv:00000000000000", Some("ot=th:0;rv:00000000000000".into())),
-            // A threshold above the randomness is no threshold.
-            (
-                Equalizing,
-                100.0,
-                "ot=th:8;rv:10000000000000",
-                Some("ot=th:0;rv:10000000000000".into()),
-            ),
+            // It should have been dropped before.
+            (Equalizing, 100.0, "ot=th:8;rv:10000000000000", None),
+            (Proportional, 100.0, "ot=th:8;rv:10000000000000", None),
             // Somebody else's rules, and no rules at all.
             (HashSeed, 100.0, "ot=th:8;rv:ffffffffffffff", None),
             (Equalizing, 100.0, "ot=rv:xyz", None),
@@ -325,21 +354,29 @@ mod tests {
         }
         let mut hashed = one(vec![]);
         sampler(HashSeed, 75.0).edit(&mut hashed, &Client::default()).unwrap();
-        assert_eq!(state_of(&hashed, 0), "ot=th:4;rv:74f40000000000");
+        assert_eq!(state_of(&hashed, 0), "ot=th:4;rv:74f42e348fe2c2");
     }
 
     #[test]
     fn what_cannot_be_decided_fails_open_when_told_so() {
-        let mut spans = one(vec![]);
-        let text = spans.add_text(b"ot=rv:xyz").unwrap();
-        spans.edit_span(0).trace_state = text;
-        let settings = Settings {
-            mode: Mode::Proportional,
-            sampling_percentage: 1.0,
-            fail_closed: false,
-            ..Settings::default()
-        };
-        ProbabilisticSampler::new(settings).edit(&mut spans, &Client::default()).unwrap();
-        assert_eq!(state_of(&spans, 0), "ot=rv:xyz");
+        let lie = "ot=th:8;rv:10000000000000";
+        for (mode, before, after) in [
+            (Mode::Proportional, "ot=rv:xyz", "ot=rv:xyz"),
+            (Mode::HashSeed, lie, lie),
+            (Mode::Proportional, lie, "ot=th:0;rv:10000000000000"),
+            (Mode::Equalizing, lie, "ot=th:0;rv:10000000000000"),
+        ] {
+            let mut spans = one(vec![]);
+            let text = spans.add_text(before.as_bytes()).unwrap();
+            spans.edit_span(0).trace_state = text;
+            let settings = Settings {
+                mode,
+                sampling_percentage: 1.0,
+                fail_closed: false,
+                ..Settings::default()
+            };
+            ProbabilisticSampler::new(settings).edit(&mut spans, &Client::default()).unwrap();
+            assert_eq!(state_of(&spans, 0), after, "{mode:?} {before}");
+        }
     }
 }

@@ -3,7 +3,9 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::ops::Range;
 
+use config::Secret;
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
 use model::{Attribute, Owner, SpanBatch, Value};
@@ -30,9 +32,9 @@ pub enum Hashing {
     /// SHA3-256.
     Sha3,
     /// HMAC of SHA-256, with a key.
-    HmacSha256(Vec<u8>),
+    HmacSha256(Secret),
     /// HMAC of SHA-512, with a key.
-    HmacSha512(Vec<u8>),
+    HmacSha512(Secret),
 }
 
 impl Hashing {
@@ -42,16 +44,20 @@ impl Hashing {
             Self::Sha1 => hex(&Sha1::digest(text)),
             Self::Sha3 => hex(&Sha3_256::digest(text)),
             // A key of any length is a key.
-            Self::HmacSha256(key) => Hmac::<Sha256>::new_from_slice(key).map_or_else(
+            Self::HmacSha256(key) => Hmac::<Sha256>::new_from_slice(bytes(key)).map_or_else(
                 |_| MASK.to_owned(),
                 |hash| hex(&hash.chain_update(text).finalize().into_bytes()),
             ),
-            Self::HmacSha512(key) => Hmac::<Sha512>::new_from_slice(key).map_or_else(
+            Self::HmacSha512(key) => Hmac::<Sha512>::new_from_slice(bytes(key)).map_or_else(
                 |_| MASK.to_owned(),
                 |hash| hex(&hash.chain_update(text).finalize().into_bytes()),
             ),
         }
     }
+}
+
+fn bytes(key: &Secret) -> &[u8] {
+    key.expose().as_bytes()
 }
 
 /// What the processor says of its work, in attributes of the span.
@@ -79,14 +85,59 @@ pub enum Preset {
 impl Preset {
     fn pattern(self) -> &'static str {
         match self {
-            Self::CreditCard => r"\b\d(?:[ -]?\d){12,18}\b",
+            // As many digits as there are: before or behind a card's number stand others.
+            Self::CreditCard => r"\b[0-9](?:[ -]?[0-9]){12,}\b",
             Self::Email => r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+",
         }
     }
 
-    fn confirms(self, found: &str) -> bool {
-        self != Self::CreditCard || has_check_digit(found)
+    /// Where in what the pattern found it is.
+    fn places(self, found: &str) -> Vec<Range<usize>> {
+        match self {
+            Self::CreditCard => cards(found),
+            Self::Email => vec![0..found.len()],
+        }
     }
+}
+
+/// Digits of a card's number.
+const CARD_DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
+
+/// Numbers of cards among groups of digits. A number begins and ends with a group; of several that
+/// begin with the same one, the longest counts.
+fn cards(text: &str) -> Vec<Range<usize>> {
+    let mut groups: Vec<Range<usize>> = Vec::new();
+    for (at, byte) in text.bytes().enumerate() {
+        match groups.last_mut() {
+            _ if !byte.is_ascii_digit() => {}
+            Some(last) if last.end == at => last.end += 1,
+            _ => groups.push(at..at + 1),
+        }
+    }
+    let mut found = Vec::new();
+    let mut first = 0;
+    while let Some(begin) = groups.get(first) {
+        let mut digits = 0;
+        let mut best = None;
+        for (at, group) in groups.iter().enumerate().skip(first) {
+            digits += group.len();
+            if digits > *CARD_DIGITS.end() {
+                break;
+            }
+            let place = begin.start..group.end;
+            if CARD_DIGITS.contains(&digits) && has_check_digit(&text[place.clone()]) {
+                best = Some((at, place));
+            }
+        }
+        first = match best {
+            Some((last, place)) => {
+                found.push(place);
+                last + 1
+            }
+            None => first + 1,
+        };
+    }
+    found
 }
 
 /// Luhn's formula.
@@ -178,8 +229,15 @@ impl Redaction {
         for (preset, pattern) in patterns.chain(presets) {
             let replace = |found: &Captures<'_>| {
                 let found = &found[0];
-                let confirmed = preset.is_none_or(|preset| preset.confirms(found));
-                if confirmed { self.mask(found) } else { found.to_owned() }
+                let Some(preset) = preset else { return self.mask(found) };
+                let (mut out, mut end) = (String::new(), 0);
+                for place in preset.places(found) {
+                    out.push_str(&found[end..place.start]);
+                    out.push_str(&self.mask(&found[place.clone()]));
+                    end = place.end;
+                }
+                out.push_str(&found[end..]);
+                out
             };
             if let Cow::Owned(replaced) = pattern.replace_all(&text, replace)
                 && replaced != text
@@ -280,6 +338,9 @@ impl Edit for Redaction {
             for event in 0..batch.span_events(&batch.spans()[span]).len() {
                 self.redact(batch, Owner::Event { span, event })?;
             }
+            for link in 0..batch.span_links(&batch.spans()[span]).len() {
+                self.redact(batch, Owner::Link { span, link })?;
+            }
         }
         Ok(())
     }
@@ -343,7 +404,7 @@ mod tests {
             (
                 Settings {
                     blocked_key_patterns: token(),
-                    hashing: Some(Hashing::HmacSha256(b"key".to_vec())),
+                    hashing: Some(Hashing::HmacSha256(Secret::new("key"))),
                     ..all()
                 },
                 format!("{card} user.token='{hmac}' {mail} {number}"),
@@ -405,12 +466,56 @@ mod tests {
             ("4111111111111112", "4111111111111112"),
             ("5500-0000-0000-0004", "****"),
             ("order 1234567890123", "order 1234567890123"),
+            ("4111 1111 1111 1111 12/26", "**** 12/26"),
+            ("4111111111111111 123", "**** 123"),
+            ("order 12 4111111111111111", "order 12 ****"),
+            ("2 5500-0000-0000-0004 4111111111111111 7", "2 **** **** 7"),
+            // Two that run into each other are none.
+            ("41111111111111114111111111111111", "41111111111111114111111111111111"),
+            ("x4111111111111111", "x4111111111111111"),
             ("a.b+c@mail.example.co.uk!", "****!"),
             ("@example", "@example"),
             ("", ""),
         ] {
             assert_eq!(redaction.masked(text), masked);
         }
+    }
+
+    #[test]
+    fn a_key_is_not_printed() {
+        let settings = Settings {
+            hashing: Some(Hashing::HmacSha512(Secret::new("hunter2"))),
+            ..Settings::default()
+        };
+        assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn links_are_redacted_too() {
+        let mut batch = linked();
+        let settings = Settings { blocked_values: patterns(&["[0-9]{4}"]), ..all() };
+        Redaction::new(settings).unwrap().edit(&mut batch, &Client::default()).unwrap();
+        let again = SpanBatch::decode(batch.encoded()).unwrap();
+        assert_eq!(attributes(&again, Owner::Link { span: 0, link: 0 }), "card='pay **** now'");
+    }
+
+    /// A span with a link that has an attribute.
+    fn linked() -> SpanBatch {
+        use model::wire::put_bytes_field;
+        let mut encoder = model::TracesEncoder::new();
+        let place = encoder.origin(b"", b"", b"", b"");
+        encoder.span(place, |out| {
+            put_bytes_field(out, 1, &[1; 16]);
+            put_bytes_field(out, 2, &[2; 8]);
+            let mut link = Vec::new();
+            put_bytes_field(&mut link, 1, &[3; 16]);
+            put_bytes_field(&mut link, 2, &[4; 8]);
+            model::encode_key_value(&mut link, 4, b"card", |out| {
+                put_bytes_field(out, 1, b"pay 1234 now");
+            });
+            put_bytes_field(out, 13, &link);
+        });
+        SpanBatch::decode(encoder.finish().into()).expect("a batch")
     }
 
     #[test]

@@ -19,7 +19,8 @@ use crate::data::Client;
 pub enum Detector {
     /// `OTEL_RESOURCE_ATTRIBUTES` (OpenTelemetry specification, "Resource SDK").
     Env,
-    /// The host: `host.name`, `host.id`, `host.arch`, `os.type`, `os.description`.
+    /// The host: `host.name` and `os.type`; when switched on, `host.id`, `host.arch` and
+    /// `os.description`.
     System,
     /// The container: `container.id`, and the host as far as a container sees it.
     Docker,
@@ -76,6 +77,11 @@ const K8S: [(&str, &str); 16] = [
 ];
 
 impl Detector {
+    /// Whether it gives an attribute of which settings say nothing: what the Collector gives.
+    fn gives(self, key: &str) -> bool {
+        self != Self::System || matches!(key, "host.name" | "os.type")
+    }
+
     /// What it finds.
     ///
     /// # Errors
@@ -167,17 +173,25 @@ pub struct ResourceDetection {
 }
 
 impl ResourceDetection {
-    /// Looks once. The first detector that knows a key is believed; `overrides` replaces what
-    /// resources say themselves.
+    /// Looks once. The first detector that knows a key is believed; `switches` turn attributes of
+    /// detectors on and off; `overrides` replaces what resources say themselves.
     ///
     /// # Errors
     ///
     /// Those of the detectors.
-    pub fn new(detectors: &[Detector], overrides: bool, place: &dyn Place) -> Result<Self, String> {
+    pub fn new(
+        detectors: &[Detector],
+        switches: &[(Detector, String, bool)],
+        overrides: bool,
+        place: &dyn Place,
+    ) -> Result<Self, String> {
         let mut all: BTreeMap<String, String> = BTreeMap::new();
         for detector in detectors {
             for (key, value) in detector.detect(place)? {
-                all.entry(key).or_insert(value);
+                let switch = switches.iter().find(|(of, name, _)| of == detector && *name == key);
+                if switch.map_or_else(|| detector.gives(&key), |(.., on)| *on) {
+                    all.entry(key).or_insert(value);
+                }
             }
         }
         Ok(Self { attributes: all.into_iter().collect(), overrides })
@@ -268,11 +282,30 @@ mod tests {
         let detectors = [Detector::Env, Detector::System];
         for (overrides, service) in [(true, "other"), (false, "shop")] {
             let mut batch = one(vec![]);
-            let edit = ResourceDetection::new(&detectors, overrides, &There).unwrap();
+            let edit = ResourceDetection::new(&detectors, &[], overrides, &There).unwrap();
             edit.edit(&mut batch, &Client::default()).unwrap();
             let found = attributes(&batch, Owner::Resource(0));
             assert!(found.contains(&format!("service.name='{service}'")), "{found}");
             assert!(found.contains("host.name='mine'"), "{found}");
+        }
+    }
+
+    #[test]
+    fn attributes_are_switched_on_and_off() {
+        let os = std::env::consts::OS;
+        let switch = |key: &str, on| (Detector::System, key.to_owned(), on);
+        for (switches, expected) in [
+            (vec![], format!("host.name=box os.type={os}")),
+            (
+                vec![switch("host.id", true), switch("os.type", false)],
+                "host.id=abc host.name=box".to_owned(),
+            ),
+        ] {
+            let detectors = [Detector::System];
+            let edit = ResourceDetection::new(&detectors, &switches, true, &There).unwrap();
+            let found: Vec<String> =
+                edit.attributes.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            assert_eq!(found.join(" "), expected);
         }
     }
 
@@ -290,7 +323,7 @@ mod tests {
                 None
             }
         }
-        let error = ResourceDetection::new(&[Detector::Env], true, &Broken).unwrap_err();
+        let error = ResourceDetection::new(&[Detector::Env], &[], true, &Broken).unwrap_err();
         assert!(error.contains("\"c\" is not a key"), "{error}");
     }
 }

@@ -4,6 +4,7 @@ use model::{Owner, SpanBatch, Value};
 use regex::Regex;
 
 use super::Edit;
+use super::actions::text_of;
 use super::matching::Selection;
 use crate::consumer::Refusal;
 use crate::data::Client;
@@ -87,7 +88,7 @@ fn name_from_attributes(
             name.push_str(&from.separator);
         }
         let value = batch.attributes(Owner::Span(at))[found].value;
-        name.push_str(&model::json::value_text(batch, value));
+        name.push_str(&text_of(batch, value));
     }
     if !from.keys.is_empty() {
         let name = batch.add_text(name.as_bytes())?;

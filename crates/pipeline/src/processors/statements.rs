@@ -35,6 +35,11 @@ pub struct Counters {
 }
 
 impl Counters {
+    fn errors_number(&self) -> (&'static str, &'static str, u64) {
+        let help = "OTTL statements and conditions that failed on an item";
+        ("spanfall_processor_ottl_errors", help, self.errors.load(Ordering::Relaxed))
+    }
+
     /// Deals with an error as the mode says.
     pub(crate) fn failed(&self, mode: ErrorMode, error: &ottl::EvalError) -> Result<(), Refusal> {
         let count = self.errors.fetch_add(1, Ordering::Relaxed);
@@ -144,6 +149,23 @@ impl Edit for Filter {
         self.counters.dropped_spans.fetch_add(dropped as u64, Ordering::Relaxed);
         Ok(())
     }
+
+    fn numbers(&self) -> Vec<(&'static str, &'static str, u64)> {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        vec![
+            (
+                "otelcol_processor_filter_spans_filtered",
+                "Spans that met a condition and were dropped",
+                read(&self.counters.dropped_spans),
+            ),
+            (
+                "spanfall_processor_filter_dropped_events",
+                "Events of spans that met a condition and were dropped",
+                read(&self.counters.dropped_events),
+            ),
+            self.counters.errors_number(),
+        ]
+    }
 }
 
 /// Statements that are run on the items of one context, in order.
@@ -232,6 +254,10 @@ impl Edit for Transform {
             }
         }
         Ok(())
+    }
+
+    fn numbers(&self) -> Vec<(&'static str, &'static str, u64)> {
+        vec![self.counters.errors_number()]
     }
 }
 

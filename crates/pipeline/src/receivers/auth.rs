@@ -48,6 +48,7 @@ impl PartialEq for Auth {
 impl Eq for Auth {}
 
 /// Finds out who sends.
+#[derive(Clone)]
 pub(crate) struct Identity {
     pub(crate) auth: Option<Auth>,
     pub(crate) include_metadata: bool,

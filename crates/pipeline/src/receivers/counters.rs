@@ -1,14 +1,15 @@
 //! What receivers count. The binary exposes these under the Collector's names.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counters of a receiver's transports.
 #[derive(Debug, Default)]
 pub struct ReceiverCounters {
     /// `transport="http"`.
-    pub http: TransportCounters,
+    pub http: Arc<TransportCounters>,
     /// `transport="grpc"`.
-    pub grpc: TransportCounters,
+    pub grpc: Arc<TransportCounters>,
 }
 
 /// Connections to one port.
@@ -33,9 +34,11 @@ pub struct TransportCounters {
     pub oversize_requests: AtomicU64,
     /// Requests turned away because the budget of bytes in flight was spent.
     pub busy_requests: AtomicU64,
+    /// Datagrams dropped because as many were waiting as may.
+    pub dropped_requests: AtomicU64,
     /// Requests whose body did not arrive in time.
     pub slow_requests: AtomicU64,
-    /// Requests that were not OTLP, or not decompressible.
+    /// Requests that were not what the receiver takes, or not decompressible.
     pub undecodable_requests: AtomicU64,
     /// Requests of senders who may not send.
     pub unauthenticated_requests: AtomicU64,

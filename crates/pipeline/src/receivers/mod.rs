@@ -5,11 +5,18 @@ mod body;
 mod budget;
 mod cors;
 mod counters;
+mod foreign;
+mod front;
 mod inflate;
+pub mod jaeger;
+pub mod kafka;
 pub mod otlp;
+pub mod otlp_json_file;
+mod plain_http;
 mod server;
 mod settings;
 mod write_timeout;
+pub mod zipkin;
 
 pub use auth::{Auth, Authenticator};
 pub use budget::{ByteBudget, IN_FLIGHT_BYTES_MAX_DEFAULT};

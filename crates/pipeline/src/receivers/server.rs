@@ -31,6 +31,7 @@ use super::settings::ServerSettings;
 use super::write_timeout::WriteTimeout;
 use crate::Client;
 use crate::net::ServerTls;
+use crate::telemetry::{self as work, OwnTraces};
 
 /// How long accepting rests after a failure of the kernel's, such as too many open files.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
@@ -95,6 +96,7 @@ pub async fn serve<H: Handler>(
         tls: settings.tls.clone(),
         age_max: settings.connection_age_max,
         age_grace: settings.connection_age_grace,
+        own_traces: settings.own_traces.clone(),
         shutdown: shutdown.clone(),
         cut: CancellationToken::new(),
     });
@@ -205,6 +207,7 @@ struct ConnectionSettings {
     tls: Option<ServerTls>,
     age_max: Option<Duration>,
     age_grace: Option<Duration>,
+    own_traces: OwnTraces,
     shutdown: CancellationToken,
     /// Ends connections that outlast the drain timeout.
     cut: CancellationToken,
@@ -237,7 +240,14 @@ impl ConnectionSettings {
             move |request| {
                 asked.store(true, Ordering::Relaxed);
                 let (handler, client) = (Arc::clone(&handler), Arc::clone(&client));
-                async move { Ok::<_, Infallible>(handler.handle(request, client).await) }
+                let incoming = work::Incoming::of(&self.own_traces, request.headers());
+                async move {
+                    let Some(incoming) = incoming else {
+                        return Ok::<_, Infallible>(handler.handle(request, client).await);
+                    };
+                    // Boxed, so that no connection takes more where own traces are off.
+                    Ok(Box::pin(incoming.scope(handler.handle(request, client))).await)
+                }
             }
         });
         let stream = TokioIo::new(WriteTimeout::new(stream, self.write_timeout));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::auth::Auth;
 use crate::net::ServerTls;
+use crate::telemetry::OwnTraces;
 
 /// Limits of a server, for HTTP and gRPC alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub struct ServerSettings {
     pub connection_age_max: Option<Duration>,
     /// How long its requests may take from then on. Default none: as long as they take.
     pub connection_age_grace: Option<Duration>,
+    /// Where the work for requests leaves spans. Default nowhere.
+    pub own_traces: OwnTraces,
 }
 
 impl Default for ServerSettings {
@@ -71,6 +74,7 @@ impl Default for ServerSettings {
             include_metadata: false,
             connection_age_max: None,
             connection_age_grace: None,
+            own_traces: OwnTraces::default(),
         }
     }
 }

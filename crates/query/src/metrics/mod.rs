@@ -33,7 +33,8 @@ pub struct MetricsAnswer {
 /// The most points of an answer: a hundred megabytes of JSON.
 const POINTS_MAX: usize = 2_000_000;
 
-/// Runs a query over some intervals. Dropping the future ends it.
+/// Runs a query over some intervals, with at most `exemplars_max` exemplars; `extrapolate` is that
+/// of [`MeasureRequest`]. Dropping the future ends it.
 ///
 /// # Errors
 /// What the store refuses, in words for the query's author.
@@ -42,6 +43,7 @@ pub async fn run(
     query: &MetricsQuery,
     intervals: &Intervals,
     exemplars_max: usize,
+    extrapolate: bool,
 ) -> Result<MetricsAnswer, QueryError> {
     let mut leaves = Vec::new();
     collect(query, &mut leaves);
@@ -54,10 +56,11 @@ pub async fn run(
             step_nano: intervals.step_nano,
             steps: intervals.count,
             exemplars_max,
+            extrapolate,
         };
         let part = store.measure(request).await?;
         answer.partial |= part.partial;
-        add(&mut answer.stats, &part.stats);
+        answer.stats.add(&part.stats);
         let points = part.series.len().saturating_mul(intervals.count);
         if points > POINTS_MAX {
             return Err(QueryError::Refused(format!(
@@ -72,6 +75,11 @@ pub async fn run(
     let series = compute(query, &mut measured.into_iter());
     answer.series = settled(series, intervals, exemplars_max);
     Ok(answer)
+}
+
+/// Whether spans count as many as they stand for.
+pub fn extrapolates(hints: &Hints) -> bool {
+    hints.extrapolate == Some(true)
 }
 
 /// How many exemplars to return: the hint comes before the parameter.
@@ -154,15 +162,6 @@ fn settled(
         room -= series.exemplars.len();
     }
     series
-}
-
-fn add(sum: &mut QueryStats, part: &QueryStats) {
-    sum.pieces += part.pieces;
-    sum.pieces_skipped += part.pieces_skipped;
-    sum.slabs += part.slabs;
-    sum.spans += part.spans;
-    sum.traces += part.traces;
-    sum.candidates += part.candidates;
 }
 
 /// What tells a series from others, as text to sort and compare by. The name of the function is

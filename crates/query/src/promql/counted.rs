@@ -239,7 +239,7 @@ impl Row<'_> {
 }
 
 /// The name of a span's kind, as in OTLP; the number of one that has none.
-fn kind_name(kind: i32) -> String {
+pub(super) fn kind_name(kind: i32) -> String {
     let name = match kind {
         model::kind::UNSPECIFIED => "UNSPECIFIED",
         model::kind::INTERNAL => "INTERNAL",
@@ -253,7 +253,7 @@ fn kind_name(kind: i32) -> String {
 }
 
 /// The name of a status code, likewise.
-fn status_name(status: i32) -> String {
+pub(super) fn status_name(status: i32) -> String {
     let name = match status {
         model::status_code::UNSET => "UNSET",
         model::status_code::OK => "OK",

@@ -55,7 +55,8 @@ pub(super) fn names_services(node: &Node) -> bool {
     found
 }
 
-fn each_selector(node: &Node, see: &mut impl FnMut(&Selector)) {
+/// Shows all selectors of an expression.
+pub(super) fn each_selector(node: &Node, see: &mut impl FnMut(&Selector)) {
     match node {
         Node::Number(_) | Node::Text(_) | Node::Time => {}
         Node::Selector(selector) => see(selector),

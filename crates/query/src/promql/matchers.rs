@@ -57,6 +57,22 @@ impl Matcher {
         matches!(self.test, Test::Like(_) | Test::Unlike(_))
     }
 
+    /// The text of a regular expression that a value has to meet.
+    pub(super) fn pattern(&self) -> Option<&str> {
+        match &self.test {
+            Test::Like(regex) => Some(regex.as_str()),
+            _ => None,
+        }
+    }
+
+    /// The one value that it does not let through.
+    pub(super) fn all_but(&self) -> Option<&str> {
+        match &self.test {
+            Test::NotEqual(value) => Some(value),
+            _ => None,
+        }
+    }
+
     /// The one value that it lets through.
     pub(super) fn only(&self) -> Option<&str> {
         match &self.test {

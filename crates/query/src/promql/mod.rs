@@ -18,6 +18,7 @@ mod counted;
 mod demand;
 mod error;
 mod eval;
+mod exemplars;
 mod histogram;
 mod lower;
 mod matchers;
@@ -41,6 +42,7 @@ pub use browse::{Browse, Found, Listed, Range};
 pub use counted::Counted;
 pub use demand::Demands;
 pub use error::{PromqlError, PromqlFault};
+pub use exemplars::{Exemplar, ExemplarSeries, Exemplars, FoundExemplars};
 pub use metrics::{Description, descriptions};
 pub use value::{Grid, Labels, METRIC_NAME};
 

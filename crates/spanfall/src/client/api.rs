@@ -187,9 +187,10 @@ impl Client {
 
     pub(super) fn failure(&self, status: u16, body: &[u8]) -> anyhow::Error {
         let said = match serde_json::from_slice::<ErrorBody>(body) {
-            // Options are named as parameters are.
+            // Options are named as parameters are: what is wrong with one was said here.
             Ok(ErrorBody { error, parameter: Some(name) }) => {
-                clean(&format!("--{}: {error}", name.replace('_', "-"))).into_owned()
+                let said = format!("--{}: {error}", name.replace('_', "-"));
+                return Hinted::plain(clean(&said).into_owned()).into();
             }
             Ok(ErrorBody { error, parameter: None }) => clean(&error).into_owned(),
             Err(_) => format!("HTTP status {status}"),

@@ -86,14 +86,50 @@ pub struct Stats {
     pub pieces: u64,
     /// Those that were not read, by their times.
     pub pieces_skipped: u64,
+    /// Those that were not read because enough newer results were found.
+    pub pieces_behind: u64,
     /// Row groups that were looked at.
     pub row_groups: u64,
+    /// Those that no scope or column of let meet the query.
+    pub row_groups_skipped_by_statistics: u64,
+    /// Those whose Bloom filters or dictionaries lack what is asked for.
+    pub row_groups_skipped_by_filters: u64,
     /// Spans in them.
     pub spans: u64,
     /// Traces in them.
     pub traces: u64,
     /// Traces that filters left to be judged.
     pub candidates: u64,
+    /// Traces of several pieces that were put together.
+    pub traces_joined: u64,
+    /// Bytes read from files.
+    pub bytes_read: u64,
+    /// The steps, in order.
+    pub steps: Vec<StepTime>,
+    /// The columns that were read.
+    pub columns: Vec<ReadColumn>,
+}
+
+/// How long a step took.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct StepTime {
+    /// A word.
+    pub name: String,
+    /// Milliseconds in which at least one thread was at it.
+    pub wall_ms: f64,
+    /// Milliseconds of all threads together.
+    pub work_ms: f64,
+}
+
+/// A column that was read.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ReadColumn {
+    /// As TraceQL names it.
+    pub name: String,
+    /// Rows that were decoded.
+    pub rows: u64,
+    /// Bytes read from files.
+    pub bytes: u64,
 }
 
 /// A text that is no query.

@@ -12,7 +12,7 @@ use super::search;
 use crate::chart::{self, Line, Times};
 use crate::client::{Answer, Client, FoundTrace, Misspelt, SeriesList, ServerArgs, Stats};
 use crate::printer::Printer;
-use crate::text::{clean, count, counted};
+use crate::text::{bytes, clean, columns, count, counted, duration, padding};
 use crate::values::{parse_duration, parse_positive_duration};
 use crate::waterfall;
 
@@ -61,7 +61,7 @@ pub struct QueryArgs {
     /// Draw the first trace as well
     #[arg(long, conflicts_with = "json")]
     waterfall: bool,
-    /// Tell what the query took
+    /// Tell what was read, what was not and why, and how long each step took
     #[arg(long)]
     explain: bool,
     #[command(flatten)]
@@ -210,15 +210,57 @@ fn told(misspelt: &Misspelt, printer: &Printer) -> ExitCode {
 
 fn explain(stats: Option<&Stats>, printer: &Printer) {
     let Some(stats) = stats else { return };
+    let read = stats.pieces.saturating_sub(stats.pieces_skipped + stats.pieces_behind);
     printer.note(&format!(
-        "looked at {} in {} of {} and {}; {} pieces lay outside of the time; {} judged whole",
+        "looked at {} in {} of {} and {}; {} judged whole",
         counted(stats.spans, "span"),
         counted(stats.row_groups, "row group"),
-        counted(stats.pieces.saturating_sub(stats.pieces_skipped), "piece"),
+        counted(read, "piece"),
         counted(stats.traces, "trace"),
-        count(stats.pieces_skipped),
         counted(stats.candidates, "trace"),
     ));
+    printer.note(&format!(
+        "not read: {} outside of the time, {} older than the results; {} by statistics, {} by \
+         filters",
+        counted(stats.pieces_skipped, "piece"),
+        count(stats.pieces_behind),
+        counted(stats.row_groups_skipped_by_statistics, "row group"),
+        count(stats.row_groups_skipped_by_filters),
+    ));
+    printer.note(&format!(
+        "read {}; put {} of several pieces together",
+        bytes(stats.bytes_read),
+        counted(stats.traces_joined, "trace"),
+    ));
+    let nanos = |milliseconds: f64| (milliseconds.max(0.0) * 1e6) as u64;
+    let steps = stats.steps.iter().map(|step| {
+        let [wall, work] = [step.wall_ms, step.work_ms].map(|time| duration(nanos(time)));
+        [clean(&step.name).into_owned(), wall, work]
+    });
+    table(["STEP", "WALL", "ALL THREADS"], steps.collect(), printer);
+    let columns = stats
+        .columns
+        .iter()
+        .map(|column| [clean(&column.name).into_owned(), count(column.rows), bytes(column.bytes)]);
+    table(["COLUMN", "ROWS", "READ"], columns.collect(), printer);
+}
+
+/// Lines of a name and two numbers, below a head; nothing where there are none.
+fn table(head: [&str; 3], lines: Vec<[String; 3]>, printer: &Printer) {
+    if lines.is_empty() {
+        return;
+    }
+    let lines: Vec<[String; 3]> = std::iter::once(head.map(str::to_owned)).chain(lines).collect();
+    let width = |at: usize| lines.iter().map(|line| columns(&line[at])).max().unwrap_or(0);
+    let widths = [width(0), width(1), width(2)];
+    for [name, one, other] in &lines {
+        printer.note(&format!(
+            "  {name}{}  {}{one}  {}{other}",
+            padding(name, widths[0]),
+            padding(one, widths[1]),
+            padding(other, widths[2]),
+        ));
+    }
 }
 
 fn warn_of(partial: bool, printer: &Printer) {

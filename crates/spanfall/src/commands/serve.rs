@@ -1,19 +1,22 @@
 //! `spanfall serve`.
 
-use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::OnceLock;
 
 use anyhow::Context;
-use clap::Args;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, FromArgMatches};
 use indicatif::ProgressBar;
 use pipeline::receivers::check_origin;
+use pipeline::telemetry::{LogEncoding, LogLevel, LogOutput, LogSettings};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
+use super::config::ConfigArgs;
 use crate::printer::Printer;
-use crate::serve::{self, Notices, Ports, Settings};
+use crate::serve::{self, Flags, Host, Notices, Ports};
 use crate::values::{
     DiskLimit, SyncPolicy, parse_address, parse_duration, parse_positive_duration,
     parse_positive_size,
@@ -21,18 +24,29 @@ use crate::values::{
 
 const LOG_DEFAULT: &str = "info";
 
+const HEAD_SPANS: std::ops::RangeInclusive<i64> =
+    *serve::HEAD_SPANS.start() as i64..=*serve::HEAD_SPANS.end() as i64;
+
+/// Flags that say something beside a configuration.
+const BESIDE_CONFIG: [&str; 4] = ["config", "set", "log", "color"];
+
 /// Arguments of `spanfall serve`.
 #[derive(Debug, Args)]
 #[command(
     long_about = "Receives OpenTelemetry spans over gRPC and HTTP, stores them in one folder, and \
                   serves the UI and the query API. Listens on this machine alone until told \
-                  otherwise; runs until SIGINT or SIGTERM, on which it stops in order.",
+                  otherwise; runs until SIGINT or SIGTERM, on which it stops in order. With \
+                  --config it runs the pipelines of an OpenTelemetry Collector's configuration \
+                  instead, and takes a changed one over while it runs, or on SIGHUP.",
     after_help = "Examples:\n  \
         spanfall serve\n  \
         spanfall serve --data-dir /var/lib/spanfall --retention 30d --retention-bytes 200GB\n  \
-        spanfall serve --listen 0.0.0.0 --token-file /run/secrets/spanfall"
+        spanfall serve --listen 0.0.0.0 --token-file /run/secrets/spanfall\n  \
+        spanfall serve --config collector.yaml --set exporters.spanfall.retention=30d"
 )]
 pub struct ServeArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
     /// The folder that holds everything; made when missing
     #[arg(
         long,
@@ -89,23 +103,33 @@ pub struct ServeArgs {
         long,
         value_name = "DURATION",
         default_value = "14d",
-        value_parser = parse_positive_duration
+        value_parser = |text: &str| typed(text, parse_positive_duration)
     )]
-    pub retention: Duration,
+    pub retention: String,
     /// How much disk spans may take, such as 500MB, 10GiB or a share of what is free at the start
-    #[arg(long, value_name = "SIZE", default_value = "80%")]
-    pub retention_bytes: DiskLimit,
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "80%",
+        value_parser = |text: &str| typed(text, str::parse::<DiskLimit>)
+    )]
+    pub retention_bytes: String,
     /// How many spans are gathered in memory and log before they become a block
     #[arg(
         long,
         value_name = "SPANS",
         default_value_t = 500_000,
-        value_parser = clap::value_parser!(u32).range(1_000..=5_000_000)
+        value_parser = clap::value_parser!(u32).range(HEAD_SPANS)
     )]
     pub head_max_spans: u32,
     /// How long after an answer spans are safe on disk; "always" means before it
-    #[arg(long, value_name = "DURATION|always", default_value = "200ms")]
-    pub sync: SyncPolicy,
+    #[arg(
+        long,
+        value_name = "DURATION|always",
+        default_value = "200ms",
+        value_parser = |text: &str| typed(text, str::parse::<SyncPolicy>)
+    )]
+    pub sync: String,
     /// The largest OTLP request that is accepted
     #[arg(
         long,
@@ -116,35 +140,125 @@ pub struct ServeArgs {
     pub max_request_bytes: u64,
     /// By how much Jaeger's APIs set the clock of another host right at the most; with 0 they only
     /// say by how much it is wrong
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
-    pub max_clock_skew_adjust: Duration,
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "0s",
+        value_parser = |text: &str| typed(text, parse_duration)
+    )]
+    pub max_clock_skew_adjust: String,
     /// Pages of this origin may send spans, such as https://shop.example; repeatable
     #[arg(long, value_name = "ORIGIN")]
     pub cors_allowed_origin: Vec<String>,
     /// How much is logged: off, error, warn, info, debug, trace, or a filter such as
-    /// info,store=debug
-    #[arg(long, value_name = "LEVEL", env = "SPANFALL_LOG", default_value = LOG_DEFAULT)]
-    pub log: String,
+    /// info,store=debug. Default info, or what service.telemetry.logs.level says
+    #[arg(long, value_name = "LEVEL", env = "SPANFALL_LOG")]
+    pub log: Option<String>,
 }
 
-/// Serves until told to stop.
-pub fn run(args: ServeArgs, printer: &Printer) -> anyhow::Result<ExitCode> {
-    let filter = log_filter(&args.log)?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_writer(std::io::stderr)
-        .init();
+/// A text that can be read as what it stands for, as it was typed.
+fn typed<T>(text: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Result<String, String> {
+    read(text).map(|_| text.to_owned())
+}
+
+/// Serves until told to stop. `typed` tells which flags were.
+pub fn run(
+    args: ServeArgs,
+    matches: Option<&ArgMatches>,
+    printer: &Printer,
+) -> anyhow::Result<ExitCode> {
+    // Before anything is read: a word that means nothing is told at once.
+    let filter = args.log.as_deref().map(log_filter).transpose()?;
     save_memory();
-    let settings = settings(args)?;
+    let is_built_in = args.config.config.is_empty();
+    let place = if is_built_in {
+        for origin in &args.cors_allowed_origin {
+            check_origin(origin)
+                .map_err(|error| anyhow::anyhow!("--cors-allowed-origin {error}"))?;
+        }
+        let mut place = args.config.place();
+        let flags = flags(args)?;
+        flags.refuse_open_data()?;
+        place.configs.push(flags.document());
+        place
+    } else {
+        matches.map_or(Ok(()), refuse_flags)?;
+        args.config.place()
+    };
+    let host = Host::new(Terminal { printer: printer.clone(), bar: OnceLock::new() });
+    let loaded = serve::load(&place, &host);
+    if !loaded.diagnostics.is_empty() {
+        printer.diagnostics(&loaded.diagnostics);
+    }
+    if loaded.diagnostics.has_errors() {
+        return Ok(ExitCode::FAILURE);
+    }
+    log(filter, loaded.log_settings())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    runtime.block_on(serve::run(settings, &Terminal { printer, bar: OnceCell::new() }))?;
+    let served = runtime.block_on(serve::run(&place, loaded, host));
     // A query that still runs must not hold up the end.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-    Ok(ExitCode::SUCCESS)
+    match served {
+        Err(error) if is_built_in => {
+            anyhow::bail!(serve::in_words_of_flags(&format!("{error:#}")))
+        }
+        served => served.map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// A flag beside a configuration would be ignored, or contradict it.
+fn refuse_flags(matches: &ArgMatches) -> anyhow::Result<()> {
+    let command = ServeArgs::augment_args(clap::Command::new("serve"));
+    let is_typed = |flag: &&clap::Arg| {
+        let id = flag.get_id().as_str();
+        let source = matches.value_source(id);
+        source == Some(ValueSource::CommandLine) && !BESIDE_CONFIG.contains(&id)
+    };
+    match command.get_arguments().find(is_typed).and_then(clap::Arg::get_long) {
+        Some(flag) => anyhow::bail!(
+            "--{flag} means nothing beside --config: write it in the file, or add --set \
+             section.component.key=VALUE; `spanfall print-config` shows where it belongs"
+        ),
+        None => Ok(()),
+    }
+}
+
+/// Where the log goes, and how much of it.
+fn log(filter: Option<EnvFilter>, settings: &LogSettings) -> anyhow::Result<()> {
+    let level = settings.level.map(|level| match level {
+        LogLevel::Debug => "debug",
+        LogLevel::Info => "info",
+        LogLevel::Warn => "warn",
+        LogLevel::Error => "error",
+    });
+    let filter = filter.unwrap_or_else(|| EnvFilter::new(level.unwrap_or(LOG_DEFAULT)));
+    let mut is_terminal = false;
+    let writer = match settings.outputs.first() {
+        None | Some(LogOutput::Stderr) => {
+            is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            BoxMakeWriter::new(std::io::stderr)
+        }
+        Some(LogOutput::Stdout) => {
+            is_terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
+            BoxMakeWriter::new(std::io::stdout)
+        }
+        Some(LogOutput::File(path)) => {
+            let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+            let file = file.with_context(|| {
+                format!("service::telemetry: 'logs.output_paths' {}", path.display())
+            })?;
+            BoxMakeWriter::new(std::sync::Mutex::new(file))
+        }
+    };
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    match settings.encoding {
+        LogEncoding::Console => lines.with_ansi(is_terminal).init(),
+        LogEncoding::Json => lines.with_ansi(false).json().init(),
+    }
+    Ok(())
 }
 
 /// A word that is no level would be taken for the name of a module that never logs.
@@ -163,21 +277,21 @@ fn log_filter(text: &str) -> anyhow::Result<EnvFilter> {
     })
 }
 
-fn settings(args: ServeArgs) -> anyhow::Result<Settings> {
-    let token = match &args.token_file {
-        None => args.token.filter(|token| !token.is_empty()),
-        Some(path) => {
-            let content = std::fs::read_to_string(path)
-                .with_context(|| format!("reading --token-file {}", path.display()))?;
-            let line = content.lines().next().unwrap_or_default().trim();
-            anyhow::ensure!(!line.is_empty(), "--token-file {} has no token", path.display());
-            Some(line.to_owned())
-        }
-    };
-    for origin in &args.cors_allowed_origin {
-        check_origin(origin).map_err(|error| anyhow::anyhow!("--cors-allowed-origin {error}"))?;
+/// What `spanfall serve` without flags says.
+pub fn default_flags() -> anyhow::Result<Flags> {
+    let command = ServeArgs::augment_args(clap::Command::new("serve"));
+    let matches = command.try_get_matches_from(["serve"])?;
+    flags(ServeArgs::from_arg_matches(&matches)?)
+}
+
+fn flags(args: ServeArgs) -> anyhow::Result<Flags> {
+    if let Some(path) = &args.token_file {
+        let content = std::fs::read_to_string(path)
+            .with_context(|| format!("reading --token-file {}", path.display()))?;
+        let line = content.lines().next().unwrap_or_default().trim();
+        anyhow::ensure!(!line.is_empty(), "--token-file {} has no token", path.display());
     }
-    Ok(Settings {
+    Ok(Flags {
         data_dir: args.data_dir,
         listen: args.listen,
         ports: Ports {
@@ -190,22 +304,15 @@ fn settings(args: ServeArgs) -> anyhow::Result<Settings> {
             health: args.health_port,
             metrics: args.metrics_port,
         },
-        token,
+        token: args.token.filter(|token| !token.is_empty() && args.token_file.is_none()),
+        token_file: args.token_file,
         insecure_public: args.insecure_public,
         retention: args.retention,
-        head_spans_max: args.head_max_spans as usize,
-        disk_limit: match args.retention_bytes {
-            DiskLimit::Bytes(bytes) => store::DiskLimit::Bytes(bytes),
-            DiskLimit::PercentOfFree(percent) => {
-                store::DiskLimit::ShareOfFree(f64::from(percent) / 100.0)
-            }
-        },
-        sync: match args.sync {
-            SyncPolicy::Always => store::SyncPolicy::Always,
-            SyncPolicy::Every(interval) => store::SyncPolicy::Interval(interval),
-        },
-        request_bytes_max: usize::try_from(args.max_request_bytes).unwrap_or(usize::MAX),
-        clock_skew_max: args.max_clock_skew_adjust,
+        retention_bytes: args.retention_bytes,
+        head_max_spans: args.head_max_spans,
+        sync: args.sync,
+        max_request_bytes: args.max_request_bytes,
+        max_clock_skew_adjust: args.max_clock_skew_adjust,
         cors_allowed_origins: args.cors_allowed_origin,
     })
 }
@@ -231,12 +338,12 @@ fn save_memory() {
 }
 
 /// Tells the person at the terminal how the start goes.
-struct Terminal<'a> {
-    printer: &'a Printer,
-    bar: OnceCell<ProgressBar>,
+struct Terminal {
+    printer: Printer,
+    bar: OnceLock<ProgressBar>,
 }
 
-impl Notices for Terminal<'_> {
+impl Notices for Terminal {
     fn recovering(&self, read: u64, total: u64) {
         let bar = self.bar.get_or_init(|| {
             let bar = self.printer.progress_bytes(Some(total));
@@ -255,6 +362,10 @@ impl Notices for Terminal<'_> {
 
     fn stopping(&self) {
         self.printer.note("Stopping: open requests are finished, then the store is closed.");
+    }
+
+    fn found(&self, diagnostics: &config::Diagnostics) {
+        self.printer.diagnostics(diagnostics);
     }
 }
 

@@ -2,15 +2,12 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Connections to the health check, and to the metrics. Nothing else can take these.
-pub(super) const OWN_CONNECTIONS_MAX: usize = 32;
+/// Connections to the health check and to the metrics together.
+const OWN_CONNECTIONS_MAX: usize = 64;
 
 /// Connections to each of the busy ports, at most and at least.
 const CONNECTIONS_MAX: usize = 4096;
 const CONNECTIONS_MIN: usize = 8;
-
-/// OTLP/gRPC, OTLP/HTTP, the UI with the API, Jaeger's gRPC, Zipkin, and Tempo.
-const BUSY_PORTS: usize = 6;
 
 /// Files that may be open when the system names no limit.
 const UNLIMITED: u64 = 1 << 20;
@@ -30,10 +27,10 @@ pub(super) fn raise_open_files() -> u64 {
 
 /// The most connections to one busy port: these together take half of the files that may be open,
 /// so that log, blocks, health check and metrics always find theirs.
-pub(super) fn connections_max(open_files: u64) -> usize {
+pub(super) fn connections_max(open_files: u64, busy_ports: usize) -> usize {
     let files = usize::try_from(open_files).unwrap_or(usize::MAX);
-    let rest = files.saturating_sub(2 * OWN_CONNECTIONS_MAX);
-    (rest / 2 / BUSY_PORTS).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX)
+    let rest = files.saturating_sub(OWN_CONNECTIONS_MAX);
+    (rest / 2 / busy_ports.max(1)).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX)
 }
 
 #[cfg(test)]
@@ -45,7 +42,7 @@ mod tests {
         for (open_files, connections) in
             [(0, 8), (128, 8), (1024, 80), (20_000, 1661), (1 << 20, 4096), (u64::MAX, 4096)]
         {
-            assert_eq!(connections_max(open_files), connections, "{open_files}");
+            assert_eq!(connections_max(open_files, 6), connections, "{open_files}");
         }
     }
 }

@@ -1,335 +1,288 @@
-//! The all-in-one server: listeners, store, receivers, API, health and metrics, and their end.
+//! `spanfall serve`: a configuration, the graph that it describes, and its life: start, reload, end.
 
-mod consumer;
-mod health;
+mod builtin;
+mod exporter;
 mod limits;
 mod listen;
-mod metrics;
+mod load;
+mod query;
+mod stores;
+mod watch;
 
-use std::net::IpAddr;
-use std::path::PathBuf;
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
-use pipeline::receivers::otlp::{GrpcReceiver, GrpcSettings, HttpReceiver, HttpSettings};
-use pipeline::receivers::{
-    ByteBudget, Drained, IN_FLIGHT_BYTES_MAX_DEFAULT, ReceiverCounters, ServerSettings,
-};
-use store::{DiskLimit, Engine, Options, Store, SyncPolicy};
+use parking_lot::{Mutex, RwLock};
+use pipeline::component::{Health, Running, Surroundings};
+use pipeline::graph::{Changed, Graph};
+use pipeline::receivers::{ByteBudget, IN_FLIGHT_BYTES_MAX_DEFAULT};
+use pipeline::telemetry::{Telemetry, TelemetryPlan};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 
-use consumer::StoreConsumer;
-use health::Health;
-use listen::{Listeners, PortCounters};
+pub use builtin::{Flags, Ports, in_words_of_flags};
+pub use exporter::{DATA_DIR_DEFAULT, HEAD_SPANS};
+pub use load::{Loaded, Where, load};
+
+use stores::Stores;
+use watch::Watch;
 
 /// What requests may take together until their spans are stored.
 pub const IN_FLIGHT_BYTES_MAX: usize = IN_FLIGHT_BYTES_MAX_DEFAULT;
 
-/// How long open requests may take after a signal to stop.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long own metrics and traces may take to be sent at the end.
+const TELEMETRY_STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Who asks for health or metrics is near and quick; who is not makes room for who is.
-const OWN_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What `spanfall serve` was asked to do.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The data folder.
-    pub data_dir: PathBuf,
-    /// The address of all listeners.
-    pub listen: IpAddr,
-    /// Ports; 0 lets the system choose.
-    pub ports: Ports,
-    /// The token that the API asks for.
-    pub token: Option<String>,
-    /// Serve the API to anyone on a public address.
-    pub insecure_public: bool,
-    /// How long spans are kept.
-    pub retention: Duration,
-    /// How much disk blocks and log may take.
-    pub disk_limit: DiskLimit,
-    /// How many spans are gathered before they become a block.
-    pub head_spans_max: usize,
-    /// When acknowledged spans are on the disk.
-    pub sync: SyncPolicy,
-    /// The largest request.
-    pub request_bytes_max: usize,
-    /// By how much Jaeger's APIs set a clock right at the most.
-    pub clock_skew_max: Duration,
-    /// Web pages that may send spans, beside those of this machine.
-    pub cors_allowed_origins: Vec<String>,
+/// What the components of this binary share, and with whoever runs the graph.
+pub struct Host {
+    stores: Stores,
+    listeners: RwLock<Vec<api::Listener>>,
+    notices: Box<dyn Notices>,
+    started: std::time::Instant,
 }
 
-/// Where each part listens.
-#[derive(Debug, Clone, Copy)]
-pub struct Ports {
-    /// OTLP over gRPC.
-    pub otlp_grpc: u16,
-    /// OTLP over HTTP.
-    pub otlp_http: u16,
-    /// API and UI.
-    pub ui: u16,
-    /// Jaeger's query API over gRPC.
-    pub jaeger_grpc: u16,
-    /// Zipkin's query API.
-    pub zipkin: u16,
-    /// Tempo's API, over HTTP and gRPC.
-    pub tempo: u16,
-    /// Health.
-    pub health: u16,
-    /// Own metrics.
-    pub metrics: u16,
+impl Host {
+    /// For a process that starts now.
+    pub fn new(notices: impl Notices) -> Arc<Self> {
+        Arc::new(Self {
+            stores: Stores::default(),
+            listeners: RwLock::default(),
+            notices: Box::new(notices),
+            started: std::time::Instant::now(),
+        })
+    }
 }
 
 /// Lines for the person who started the server.
-pub trait Notices {
+pub trait Notices: Send + Sync + 'static {
     /// Recovery has read so many bytes of so many.
     fn recovering(&self, read: u64, total: u64);
-    /// Everything listens.
+    /// Everything runs.
     fn ready(&self, banner: &str);
     /// A signal came.
     fn stopping(&self);
+    /// What was found about a configuration that was read while another runs.
+    fn found(&self, diagnostics: &config::Diagnostics);
 }
 
-/// Runs until SIGINT or SIGTERM, then drains.
-pub async fn run(settings: Settings, notices: &dyn Notices) -> anyhow::Result<()> {
-    let started = Instant::now();
-    refuse_open_data(&settings)?;
-    // Listeners first: a taken port is told at once, and clients that come early wait, not fail.
-    let listeners = Listeners::bind(settings.listen, settings.ports)?;
-    let engine = open_store(&settings, notices)?;
-    let store: Arc<dyn Store> = engine.clone();
+/// Nobody listens, as where a configuration is only checked.
+pub struct Silent;
 
-    let stop = CancellationToken::new();
-    let health = Arc::new(Health::new(store.clone()));
-    let counters = Arc::new(ReceiverCounters::default());
-    let names = listeners.names();
-    let consumer = Arc::new(StoreConsumer::new(store.clone()));
-    let budget = ByteBudget::new(IN_FLIGHT_BYTES_MAX);
-    let server = ServerSettings {
-        request_bytes_max: settings.request_bytes_max,
-        drain_timeout: DRAIN_TIMEOUT,
-        connections_max: limits::connections_max(limits::raise_open_files()),
-        ..ServerSettings::default()
+impl Notices for Silent {
+    fn recovering(&self, _: u64, _: u64) {}
+    fn ready(&self, _: &str) {}
+    fn stopping(&self) {}
+    fn found(&self, _: &config::Diagnostics) {}
+}
+
+/// Runs a configuration without errors until SIGINT or SIGTERM, then drains. On SIGHUP, and when
+/// its files change, it is read again; one with errors changes nothing.
+pub async fn run(place: &Where, loaded: Loaded, host: Arc<Host>) -> anyhow::Result<()> {
+    // Before anyone can know that it runs. While a log is read, a signal ends the process at once:
+    // there is nothing to drain.
+    let mut signals = Signals::catch(!loaded.files.is_empty())?;
+    let mut server = tokio::select! {
+        server = Server::start(loaded, host.clone()) => server?,
+        () = signals.stop() => return Ok(()),
     };
-    // A query whose client has gone ends.
-    let query_server = ServerSettings { answers_half_closed: false, ..server.clone() };
-    let own_server = ServerSettings {
-        connections_max: limits::OWN_CONNECTIONS_MAX,
-        head_timeout: OWN_HEAD_TIMEOUT,
-        ..server.clone()
-    };
-    let ports = Arc::new(PortCounters::default());
-    let mut http = HttpSettings { server: server.clone(), ..HttpSettings::default() };
-    http.cors.allowed_origins.extend(settings.cors_allowed_origins.iter().cloned());
-
-    let grpc = GrpcReceiver::new(
-        listeners.otlp_grpc,
-        GrpcSettings { server: server.clone() },
-        budget.clone(),
-        consumer.clone(),
-        counters.clone(),
-    );
-    let http = HttpReceiver::new(listeners.otlp_http, http, budget, consumer, counters.clone());
-    let api = api::Api {
-        store: store.clone(),
-        access: api::Access {
-            token: settings.token.clone(),
-            local_only: settings.listen.is_loopback() && settings.token.is_none(),
-        },
-        listeners: names.clone(),
-        started,
-        clock: Arc::new(unix_nano),
-        clock_skew_max_nano: nanos(settings.clock_skew_max),
-    };
-    let jaeger_grpc = api::grpc_router(Arc::new(api.clone())).await;
-    let zipkin = api::zipkin::router(api.clone());
-    let tempo = api::tempo::router(api.clone());
-    let api = api::router(api);
-
-    // Before anyone can know that it runs. While the log is read, a signal ends the process at
-    // once: there is nothing to drain.
-    let mut signals = StopSignals::catch()?;
-
-    let mut tasks = tokio::task::JoinSet::new();
-    {
-        let mut run = |name, future| {
-            tasks.spawn(health.clone().watch(name, stop.clone(), future));
+    host.notices.ready(&server.banner().await);
+    loop {
+        let reason = tokio::select! {
+            asked = signals.next() => match asked {
+                Asked::ToStop => break,
+                Asked::ToReload => "SIGHUP",
+            },
+            () = server.watch.changed() => "a file of the configuration changed",
         };
-        let (grpc_stop, http_stop) = (stop.clone(), stop.clone());
-        run(
-            "OTLP/gRPC receiver",
-            Box::pin(async move { note_abandoned("gRPC", grpc.run(grpc_stop).await) }) as Task,
-        );
-        run(
-            "OTLP/HTTP receiver",
-            Box::pin(async move { note_abandoned("HTTP", http.run(http_stop).await) }),
-        );
-        let connections = ports.ui.clone();
-        run(
-            "API",
-            listen::serve(listeners.ui, api, query_server.clone(), connections, stop.clone()),
-        );
-        let connections = ports.jaeger_grpc.clone();
-        run(
-            "Jaeger gRPC API",
-            listen::serve(
-                listeners.jaeger_grpc,
-                jaeger_grpc,
-                query_server.clone(),
-                connections,
-                stop.clone(),
-            ),
-        );
-        let connections = ports.zipkin.clone();
-        run(
-            "Zipkin API",
-            listen::serve(
-                listeners.zipkin,
-                zipkin,
-                query_server.clone(),
-                connections,
-                stop.clone(),
-            ),
-        );
-        let connections = ports.tempo.clone();
-        run(
-            "Tempo API",
-            listen::serve(listeners.tempo, tempo, query_server, connections, stop.clone()),
-        );
-        let router = health::router(health.clone());
-        let connections = ports.health.clone();
-        run(
-            "health server",
-            listen::serve(listeners.health, router, own_server.clone(), connections, stop.clone()),
-        );
-        let connections = ports.metrics.clone();
-        let router = metrics::router(store, counters, ports, started);
-        run(
-            "metrics server",
-            listen::serve(listeners.metrics, router, own_server, connections, stop.clone()),
-        );
+        tracing::info!(reason, "reading the configuration again");
+        let loaded = load(place, &host);
+        if !loaded.diagnostics.is_empty() {
+            host.notices.found(&loaded.diagnostics);
+        }
+        if loaded.diagnostics.has_errors() {
+            tracing::error!("the new configuration has errors; the old one stays in force");
+            server.watch = Watch::new(loaded.files);
+            continue;
+        }
+        server.reload(loaded).await;
     }
-    notices.ready(&listen::banner(&names, &settings));
-
-    signals.next().await;
-    notices.stopping();
-    stop.cancel();
-    let drained = async { while tasks.join_next().await.is_some() {} };
+    host.notices.stopping();
     tokio::select! {
-        () = drained => {}
-        // A connection that never ends must not keep the process.
-        () = tokio::time::sleep(DRAIN_TIMEOUT + Duration::from_secs(1)) => tasks.abort_all(),
-        () = signals.next() => tasks.abort_all(),
-    }
-    tokio::task::spawn_blocking(move || engine.close()).await.context("closing the store")
-}
-
-type Task = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
-
-fn note_abandoned(transport: &str, Drained { abandoned }: Drained) {
-    if abandoned > 0 {
-        tracing::warn!(transport, abandoned, "requests were cut off at the end");
-    }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// Nanoseconds since the Unix epoch.
-fn unix_nano() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.map_or(0, |now| now.as_nanos() as u64)
-}
-
-/// Traces hold customers' data: nobody serves them to the world by accident.
-fn refuse_open_data(settings: &Settings) -> anyhow::Result<()> {
-    let open = !settings.listen.is_loopback() && settings.token.is_none();
-    if open && !settings.insecure_public {
-        anyhow::bail!(
-            "--listen {} would show all traces to anyone who can reach it; set a token with \
-             --token-file or SPANFALL_TOKEN, or say --insecure-public",
-            settings.listen
-        );
+        () = server.stop() => {}
+        // Who asks twice does not want to wait.
+        () = signals.stop() => {}
     }
     Ok(())
 }
 
-fn open_store(settings: &Settings, notices: &dyn Notices) -> anyhow::Result<Arc<Engine>> {
-    let defaults = Options::new(settings.data_dir.clone());
-    let options = Options {
-        head_age_max: head_age_max(settings.retention, defaults.head_age_max),
-        sync: settings.sync,
-        head_spans_max: settings.head_spans_max,
-        retention: settings.retention,
-        disk_limit: settings.disk_limit,
-        ..defaults
-    };
-    let least = disk_bytes_least(&options);
-    let engine = Engine::open(options, |read, total| notices.recovering(read, total))?;
-    let limit = engine.status().disk_limit_bytes;
-    if limit < least {
-        tracing::warn!(
-            "--retention-bytes comes to {limit} bytes, less than the log and a block may take \
-             before anything can be deleted; the least that makes sense is {} MiB",
-            least >> 20
-        );
+/// What runs.
+struct Server {
+    /// Whoever asks how it is looks into it, unless it is being changed.
+    graph: Arc<tokio::sync::RwLock<Graph>>,
+    around: Surroundings,
+    own: Own,
+    watch: Watch,
+    host: Arc<Host>,
+    /// Why what runs is not what the configuration says.
+    broken: Arc<Mutex<Option<String>>>,
+}
+
+/// Own metrics and traces, and the settings that they were started with.
+struct Own {
+    running: Arc<Mutex<Arc<dyn Running>>>,
+    node: Option<config::Node>,
+}
+
+impl Server {
+    async fn start(loaded: Loaded, host: Arc<Host>) -> anyhow::Result<Self> {
+        let around = Surroundings {
+            budget: ByteBudget::new(IN_FLIGHT_BYTES_MAX),
+            connections_max: limits::connections_max(
+                limits::raise_open_files(),
+                busy_ports(&loaded.document),
+            ),
+            telemetry: Telemetry::default(),
+            extensions: HashMap::new(),
+            health: Health::default(),
+        };
+        // First, so that a start that takes long can be watched.
+        let started = loaded.telemetry.start(&around).await;
+        let running = started.map_err(|error| anyhow::anyhow!("service::telemetry: {error}"))?;
+        let node = loaded.document.service.telemetry.clone();
+        let mut graph = Graph::new(around.clone());
+        let changed = graph.apply(loaded.document, loaded.plans).await;
+        changed.map_err(|failed| anyhow::anyhow!(failed.error))?;
+        let own = Own { running: Arc::new(Mutex::new(running)), node };
+        let (graph, broken) = (Arc::new(tokio::sync::RwLock::new(graph)), Arc::default());
+        let watch = Watch::new(loaded.files);
+        let server = Self { graph, around, own, watch, host, broken };
+        server.tell_ports().await;
+        let (graph, own, broken) =
+            (server.graph.clone(), server.own.running.clone(), server.broken.clone());
+        let last = Mutex::new(Vec::new());
+        server.around.health.ready(move || {
+            // While it is being changed, what was known before holds.
+            if let Ok(graph) = graph.try_read() {
+                let mut problems = graph.problems();
+                problems
+                    .extend(own.lock().problem().map(|one| format!("service::telemetry: {one}")));
+                problems.extend(broken.lock().clone());
+                *last.lock() = problems;
+            }
+            last.lock().clone()
+        });
+        Ok(server)
     }
-    Ok(Arc::new(engine))
+
+    async fn tell_ports(&self) {
+        let telemetry = self.own.running.lock().addresses();
+        let listeners = listen::listeners(&*self.graph.read().await, &telemetry);
+        let list: Vec<String> =
+            listeners.iter().map(|own| format!("{}={}", own.name, own.address)).collect();
+        let before = std::mem::replace(&mut *self.host.listeners.write(), listeners.clone());
+        if before != listeners {
+            tracing::info!("listening on {}", list.join(" "));
+        }
+    }
+
+    async fn banner(&self) -> String {
+        let graph = self.graph.read().await;
+        listen::banner(graph.document(), &self.host.listeners.read())
+    }
+
+    /// Swaps what changed. What cannot be started leaves everything as it was.
+    async fn reload(&mut self, loaded: Loaded) {
+        self.watch = Watch::new(loaded.files);
+        let node = loaded.document.service.telemetry.clone();
+        let changed = self.graph.write().await.apply(loaded.document, loaded.plans).await;
+        match changed {
+            Ok(Changed { started, stopped, items_left }) => {
+                *self.broken.lock() = None;
+                tracing::info!(?started, ?stopped, items_left, "the new configuration is in force");
+                if self.own.node != node {
+                    self.restart_telemetry(&loaded.telemetry, node).await;
+                }
+            }
+            Err(failed) => {
+                tracing::error!(%failed, "the new configuration cannot run");
+                *self.broken.lock() = failed.broken;
+            }
+        }
+        self.tell_ports().await;
+    }
+
+    async fn restart_telemetry(&mut self, plan: &TelemetryPlan, node: Option<config::Node>) {
+        let old = self.own.running.lock().clone();
+        old.stop(Instant::now() + TELEMETRY_STOP_TIMEOUT).await;
+        match plan.start(&self.around).await {
+            Ok(running) => {
+                *self.own.running.lock() = running;
+                self.own.node = node;
+            }
+            Err(error) => {
+                tracing::error!(error, "service::telemetry cannot run as it is configured");
+                *self.broken.lock() = Some(format!("service::telemetry: {error}"));
+            }
+        }
+    }
+
+    async fn stop(&mut self) {
+        self.around.health.not_ready();
+        let left = self.graph.write().await.stop().await;
+        if left > 0 {
+            tracing::warn!(items = left, "not everything could be handed on in time");
+        }
+        let own = self.own.running.lock().clone();
+        own.stop(Instant::now() + TELEMETRY_STOP_TIMEOUT).await;
+    }
 }
 
-/// The log of the head, that of the head that is being sealed, and the block that comes of it.
-fn disk_bytes_least(options: &Options) -> u64 {
-    3 * options.head_bytes_max as u64
+/// How many ports there are, about, to which many may connect.
+fn busy_ports(document: &config::Document) -> usize {
+    // OTLP has two, Jaeger two and datagrams, the query APIs four.
+    2 * document.receivers.len() + 4 * document.extensions.len().min(1)
 }
 
-/// Spans leave by age once they are in a block, the last of a head with the first: where they are
-/// kept for a short time only, a head may not take long beside it.
-fn head_age_max(retention: Duration, longest: Duration) -> Duration {
-    (retention / 20).max(Duration::from_secs(60)).min(longest)
+/// What a signal asks for.
+enum Asked {
+    ToStop,
+    ToReload,
 }
 
-/// SIGINT and SIGTERM, caught from the moment that this is made.
-struct StopSignals {
+/// Signals, caught from the moment that this is made.
+struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Signal,
+    /// Where there is no file to be read again, SIGHUP means that the terminal is gone.
+    reloads: bool,
 }
 
-impl StopSignals {
-    fn catch() -> anyhow::Result<Self> {
+impl Signals {
+    fn catch(reloads: bool) -> anyhow::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt()).context("listening for SIGINT")?,
             terminate: signal(SignalKind::terminate()).context("listening for SIGTERM")?,
+            hangup: signal(SignalKind::hangup()).context("listening for SIGHUP")?,
+            reloads,
         })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => Asked::ToStop,
+            _ = self.terminate.recv() => Asked::ToStop,
+            _ = self.hangup.recv() => match self.reloads {
+                true => Asked::ToReload,
+                false => Asked::ToStop,
+            },
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_least_disk_is_two_logs_and_a_block() {
-        let mut options = Options::new(PathBuf::from("data"));
-        options.head_bytes_max = 1 << 20;
-        assert_eq!(disk_bytes_least(&options), 3 << 20);
-    }
-
-    #[test]
-    fn a_head_is_young_beside_the_retention() {
-        let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
-        for (retention, age) in [(0, 1), (1, 1), (20, 1), (100, 5), (300, 15), (14 * 24 * 60, 15)] {
-            assert_eq!(head_age_max(minutes(retention), minutes(15)), minutes(age), "{retention}");
-        }
+    /// SIGINT or SIGTERM.
+    async fn stop(&mut self) {
+        while matches!(self.next().await, Asked::ToReload) {}
     }
 }

@@ -11,6 +11,7 @@ use arrow_array::cast::AsArray;
 use bytes::Bytes;
 use model::TraceId;
 use parking_lot::Mutex;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::filter::TraceFilter;
@@ -23,7 +24,7 @@ use crate::files::CheckedFile;
 use crate::parquet_file::{GroupPages, TableFile};
 use crate::piece::{Damaged, Piece, StartRanges, TableBatch, TableStream};
 use crate::scopes::ScopeRow;
-use crate::summary::TraceTable;
+use crate::summary::{TraceIndex, TraceTable};
 
 /// A folder of files that were written once.
 pub(crate) struct Block {
@@ -168,11 +169,21 @@ impl Block {
         self.cache.get(&self.meta.id, name, open).map(Some)
     }
 
-    /// The rows of one of the small files.
-    fn batches(&self, name: &'static str) -> Result<Vec<RecordBatch>, Damaged> {
+    /// The rows of one of the small files; of some columns, or of all.
+    fn batches(
+        &self,
+        name: &'static str,
+        columns: impl Fn(&str) -> bool,
+    ) -> Result<Vec<RecordBatch>, Damaged> {
         let fail = |error: String| self.damaged(format!("{name}: {error}"));
         ParquetRecordBatchReaderBuilder::try_new(self.whole(name)?)
-            .and_then(ParquetRecordBatchReaderBuilder::build)
+            .and_then(|reader| {
+                let schema = reader.parquet_schema();
+                let fields = schema.root_schema().get_fields().iter().enumerate();
+                let wanted = fields.filter(|(_, field)| columns(field.name())).map(|(at, _)| at);
+                let mask = ProjectionMask::roots(schema, wanted.collect::<Vec<_>>());
+                reader.with_projection(mask).build()
+            })
             .map_err(|error| fail(error.to_string()))?
             .map(|batch| batch.map_err(|error| fail(error.to_string())))
             .collect()
@@ -192,7 +203,7 @@ impl Piece for Block {
         if let Some(&end) = self.latest_end.get() {
             return Ok(end);
         }
-        let end = self.traces()?.end.iter().copied().max().unwrap_or(0);
+        let end = self.index()?.end.iter().copied().max().unwrap_or(0);
         Ok(*self.latest_end.get_or_init(|| end))
     }
 
@@ -284,21 +295,41 @@ impl Piece for Block {
         })
     }
 
+    fn index(&self) -> Result<Arc<TraceIndex>, Damaged> {
+        self.cache.get(&self.meta.id, "trace index", || {
+            let mut index = TraceIndex::default();
+            for batch in self.batches(TRACES_FILE, |name| traces::INDEX_COLUMNS.contains(&name))? {
+                traces::add_index(&mut index, &batch)
+                    .ok_or_else(|| self.damaged(format!("{TRACES_FILE} lacks columns")))?;
+            }
+            if index.first_row.last().copied().unwrap_or(0) as usize != self.span_count() {
+                return Err(self.damaged(format!("{TRACES_FILE} does not add up to its spans")));
+            }
+            index.ids.shrink_to_fit();
+            index.start.shrink_to_fit();
+            index.end.shrink_to_fit();
+            index.first_row.shrink_to_fit();
+            let bytes = index.bytes();
+            Ok((index, bytes))
+        })
+    }
+
     fn traces(&self) -> Result<Arc<TraceTable>, Damaged> {
+        let index = self.index()?;
         self.cache.get(&self.meta.id, "traces", || {
             let mut table = TraceTable {
-                first_row: vec![0],
+                index: index.clone(),
                 service_offsets: vec![0],
                 ..TraceTable::default()
             };
-            for batch in self.batches(TRACES_FILE)? {
-                traces::add_arrow(&mut table, &batch)
+            for batch in self.batches(TRACES_FILE, |name| !traces::INDEX_COLUMNS.contains(&name))? {
+                traces::add_facts(&mut table, &batch)
                     .ok_or_else(|| self.damaged(format!("{TRACES_FILE} lacks columns")))?;
             }
-            if table.first_row.last().copied().unwrap_or(0) as usize != self.span_count() {
-                return Err(self.damaged(format!("{TRACES_FILE} does not add up to its spans")));
+            if table.root_name.len() != index.len() {
+                return Err(self.damaged(format!("{TRACES_FILE} lacks values")));
             }
-            let bytes = table.len() * 64 + table.services.len() * 12;
+            let bytes = table.root_name.len() * 24 + table.services.len() * 12;
             Ok((table, bytes))
         })
     }
@@ -307,17 +338,17 @@ impl Piece for Block {
         self.cache.get(&self.meta.id, "scopes", || {
             let mut rows = Vec::new();
             let mut bytes = 0;
-            for batch in self.batches(SCOPES_FILE)? {
+            for batch in self.batches(SCOPES_FILE, |_| true)? {
                 let messages =
                     batch.column_by_name("otlp").and_then(|column| column.as_binary_opt::<i32>());
                 let messages =
                     messages.ok_or_else(|| self.damaged(format!("{SCOPES_FILE} lacks columns")))?;
                 for message in messages.iter().flatten() {
-                    bytes += message.len() * 4;
-                    let row = ScopeRow::new(Bytes::copy_from_slice(message));
-                    let row =
+                    let row = self.cache.scope(message);
+                    let (row, own) =
                         row.ok_or_else(|| self.damaged(format!("{SCOPES_FILE} has no scope")))?;
-                    rows.push(Arc::new(row));
+                    bytes += own + size_of::<Arc<ScopeRow>>();
+                    rows.push(row);
                 }
             }
             Ok((rows, bytes))

@@ -11,7 +11,7 @@ use arrow_array::{
 use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, Field};
 
-use crate::summary::TraceTable;
+use crate::summary::{TraceIndex, TraceTable};
 
 /// The table as it is written.
 pub(crate) fn to_arrow(table: &TraceTable) -> Result<RecordBatch, ArrowError> {
@@ -56,22 +56,31 @@ pub(crate) fn to_arrow(table: &TraceTable) -> Result<RecordBatch, ArrowError> {
     ])
 }
 
-/// Adds rows that were read to the table. `None` when they are not such rows.
-pub(crate) fn add_arrow(table: &mut TraceTable, batch: &RecordBatch) -> Option<()> {
-    if table.first_row.is_empty() {
-        table.first_row.push(0);
-        table.service_offsets.push(0);
-    }
+/// The columns that the index is made of.
+pub(crate) const INDEX_COLUMNS: [&str; 4] =
+    ["trace_id", "start_unix_nano", "end_unix_nano", "span_count"];
+
+/// Adds rows that were read to the index. `None` when they are not such rows.
+pub(crate) fn add_index(index: &mut TraceIndex, batch: &RecordBatch) -> Option<()> {
     let column = |name: &str| batch.column_by_name(name);
     let ids = column("trace_id")?.as_fixed_size_binary_opt()?;
     for row in 0..ids.len() {
-        table.ids.push(u128::from_be_bytes(ids.value(row).try_into().ok()?));
+        index.ids.push(u128::from_be_bytes(ids.value(row).try_into().ok()?));
     }
-    table.start.extend(column("start_unix_nano")?.as_primitive_opt::<UInt64Type>()?.values());
-    table.end.extend(column("end_unix_nano")?.as_primitive_opt::<UInt64Type>()?.values());
+    index.start.extend(column("start_unix_nano")?.as_primitive_opt::<UInt64Type>()?.values());
+    index.end.extend(column("end_unix_nano")?.as_primitive_opt::<UInt64Type>()?.values());
     for &count in column("span_count")?.as_primitive_opt::<UInt32Type>()?.values() {
-        table.first_row.push(table.first_row.last()? + count);
+        index.first_row.push(index.first_row.last()?.checked_add(count)?);
     }
+    Some(())
+}
+
+/// Adds what is not in the index. `None` when there are no such rows.
+pub(crate) fn add_facts(table: &mut TraceTable, batch: &RecordBatch) -> Option<()> {
+    if table.service_offsets.is_empty() {
+        table.service_offsets.push(0);
+    }
+    let column = |name: &str| batch.column_by_name(name);
     table.error_count.extend(column("error_count")?.as_primitive_opt::<UInt32Type>()?.values());
     table.orphan_count.extend(column("orphan_count")?.as_primitive_opt::<UInt32Type>()?.values());
     table.missing_root.extend(column("missing_root")?.as_boolean_opt()?.values().iter());
@@ -119,10 +128,12 @@ mod tests {
     #[test]
     fn survives_arrow() {
         let table = TraceTable {
-            ids: vec![1, 2],
-            start: vec![10, 20],
-            end: vec![15, u64::MAX],
-            first_row: vec![0, 3, 4],
+            index: Arc::new(TraceIndex {
+                ids: vec![1, 2],
+                start: vec![10, 20],
+                end: vec![15, u64::MAX],
+                first_row: vec![0, 3, 4],
+            }),
             error_count: vec![1, 0],
             orphan_count: vec![0, 2],
             missing_root: vec![false, true],
@@ -136,9 +147,13 @@ mod tests {
         };
         let batch = to_arrow(&table).unwrap();
         let mut back = TraceTable::default();
-        add_arrow(&mut back, &batch.slice(0, 1)).unwrap();
-        add_arrow(&mut back, &batch.slice(1, 1)).unwrap();
-        assert_eq!(back.first_row, table.first_row);
+        let mut index = TraceIndex::default();
+        for row in 0..2 {
+            add_index(&mut index, &batch.slice(row, 1)).unwrap();
+            add_facts(&mut back, &batch.slice(row, 1)).unwrap();
+        }
+        assert_eq!(index, *table.index);
+        back.index = Arc::new(index);
         for trace in 0..2 {
             assert_eq!(back.summary(trace), table.summary(trace));
         }

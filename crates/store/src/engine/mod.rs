@@ -8,6 +8,7 @@ mod compactor;
 mod open;
 mod sealer;
 mod state;
+mod turns;
 mod workers;
 mod writer;
 
@@ -41,6 +42,7 @@ use crate::types::{
 
 pub use open::OpenError;
 use state::State;
+use turns::Turns;
 use workers::Workers;
 use writer::Command;
 
@@ -197,6 +199,8 @@ impl Shared {
             damaged: Vec::new(),
             lacks_blocks,
             seams: self.seams.clone(),
+            probe: Arc::default(),
+            pause: None,
         }
     }
 
@@ -252,8 +256,8 @@ pub struct Engine {
     commands: std::sync::mpsc::Sender<Command>,
     /// Permits are KiB of requests on their way to the writer.
     queue: Arc<Semaphore>,
-    /// Permits are queries that run at once; the others wait their turn.
-    queries: Arc<Semaphore>,
+    /// Of queries; the others wait.
+    turns: Turns,
     /// The same for reads that take milliseconds, so that they do not wait behind long queries.
     reads: Arc<Semaphore>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
@@ -294,7 +298,24 @@ impl Engine {
         &self,
         work: impl FnOnce(&mut View) -> T + Send + 'static,
     ) -> Result<T, ReadError> {
-        self.in_turn(&self.queries, work).await
+        let turn = self.turns.ordinary().await;
+        self.in_turn(turn, work).await
+    }
+
+    /// A search, which mostly does not.
+    async fn searching<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut View) -> T + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let turn = Arc::new(self.turns.search().await);
+        let runtime = tokio::runtime::Handle::current();
+        let paused = turn.clone();
+        let pause: Arc<dyn Fn() + Send + Sync> = Arc::new(move || paused.pause(&runtime));
+        self.in_turn(turn, move |view| {
+            view.pause = Some(pause);
+            work(view)
+        })
+        .await
     }
 
     /// A read of one trace, or of the small tables.
@@ -302,15 +323,15 @@ impl Engine {
         &self,
         work: impl FnOnce(&mut View) -> T + Send + 'static,
     ) -> Result<T, ReadError> {
-        self.in_turn(&self.reads, work).await
+        let turn = self.reads.clone().acquire_owned().await;
+        self.in_turn(turn, work).await
     }
 
     async fn in_turn<T: Send + 'static>(
         &self,
-        turns: &Arc<Semaphore>,
+        turn: impl Send + 'static,
         work: impl FnOnce(&mut View) -> T + Send + 'static,
     ) -> Result<T, ReadError> {
-        let turn = turns.clone().acquire_owned().await;
         let shared = self.shared.clone();
         let task = tokio::task::spawn_blocking(move || {
             let _turn = turn;
@@ -322,9 +343,11 @@ impl Engine {
         task.await.map_err(|error| ReadError::Failed(error.to_string()))
     }
 
-    /// Runs a query that ends when nobody waits for it any more.
+    /// Runs a query that ends when nobody waits for it any more; `is_search` says that it mostly
+    /// takes milliseconds.
     async fn query<T: Send + 'static>(
         &self,
+        is_search: bool,
         work: impl FnOnce(&mut View, &Cancel) -> Result<T, Stop> + Send + 'static,
     ) -> Result<T, QueryError> {
         struct OnDrop(Cancel);
@@ -335,7 +358,8 @@ impl Engine {
         }
         let cancel = Cancel::default();
         let waiting = OnDrop(cancel.clone());
-        let answer = self.blocking(move |view| work(view, &cancel)).await;
+        let work = move |view: &mut View| work(view, &cancel);
+        let answer = if is_search { self.searching(work).await } else { self.blocking(work).await };
         drop(waiting);
         match answer {
             Ok(Ok(answer)) => Ok(answer),
@@ -389,7 +413,7 @@ impl Store for Engine {
     }
 
     async fn search(&self, request: SearchRequest) -> Result<SearchPage, ReadError> {
-        self.blocking(move |view| search::search(view, &request)).await
+        self.searching(move |view| search::search(view, &request)).await
     }
 
     async fn find(
@@ -397,7 +421,7 @@ impl Store for Engine {
         request: FindRequest,
         progress: Option<tokio::sync::mpsc::Sender<FoundPage>>,
     ) -> Result<FoundPage, QueryError> {
-        self.query(move |view, cancel| {
+        self.query(true, move |view, cancel| {
             let Some(sender) = progress else { return query::find(view, &request, cancel, None) };
             // Who does not listen any more, or not quickly enough, misses nothing of the end.
             let mut tell = |page| drop(sender.try_send(page));
@@ -407,7 +431,7 @@ impl Store for Engine {
     }
 
     async fn measure(&self, request: MeasureRequest) -> Result<Measured, QueryError> {
-        self.query(move |view, cancel| query::measure(view, &request, cancel)).await
+        self.query(false, move |view, cancel| query::measure(view, &request, cancel)).await
     }
 
     async fn series(&self, request: SeriesRequest) -> Result<SeriesSet, ReadError> {
@@ -426,7 +450,7 @@ impl Store for Engine {
         &self,
         request: TraceMetricsRequest,
     ) -> Result<TraceMetricsSet, QueryError> {
-        self.query(move |view, cancel| query::trace_metrics(view, &request, cancel)).await
+        self.query(false, move |view, cancel| query::trace_metrics(view, &request, cancel)).await
     }
 
     async fn summaries(&self, ids: Vec<TraceId>) -> Result<Vec<TraceSummary>, ReadError> {
@@ -455,7 +479,9 @@ impl Store for Engine {
     }
 
     async fn names(&self, request: ChoiceRequest) -> Result<NameSet, QueryError> {
-        self.query(move |view, cancel| query::names(view, &request, cancel)).await
+        // Without a pipeline the small tables answer.
+        let is_quick = request.pipeline.is_none();
+        self.query(is_quick, move |view, cancel| query::names(view, &request, cancel)).await
     }
 
     async fn field_values(
@@ -464,7 +490,11 @@ impl Store for Engine {
         field: traceql::Field,
         limit: usize,
     ) -> Result<FieldValues, QueryError> {
-        self.query(move |view, cancel| query::choices(view, &request, &field, limit, cancel)).await
+        let is_quick = request.pipeline.is_none() && matches!(field, traceql::Field::Attribute(_));
+        self.query(is_quick, move |view, cancel| {
+            query::choices(view, &request, &field, limit, cancel)
+        })
+        .await
     }
 
     fn status(&self) -> StoreStatus {

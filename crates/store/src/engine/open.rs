@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::state::State;
+use super::turns::Turns;
 use super::workers::Workers;
 use super::writer::{SyncSlot, Writer, sync_loop};
 use super::{DiskLimit, Engine, Options, Shared, SyncPolicy, compactor, sealer};
@@ -27,14 +28,14 @@ const BATCHES_AHEAD: usize = 16;
 pub enum OpenError {
     /// Another process has it open.
     #[error(
-        "{path} is in use by another Spanfall; stop it, or choose another folder with --data-dir"
+        "{path} is in use by another Spanfall; stop it, or choose another folder"
     )]
     InUse {
         /// The data folder.
         path: PathBuf,
     },
     /// Something else has the name of the data folder, or of a folder in it.
-    #[error("{path} is not a folder; choose another with --data-dir")]
+    #[error("{path} is not a folder; choose another")]
     NotAFolder {
         /// What is no folder.
         path: PathBuf,
@@ -49,7 +50,7 @@ pub enum OpenError {
     },
     /// Made by another version.
     #[error(
-        "{path} cannot be read: {reason}; use the version of Spanfall that wrote it, or another --data-dir"
+        "{path} cannot be read: {reason}; use the version of Spanfall that wrote it, or another folder"
     )]
     Format {
         /// The folder at fault.
@@ -59,7 +60,7 @@ pub enum OpenError {
     },
     /// The system refused.
     #[error(
-        "{path} cannot be used: {error}; check its permissions, or choose another folder with --data-dir"
+        "{path} cannot be used: {error}; check its permissions, or choose another folder"
     )]
     Io {
         /// The file or folder at fault.
@@ -150,10 +151,10 @@ pub(crate) fn open(mut options: Options, progress: &dyn Fn(u64, u64)) -> Result<
     }
     let writer = Writer::new(shared.clone(), receiver, segment, slot);
     threads.push(spawn(&shared, "log writer", move || writer.run())?);
-    let turns = || Arc::new(Semaphore::new(shared.options.queries_max.max(1)));
-    let (queries, reads) = (turns(), turns());
+    let queries_max = shared.options.queries_max.max(1);
+    let (turns, reads) = (Turns::new(queries_max), Arc::new(Semaphore::new(queries_max)));
     let threads = Mutex::new(threads);
-    Ok(Engine { shared, commands, queue, queries, reads, threads, _lock: lock })
+    Ok(Engine { shared, commands, queue, turns, reads, threads, _lock: lock })
 }
 
 /// Room for requests on their way to the writer, in KiB.

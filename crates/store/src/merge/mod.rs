@@ -24,7 +24,7 @@ use crate::gather::{Dictionary, GONE, Part, gather};
 use crate::memory::MemoryPiece;
 use crate::piece::{Damaged, Piece, StartRanges, TableBatch};
 use crate::scopes::ScopeList;
-use crate::summary::{SpanFacts, TraceTable, TraceTableBuilder};
+use crate::summary::{SpanFacts, TraceIndex, TraceTableBuilder};
 use crate::texts::Texts;
 
 use columns::{Columns, Limits};
@@ -102,7 +102,7 @@ struct TracePart {
 }
 
 /// The parts of all traces in order, cut into stretches of at most so many rows, or of one trace.
-fn stretches(tables: &[Arc<TraceTable>], rows_max: usize) -> Vec<Vec<TracePart>> {
+fn stretches(tables: &[Arc<TraceIndex>], rows_max: usize) -> Vec<Vec<TracePart>> {
     let mut parts: Vec<TracePart> = tables
         .iter()
         .enumerate()
@@ -147,7 +147,7 @@ struct Input {
 
 struct Merger<S> {
     inputs: Vec<Input>,
-    traces: Vec<Arc<TraceTable>>,
+    traces: Vec<Arc<TraceIndex>>,
     columns: Columns,
     sink: S,
     table: TraceTableBuilder,
@@ -178,7 +178,7 @@ impl<S: Sink> Merger<S> {
                 ],
                 scopes: numbers,
             });
-            traces.push(piece.traces()?);
+            traces.push(piece.index()?);
         }
         let mut table = TraceTableBuilder::new();
         for scope in scopes.rows() {

@@ -136,7 +136,15 @@ fn catalog(piece: &dyn Piece) -> Catalogs {
 
 fn view(pieces: Vec<Arc<dyn Piece>>) -> View {
     let (damaged, seams) = Default::default();
-    View { pieces, open: None, damaged, lacks_blocks: false, seams }
+    View {
+        pieces,
+        open: None,
+        damaged,
+        lacks_blocks: false,
+        seams,
+        probe: Arc::default(),
+        pause: None,
+    }
 }
 
 /// A trace as OTLP, from these pieces.

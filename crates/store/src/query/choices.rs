@@ -162,7 +162,11 @@ fn scan<S: Send>(
         return Err(refusal);
     }
     let is_local = local && is_local(pipeline);
-    let seam = if is_local { Seam::default() } else { Seam::of(view, cancel)? };
+    let seam = match is_local {
+        true => Seam::default(),
+        false => Seam::of_pipeline(view, pipeline, cancel)?,
+    };
+    let probe = view.probe.clone();
     let mut pieces = view.pieces.clone();
     pieces.extend(seam.pieces.iter().cloned());
     let mut work: Vec<(Arc<dyn Piece>, Range<usize>)> = Vec::new();
@@ -179,7 +183,7 @@ fn scan<S: Send>(
         }
         let mut run = || {
             cancel.check()?;
-            let slab = Slab::new(piece.as_ref(), rows.clone())?;
+            let slab = Slab::new(piece.as_ref(), rows.clone(), &probe)?;
             let rows = spans(&slab, pipeline, seam.apart(piece.as_ref()))?;
             let rows = within(&slab, rows, starts)?;
             if !rows.is_empty() {

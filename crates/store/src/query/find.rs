@@ -1,7 +1,10 @@
 //! Searches: the newest traces for which a pipeline leaves spans.
+//!
+//! Pieces are opened newest first, and no further than results need. Traces in several pieces come
+//! last, when it is known which of them can still be among the newest.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -10,21 +13,33 @@ use traceql::{Field, Pipeline, Static};
 
 use super::filter::Domain;
 use super::mask::Mask;
-use super::seam::{Seam, SharedTraces, traces_together};
+use super::probe::Probe;
+use super::prune::{Unread, Verdict};
+use super::seam::{Seam, SharedTraces, Times, narrow, traces_together};
 use super::slab::Slab;
 use super::spansets::{Spanset, Spansets, refusal};
 use super::value::Val;
 use super::values::field_values;
 use super::{Cancel, Stop, in_parallel, is_local, slabs};
-use crate::columns::name;
+use crate::columns::{Table, name};
 use crate::piece::{Damaged, Piece};
 use crate::search::View;
 use crate::types::{
-    FindRequest, FoundPage, FoundSpan, FoundSpanset, FoundTrace, Position, QueryStats,
+    FindRequest, FoundPage, FoundSpan, FoundSpanset, FoundTrace, Position, QueryStats, QueryStep,
 };
 
 /// Slabs that are looked at between two looks at whether it is enough.
 const WAVE: usize = 4;
+
+/// Pieces that are opened at once.
+const OPENED: usize = 2;
+
+/// Traces of several pieces that are put together between two looks at whether it is enough: few
+/// at first, as the newest are mostly enough.
+const JOINED: Range<usize> = 32..2048;
+
+/// So many traces of several pieces are first asked whether they have what filters look for.
+const NARROWED_MIN: usize = 64;
 
 /// Rows of a piece that are read together.
 type Slabs = (Arc<dyn Piece>, Range<usize>);
@@ -53,6 +68,40 @@ enum Answer {
     Shared(u128),
 }
 
+/// The newest hits so far.
+struct Best {
+    hits: BTreeMap<Rank, Hit>,
+    wanted: usize,
+    after: Option<Rank>,
+}
+
+impl Best {
+    fn add(&mut self, hit: Hit) {
+        if self.after.is_none_or(|after| hit.rank > after) {
+            self.hits.insert(hit.rank, hit);
+            if self.hits.len() > self.wanted {
+                self.hits.pop_last();
+            }
+        }
+    }
+
+    /// What ranks behind this is not wanted.
+    fn bound(&self) -> Option<Rank> {
+        let last = self.hits.last_key_value().map(|(rank, _)| *rank);
+        last.filter(|_| self.hits.len() >= self.wanted)
+    }
+}
+
+fn latest(piece: &Arc<dyn Piece>) -> u64 {
+    piece.start_ranges().latest().unwrap_or(0)
+}
+
+/// Whether all of a piece ranks behind.
+fn is_behind(piece: &Arc<dyn Piece>, bound: Option<Rank>) -> bool {
+    bound.is_some_and(|(Reverse(start), _)| latest(piece) < start)
+        && !piece.start_ranges().overlap(0, 0)
+}
+
 /// Answers a search. Nothing in it depends on how the spans lie in the store.
 pub(crate) fn find(
     view: &mut View,
@@ -63,107 +112,289 @@ pub(crate) fn find(
     if let Some(refusal) = refusal(&request.pipeline) {
         return Err(refusal);
     }
-    let mut stats = QueryStats::default();
-    let wanted = request.limit.saturating_add(1);
+    let probe = view.probe.clone();
     let after = request
         .after
         .map(|Position { start_unix_nano, trace_id }| rank(start_unix_nano, trace_id.to_number()));
-    let latest = |piece: &Arc<dyn Piece>| piece.start_ranges().latest().unwrap_or(0);
+    let mut best = Best { hits: BTreeMap::new(), wanted: request.limit.saturating_add(1), after };
+    let mut stats = QueryStats::default();
     let local = is_local(&request.pipeline);
-    let seam = if local { Seam::default() } else { Seam::of(view, cancel)? };
-    let mut pieces = view.pieces.clone();
-    pieces.extend(seam.pieces.iter().cloned());
-    stats.pieces = pieces.len() as u64;
-
-    let (inside, outside): (Vec<_>, Vec<_>) = pieces
-        .into_iter()
-        .filter_map(|piece| Some((view.note(piece_in_range(piece.as_ref(), request))?, piece)))
-        .partition(|(is_inside, _)| *is_inside);
-    // Traces may reach into the range of time by their parts in other pieces; the seam has them
-    // whole.
-    let reaching = match local && !outside.is_empty() {
-        true => reaching(view, request, cancel)?,
-        false => Vec::new(),
+    // Of a query that judges spans by themselves a trace in several pieces is looked for when one of
+    // its parts has a result; of others all of them are left for the end.
+    let shared = match local {
+        true => None,
+        false => Some(probe.step(QueryStep::Seams, || SharedTraces::of(view, cancel))?),
     };
-    let mut work: Vec<Slabs> = Vec::new();
-    for (is_inside, piece) in inside.into_iter().chain(outside) {
-        let rows = match is_inside {
-            true => slabs(piece.as_ref()),
-            false => slabs_of(piece.as_ref(), &reaching),
-        };
-        let rows = view.note(rows).unwrap_or_default();
-        stats.pieces_skipped += u64::from(rows.is_empty());
-        work.extend(rows.into_iter().map(|rows| (piece.clone(), rows)));
-    }
-    work.sort_by_key(|(piece, _)| Reverse(latest(piece)));
+    let of_blocks = match local {
+        true => probe.step(QueryStep::Seams, || SharedTraces::of_blocks(view, cancel))?,
+        false => Arc::default(),
+    };
+    let mut queue = probe.step(QueryStep::Plan, || Queue::of(view, request, local, cancel))?;
+    stats.pieces = view.pieces.len() as u64;
+    stats.pieces_skipped = stats.pieces.saturating_sub(queue.unopened.len() as u64);
+    let pieces = view.pieces.clone();
 
-    let mut best: BTreeMap<Rank, Hit> = BTreeMap::new();
     let mut seen: HashSet<u128> = HashSet::new();
-    let mut at = 0;
-    while at < work.len() {
+    loop {
+        view.pause();
         cancel.check()?;
-        let bound = (best.len() >= wanted).then(|| best.last_key_value().map(|(rank, _)| *rank));
-        let bound = bound.flatten();
-        let behind = |piece: &Arc<dyn Piece>| {
-            bound.is_some_and(|(Reverse(start), _)| latest(piece) < start)
-                && !piece.start_ranges().overlap(0, 0)
-        };
-        let wave: Vec<&Slabs> =
-            work[at..].iter().take(WAVE).filter(|(piece, _)| !behind(piece)).collect();
-        at += WAVE;
+        let bound = best.bound();
+        let wave = queue.wave(view, request, bound, &mut stats);
+        if wave.is_empty() {
+            break;
+        }
         let answers = in_parallel(&wave, |(piece, rows)| {
-            let shared = seam.apart(piece.as_ref());
-            let apart = |id: u128| match local {
-                true => is_elsewhere(&view.pieces, piece.as_ref(), id),
-                false => shared.binary_search(&id).is_ok(),
+            let apart = |id: u128| match &shared {
+                None => is_elsewhere(&pieces, &of_blocks, piece.as_ref(), id),
+                Some(shared) => shared.all.binary_search(&id).is_ok(),
             };
-            look(piece, rows.clone(), request, local, &apart, bound, after)
+            look(piece, rows.clone(), request, local, &apart, bound, after, &probe)
         });
         for answer in answers {
-            let (answers, more) = match answer {
-                Ok(answer) => answer,
-                Err(Stop::Damaged(damaged)) => {
-                    view.note::<()>(Err(damaged));
-                    continue;
-                }
-                Err(stop) => return Err(stop),
-            };
-            stats.add(&more);
-            for answer in answers {
+            for answer in noted(view, answer, &mut stats)? {
                 let hit = match answer {
-                    Answer::Hit(hit) => hit,
-                    Answer::Shared(id) if !seen.insert(id) => continue,
+                    Answer::Hit(hit) => Some(hit),
+                    Answer::Shared(id) if !seen.insert(id) => None,
                     Answer::Shared(id) => {
                         cancel.check()?;
                         // Putting it together reads all of its spans; where it ranks is known.
-                        let last = best.last_key_value().map(|(last, _)| *last);
-                        let last = last.filter(|_| best.len() >= wanted);
-                        let (start, _) = times(view, id);
-                        if start > 0 && last.is_some_and(|last| rank(start, id) > last) {
+                        let (start, _) = super::seam::times(view, id);
+                        let bound = best.bound();
+                        if start > 0 && bound.is_some_and(|last| rank(start, id) > last) {
                             continue;
                         }
-                        match together(view, request, id)? {
-                            Some(hit) => hit,
-                            None => continue,
-                        }
+                        stats.traces_joined += 1;
+                        probe.step(QueryStep::Seams, || together(view, request, id))?
                     }
                 };
-                if after.is_none_or(|after| hit.rank > after) {
-                    best.insert(hit.rank, hit);
-                    if best.len() > wanted {
-                        best.pop_last();
-                    }
-                }
+                hit.into_iter().for_each(|hit| best.add(hit));
             }
         }
-        if let Some(progress) = progress.as_mut().filter(|_| at < work.len()) {
-            let traces = told(view, request, best.values());
+        if let Some(progress) = progress.as_mut().filter(|_| !queue.is_empty()) {
+            let traces = told(view, request, best.hits.values());
+            let stats = stats.clone();
             progress(FoundPage { traces, more: true, partial: view.is_partial(), stats });
         }
     }
-    let more = best.len() > request.limit;
-    let traces = told(view, request, best.values());
+    if let Some(shared) = &shared {
+        // Those without a start rank behind all others.
+        let since = best.bound().map_or(0, |(Reverse(start), _)| start);
+        let times = probe.step(QueryStep::Seams, || shared.times(view, since));
+        find_shared(view, request, shared, times, &mut best, &mut stats, cancel)?;
+    }
+    let more = best.hits.len() > request.limit;
+    let answer = || told(view, request, best.hits.values());
+    let traces = probe.step(QueryStep::Answer, answer);
+    probe.tell(&mut stats);
     Ok(FoundPage { traces, more, partial: view.is_partial(), stats })
+}
+
+/// What a slab answered, added to what the query took; nothing of a damaged block.
+fn noted(
+    view: &mut View,
+    answer: Result<(Vec<Answer>, QueryStats), Stop>,
+    stats: &mut QueryStats,
+) -> Result<Vec<Answer>, Stop> {
+    match answer {
+        Ok((answers, more)) => {
+            stats.add(&more);
+            Ok(answers)
+        }
+        Err(Stop::Damaged(damaged)) => {
+            view.note::<()>(Err(damaged));
+            Ok(Vec::new())
+        }
+        Err(stop) => Err(stop),
+    }
+}
+
+/// Judges the traces that lie in several pieces, newest first, as long as they can be among the
+/// newest results.
+fn find_shared(
+    view: &mut View,
+    request: &FindRequest,
+    shared: &SharedTraces,
+    times: Vec<(u128, Times)>,
+    best: &mut Best,
+    stats: &mut QueryStats,
+    cancel: &Cancel,
+) -> Result<(), Stop> {
+    let probe = view.probe.clone();
+    let after = best.after;
+    let fits = |&(id, (start, end)): &(u128, Times)| {
+        request.trace_fits(start, end) && after.is_none_or(|after| rank(start, id) > after)
+    };
+    let mut order: Vec<Rank> =
+        times.iter().filter(|trace| fits(trace)).map(|&(id, (start, _))| rank(start, id)).collect();
+    order.sort_unstable();
+    let cut = |order: &mut Vec<Rank>, bound: Option<Rank>| {
+        order.truncate(bound.map_or(order.len(), |last| order.partition_point(|of| *of <= last)));
+    };
+    cut(&mut order, best.bound());
+    if order.len() > NARROWED_MIN {
+        let mut ids: Vec<u128> = order.iter().map(|(_, id)| *id).collect();
+        ids.sort_unstable();
+        let pipeline = &request.pipeline;
+        let few = probe.step(QueryStep::Seams, || narrow(view, pipeline, &ids, cancel))?;
+        order.retain(|(_, id)| few.binary_search(id).is_ok());
+    }
+    let (mut at, mut size) = (0, JOINED.start);
+    while at < order.len() {
+        view.pause();
+        cancel.check()?;
+        let some = &order[at..order.len().min(at + size)];
+        at += some.len();
+        size = (size * 2).min(JOINED.end);
+        let mut ids: Vec<u128> = some.iter().map(|(_, id)| *id).collect();
+        ids.sort_unstable();
+        stats.traces_joined += ids.len() as u64;
+        let seam = probe.step(QueryStep::Seams, || Seam::of_some(view, shared, &ids, cancel))?;
+        stats.pieces += seam.pieces.len() as u64;
+        let bound = best.bound();
+        let answers = in_parallel(&seam.pieces, |piece| {
+            let later = seam.apart(piece.as_ref());
+            let apart = |id: u128| later.binary_search(&id).is_ok();
+            let rows = 0..piece.span_count();
+            look(piece, rows, request, false, &apart, bound, after, &probe)
+        });
+        for answer in answers {
+            for answer in noted(view, answer, stats)? {
+                if let Answer::Hit(hit) = answer {
+                    best.add(hit);
+                }
+            }
+        }
+        cut(&mut order, best.bound());
+    }
+    Ok(())
+}
+
+/// What is still to be looked at, newest pieces first.
+struct Queue {
+    /// Pieces, and whether they may touch the range of time themselves.
+    unopened: VecDeque<(Arc<dyn Piece>, bool)>,
+    opened: VecDeque<Slabs>,
+    /// Traces that touch the range of time by a part in another piece, ascending.
+    reaching: Vec<u128>,
+}
+
+/// Slabs of a piece, and what was left out of it.
+struct Opened {
+    slabs: Vec<Slabs>,
+    stats: QueryStats,
+}
+
+impl Queue {
+    fn of(
+        view: &mut View,
+        request: &FindRequest,
+        local: bool,
+        cancel: &Cancel,
+    ) -> Result<Self, Stop> {
+        let mut unopened: Vec<(Arc<dyn Piece>, bool)> = Vec::new();
+        let mut is_any_outside = false;
+        for piece in view.pieces.clone() {
+            let Some(is_inside) = view.note(piece_in_range(piece.as_ref(), request)) else {
+                continue;
+            };
+            is_any_outside |= !is_inside;
+            if is_inside || local {
+                unopened.push((piece, is_inside));
+            }
+        }
+        // Traces may reach into the range of time by their parts in other pieces. Of queries that
+        // judge traces whole those come last.
+        let reaching = match local && is_any_outside {
+            true => reaching(view, request, cancel)?,
+            false => Vec::new(),
+        };
+        unopened.retain(|(piece, is_inside)| {
+            *is_inside || reaching.iter().any(|&id| piece.may_hold(TraceId::from_number(id)))
+        });
+        unopened.sort_by_key(|(piece, _)| Reverse(latest(piece)));
+        Ok(Self { unopened: unopened.into(), opened: VecDeque::new(), reaching })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.unopened.is_empty() && self.opened.is_empty()
+    }
+
+    /// The next slabs; none at the end.
+    fn wave(
+        &mut self,
+        view: &mut View,
+        request: &FindRequest,
+        bound: Option<Rank>,
+        stats: &mut QueryStats,
+    ) -> Vec<Slabs> {
+        self.opened.retain(|(piece, _)| !is_behind(piece, bound));
+        let before = self.unopened.len();
+        self.unopened.retain(|(piece, _)| !is_behind(piece, bound));
+        stats.pieces_behind += (before - self.unopened.len()) as u64;
+        let probe = view.probe.clone();
+        while self.opened.len() < WAVE && !self.unopened.is_empty() {
+            let next: Vec<_> = self.unopened.drain(..self.unopened.len().min(OPENED)).collect();
+            let opened = in_parallel(&next, |(piece, is_inside)| {
+                probe.step(QueryStep::Prune, || self.open(piece, *is_inside, &request.pipeline))
+            });
+            for opened in opened {
+                if let Some(Opened { slabs, stats: more }) = view.note(opened) {
+                    self.opened.extend(slabs);
+                    stats.add(&more);
+                }
+            }
+        }
+        self.opened.drain(..self.opened.len().min(WAVE)).collect()
+    }
+
+    fn open(
+        &self,
+        piece: &Arc<dyn Piece>,
+        is_inside: bool,
+        pipeline: &Pipeline,
+    ) -> Result<Opened, Damaged> {
+        let mut stats = QueryStats::default();
+        let slabs =
+            possible_slabs(piece.as_ref(), pipeline, &mut stats, |piece| match is_inside {
+                true => slabs(piece),
+                false => slabs_of(piece, &self.reaching),
+            })?;
+        let slabs = slabs.into_iter().map(|rows| (piece.clone(), rows)).collect();
+        Ok(Opened { slabs, stats })
+    }
+}
+
+/// The slabs of a piece that may have spans of which a pipeline leaves some, the others counted.
+pub(super) fn possible_slabs(
+    piece: &dyn Piece,
+    pipeline: &Pipeline,
+    stats: &mut QueryStats,
+    slabs: impl FnOnce(&dyn Piece) -> Result<Vec<Range<usize>>, Damaged>,
+) -> Result<Vec<Range<usize>>, Damaged> {
+    let mut is_possible = |rows: Range<usize>, groups: usize| {
+        let verdict = Unread { piece, rows }.pipeline(pipeline)?;
+        match verdict {
+            Verdict::Possible => {}
+            Verdict::NotByStatistics => stats.slabs_skipped_by_statistics += groups as u64,
+            Verdict::NotByFilters => stats.slabs_skipped_by_filters += groups as u64,
+        }
+        Ok::<_, Damaged>(verdict == Verdict::Possible)
+    };
+    // Of all at once first: then the index of traces, which tells where slabs end, is not read.
+    if !is_possible(0..piece.span_count(), piece.groups(Table::Spans)?.len())? {
+        return Ok(Vec::new());
+    }
+    let slabs = slabs(piece)?;
+    if slabs.len() < 2 {
+        return Ok(slabs);
+    }
+    let mut possible = Vec::with_capacity(slabs.len());
+    for rows in slabs {
+        if is_possible(rows.clone(), 1)? {
+            possible.push(rows);
+        }
+    }
+    Ok(possible)
 }
 
 /// What is told of the newest hits.
@@ -173,7 +404,9 @@ fn told<'h>(
     hits: impl Iterator<Item = &'h Hit>,
 ) -> Vec<FoundTrace> {
     let fields = shown_fields(&request.pipeline);
-    let told = hits.take(request.limit).map(|hit| view.note(result(hit, request, &fields)));
+    let probe = view.probe.clone();
+    let result = |hit| result(hit, request, &fields, &probe);
+    let told = hits.take(request.limit).map(|hit| view.note(result(hit)));
     told.flatten().collect()
 }
 
@@ -181,45 +414,19 @@ fn told<'h>(
 fn piece_in_range(piece: &dyn Piece, request: &FindRequest) -> Result<bool, Damaged> {
     let (first, last) = request.bounds();
     let ranges = piece.start_ranges();
-    Ok(ranges.overlap(0, last)
-        && (ranges.overlap(first, u64::MAX) || piece.traces()?.end.iter().any(|&end| end >= first)))
+    Ok(ranges.overlap(0, last) && (ranges.overlap(first, u64::MAX) || piece.latest_end()? >= first))
 }
 
 /// The traces in several pieces that touch the range of time, by whichever part; ascending.
 fn reaching(view: &mut View, request: &FindRequest, cancel: &Cancel) -> Result<Vec<u128>, Stop> {
-    let mut ids = SharedTraces::of(view, cancel)?.ids();
-    ids.retain(|&id| {
-        let (start, end) = times(view, id);
-        request.trace_fits(start, end)
-    });
-    Ok(ids)
-}
-
-/// When a trace starts, 0 if that is unknown, and when it ends, by all of its parts.
-fn times(view: &View, id: u128) -> (u64, u64) {
-    let id = TraceId::from_number(id);
-    let (mut start, mut end) = (0, 0);
-    for piece in view.pieces.iter().filter(|piece| piece.may_hold(id)) {
-        let Ok(table) = piece.traces() else { continue };
-        if let Some(at) = table.find(id) {
-            start = earliest(start, table.start[at]);
-            end = end.max(table.end[at]);
-        }
-    }
-    (start, end)
-}
-
-/// The earlier of two starts, of which 0 is none.
-fn earliest(a: u64, b: u64) -> u64 {
-    if a == 0 || b == 0 { a.max(b) } else { a.min(b) }
+    let times = SharedTraces::of(view, cancel)?.times(view, 0);
+    let fits = |(_, (start, end)): &(u128, Times)| request.trace_fits(*start, *end);
+    Ok(times.into_iter().filter(fits).map(|(id, _)| id).collect())
 }
 
 /// The slabs of a piece that hold any of these traces.
 fn slabs_of(piece: &dyn Piece, traces: &[u128]) -> Result<Vec<Range<usize>>, Damaged> {
-    if !traces.iter().any(|&id| piece.may_hold(TraceId::from_number(id))) {
-        return Ok(Vec::new());
-    }
-    let table = piece.traces()?;
+    let table = piece.index()?;
     let mut slabs = slabs(piece)?;
     slabs.retain(|rows| {
         let place = |row: usize| table.first_row.partition_point(|&first| (first as usize) < row);
@@ -229,17 +436,29 @@ fn slabs_of(piece: &dyn Piece, traces: &[u128]) -> Result<Vec<Range<usize>>, Dam
     Ok(slabs)
 }
 
-fn is_elsewhere(pieces: &[Arc<dyn Piece>], piece: &dyn Piece, id: u128) -> bool {
+/// Whether a trace of a piece has spans in another one. `of_blocks` are those of several blocks.
+fn is_elsewhere(
+    pieces: &[Arc<dyn Piece>],
+    of_blocks: &[u128],
+    piece: &dyn Piece,
+    id: u128,
+) -> bool {
+    let is_block = |piece: &dyn Piece| piece.memory().is_none();
+    if is_block(piece) && of_blocks.binary_search(&id).is_ok() {
+        return true;
+    }
     let id = TraceId::from_number(id);
     pieces.iter().any(|other| {
         other.id() != piece.id()
+            && !(is_block(piece) && is_block(other.as_ref()))
             && other.may_hold(id)
-            && other.traces().is_ok_and(|table| table.find(id).is_some())
+            && other.index().is_ok_and(|index| index.find(id).is_some())
     })
 }
 
 /// The newest results of a slab, and the traces that have to be put together first. `apart` are
 /// traces that are not judged by what is here.
+#[allow(clippy::too_many_arguments)]
 fn look(
     piece: &Arc<dyn Piece>,
     rows: Range<usize>,
@@ -248,8 +467,9 @@ fn look(
     apart: &dyn Fn(u128) -> bool,
     bound: Option<Rank>,
     after: Option<Rank>,
+    probe: &Probe,
 ) -> Result<(Vec<Answer>, QueryStats), Stop> {
-    let slab = Slab::new(piece.as_ref(), rows)?;
+    let slab = probe.step(QueryStep::Prune, || Slab::new(piece.as_ref(), rows, probe))?;
     let spansets = Spansets::new(&slab);
     let table = slab.table.clone();
     let first = slab.traces.start;
@@ -261,7 +481,8 @@ fn look(
             alive.set(trace - first);
         }
     }
-    let candidates = spansets.candidates(&request.pipeline, &alive)?;
+    let candidates =
+        probe.step(QueryStep::Filter, || spansets.candidates(&request.pipeline, &alive))?;
     let mut order: Vec<(bool, Rank, usize)> = candidates
         .iter()
         .map(|at| {
@@ -281,28 +502,32 @@ fn look(
     let wanted = request.limit.saturating_add(1);
     let mut answers = Vec::new();
     let mut found = 0;
-    for (known, rank, trace) in order {
-        let behind = known && bound.is_some_and(|bound| rank > bound);
-        if found >= wanted || behind {
-            break;
+    let judge = || {
+        for (known, rank, trace) in order {
+            let behind = known && bound.is_some_and(|bound| rank > bound);
+            if found >= wanted || behind {
+                break;
+            }
+            let id = table.ids[trace];
+            if local && apart(id) {
+                answers.push(Answer::Shared(id));
+                continue;
+            }
+            if !request.trace_fits(table.start[trace], table.end[trace])
+                || after.is_some_and(|after| rank <= after)
+            {
+                continue;
+            }
+            let spansets = spansets.run(&request.pipeline, trace)?;
+            if !spansets.is_empty() {
+                let offset = slab.trace_rows(trace).start as u32;
+                answers.push(Answer::Hit(hit(piece, rank, table.rows(trace), spansets, offset)));
+                found += 1;
+            }
         }
-        let id = table.ids[trace];
-        if local && apart(id) {
-            answers.push(Answer::Shared(id));
-            continue;
-        }
-        if !request.trace_fits(table.start[trace], table.end[trace])
-            || after.is_some_and(|after| rank <= after)
-        {
-            continue;
-        }
-        let spansets = spansets.run(&request.pipeline, trace)?;
-        if !spansets.is_empty() {
-            let offset = slab.trace_rows(trace).start as u32;
-            answers.push(Answer::Hit(hit(piece, rank, table.rows(trace), spansets, offset)));
-            found += 1;
-        }
-    }
+        Ok::<_, Stop>(())
+    };
+    probe.step(QueryStep::Judge, judge)?;
     Ok((answers, stats))
 }
 
@@ -323,7 +548,8 @@ fn hit(
 fn together(view: &mut View, request: &FindRequest, id: u128) -> Result<Option<Hit>, Stop> {
     let Some(whole) = traces_together(view, &[id]) else { return Ok(None) };
     let piece: Arc<dyn Piece> = Arc::new(whole);
-    let slab = Slab::new(piece.as_ref(), 0..piece.span_count())?;
+    let probe = view.probe.clone();
+    let slab = Slab::new(piece.as_ref(), 0..piece.span_count(), &probe)?;
     let (start, end) = (slab.table.start[0], slab.table.end[0]);
     if !request.trace_fits(start, end) {
         return Ok(None);
@@ -334,11 +560,15 @@ fn together(view: &mut View, request: &FindRequest, id: u128) -> Result<Option<H
 }
 
 /// What is told of a trace.
-fn result(hit: &Hit, request: &FindRequest, fields: &[Field]) -> Result<FoundTrace, Damaged> {
-    let slab = Slab::new(hit.piece.as_ref(), hit.rows.clone())?;
+fn result(
+    hit: &Hit,
+    request: &FindRequest,
+    fields: &[Field],
+    probe: &Probe,
+) -> Result<FoundTrace, Damaged> {
+    let slab = Slab::new(hit.piece.as_ref(), hit.rows.clone(), probe)?;
     let ids = slab.required(name::SPAN_ID)?;
     let names = slab.required(name::NAME)?;
-    let durations = slab.required(name::DURATION)?;
     let mut told = Vec::with_capacity(hit.spansets.len());
     for set in &hit.spansets {
         // The earliest spans: rows are in the order of their starts.
@@ -350,7 +580,7 @@ fn result(hit: &Hit, request: &FindRequest, fields: &[Field]) -> Result<FoundTra
                 span_id: SpanId::from_number(ids.id8_at(at)),
                 name: names.text_at(at).to_owned(),
                 start_unix_nano: slab.start(at)?,
-                duration_nano: durations.int64_at(at).max(0) as u64,
+                duration_nano: slab.duration(at)?,
                 fields: Vec::new(),
             });
         }
@@ -368,7 +598,7 @@ fn result(hit: &Hit, request: &FindRequest, fields: &[Field]) -> Result<FoundTra
         let attributes = set.attributes.clone();
         told.push(FoundSpanset { matched: set.rows.len() as u64, attributes, spans });
     }
-    Ok(FoundTrace { summary: slab.table.summary(slab.traces.start), spansets: told })
+    Ok(FoundTrace { summary: slab.facts()?.summary(slab.traces.start), spansets: told })
 }
 
 /// The fields that results show: those that the query names.

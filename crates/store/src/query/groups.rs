@@ -10,7 +10,7 @@ use traceql::{MetricsFunction, OverTime, Static};
 use super::budget::{Budget, Share};
 
 /// Bounds of a histogram are powers of two: values up to 2^63.
-const BUCKETS: usize = 64;
+pub(super) const BUCKETS: usize = 64;
 
 /// Buckets of a histogram come and go by so many.
 const BUCKETS_STEP: usize = 4;
@@ -280,9 +280,22 @@ impl Groups {
     /// Adds a span's value, which is a number.
     #[inline]
     pub(super) fn value(&mut self, function: OverTime, group: usize, step: usize, value: f64) {
+        self.values(function, group, step, value, 1);
+    }
+
+    /// Adds what the values of some spans come to.
+    #[inline]
+    pub(super) fn values(
+        &mut self,
+        function: OverTime,
+        group: usize,
+        step: usize,
+        value: f64,
+        spans: u32,
+    ) {
         let at = group * self.steps + step;
         self.join_value(function, at, value);
-        self.count_at(at, 1);
+        self.count_at(at, spans);
     }
 
     fn join_value(&mut self, function: OverTime, at: usize, value: f64) {

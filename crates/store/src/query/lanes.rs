@@ -105,7 +105,7 @@ pub(super) fn coded(slab: &Slab<'_>, field: &Field, alive: &Mask) -> Result<Code
             Ok(Coded::shared(numbers_of(&column).map(|number| number.min(other)), values))
         }
         Field::Intrinsic(Intrinsic::RootName | Intrinsic::RootServiceName) => {
-            let table = &slab.table;
+            let table = slab.facts()?;
             let of_trace = match field {
                 Field::Intrinsic(Intrinsic::RootName) => &table.root_name,
                 _ => &table.root_service,
@@ -262,7 +262,7 @@ impl Numbers {
 /// The numbers of a field at the rows that are alive.
 pub(super) fn numbers(slab: &Slab<'_>, field: &Field, alive: &Mask) -> Result<Numbers, Damaged> {
     if let Field::Intrinsic(Intrinsic::Duration) = field {
-        return Ok(Numbers::Nanos(slab.required(name::DURATION)?));
+        return Ok(Numbers::Nanos(slab.durations()?));
     }
     let mut numbers = vec![f64::NAN; slab.len()];
     if let Field::Attribute(Attribute { scope: Scope::Span, parent: false, name }) = field

@@ -14,18 +14,20 @@ use traceql::{
 use super::budget::Budget;
 use super::compare::{Compared, compare};
 use super::filter::filter;
-use super::groups::{Groups, Sums, bucket, bucket_of_float, quantile};
+use super::find::possible_slabs;
+use super::groups::{BUCKETS, Groups, Sums, bucket, bucket_of_float, quantile};
 use super::lanes::{Numbers, Run, Window, coded, intervals, numbers};
 use super::mask::Mask;
 use super::seam::Seam;
 use super::slab::Slab;
 use super::spansets::{Spansets, refusal};
+use super::weights::{ONE, weights};
 use super::{Cancel, Stop, in_parallel, is_local, needs_trace, slabs};
 use crate::columns::name;
 use crate::piece::{Damaged, Piece};
 use crate::search::View;
 use crate::spare;
-use crate::types::{MeasureRequest, Measured, MeasuredSeries, MeasuredSpan, QueryStats};
+use crate::types::{MeasureRequest, Measured, MeasuredSeries, MeasuredSpan, QueryStats, QueryStep};
 
 /// What the series of a query may take in memory, those that every thread counts together.
 const SERIES_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -87,32 +89,39 @@ fn measure_within(
     let length = request.step_nano.saturating_mul(request.steps as u64);
     let last = request.start_unix_nano.saturating_add(length);
     let first = request.start_unix_nano.saturating_add(1);
+    let probe = view.probe.clone();
+    let pipeline = &request.leaf.pipeline;
+    let is_inside = |piece: &dyn Piece| piece.start_ranges().overlap(first, last);
     // Whatever is counted: a span that was sent twice may lie in two pieces.
-    let seam = if is_local_leaf(&request.leaf) {
+    let seam = probe.step(QueryStep::Seams, || match is_local_leaf(&request.leaf) {
         // Both start at the same time.
-        Seam::where_pieces(view, |piece| piece.start_ranges().overlap(first, last), cancel)?
-    } else {
-        Seam::of(view, cancel)?
-    };
+        true => Seam::of_doubles(view, is_inside, cancel),
+        false => Seam::of_pipeline(view, pipeline, cancel),
+    })?;
     let mut pieces = view.pieces.clone();
     pieces.extend(seam.pieces.iter().cloned());
     let mut stats = QueryStats { pieces: pieces.len() as u64, ..QueryStats::default() };
+    pieces.retain(|piece| is_inside(piece.as_ref()));
+    stats.pieces_skipped = stats.pieces - pieces.len() as u64;
+    let opened = in_parallel(&pieces, |piece| {
+        let mut stats = QueryStats::default();
+        let open = || possible_slabs(piece.as_ref(), pipeline, &mut stats, slabs);
+        Ok::<_, Damaged>((probe.step(QueryStep::Prune, open)?, stats))
+    });
     let mut work: Vec<(Arc<dyn Piece>, Range<usize>)> = Vec::new();
-    for piece in pieces {
-        if !piece.start_ranges().overlap(first, last) {
-            stats.pieces_skipped += 1;
-            continue;
-        }
-        let rows = view.note(slabs(piece.as_ref())).unwrap_or_default();
+    for (piece, opened) in pieces.into_iter().zip(opened) {
+        let Some((rows, more)) = view.note(opened) else { continue };
+        stats.add(&more);
         work.extend(rows.into_iter().map(|rows| (piece.clone(), rows)));
     }
     let count_slab = |counted: &mut Counted, at: usize| {
         cancel.check()?;
         let (piece, rows) = &work[at];
-        let slab = Slab::new(piece.as_ref(), rows.clone())?;
+        let slab = Slab::new(piece.as_ref(), rows.clone(), &probe)?;
         let apart = seam.apart(piece.as_ref());
-        let rows = spans(&slab, &request.leaf.pipeline, apart)?;
-        count(&slab, request, &rows, &mut counted.part)?;
+        let rows = spans(&slab, pipeline, apart)?;
+        let counting = || count(&slab, request, &rows, &mut counted.part);
+        probe.step(QueryStep::Count, counting)?;
         counted.slabs.push(at);
         counted.stats.slabs += 1;
         counted.stats.spans += slab.len() as u64;
@@ -124,7 +133,8 @@ fn measure_within(
         view.note::<()>(Err(damaged));
     }
     stats.add(&counted.stats);
-    let series = counted.part.series(request);
+    let series = probe.step(QueryStep::Answer, || counted.part.series(request));
+    probe.tell(&mut stats);
     Ok(Measured { series, partial: view.is_partial(), stats })
 }
 
@@ -221,7 +231,7 @@ pub(super) fn spans(slab: &Slab<'_>, pipeline: &Pipeline, shared: &[u128]) -> Re
             if let Stage::Spansets(SpansetExpr::Filter(expr)) = stage {
                 mask = match expr {
                     FieldExpr::Static(Static::Bool(true)) => mask,
-                    expr => filter(slab, expr, &mask)?,
+                    expr => slab.probe.step(QueryStep::Filter, || filter(slab, expr, &mask))?,
                 };
             }
         }
@@ -236,11 +246,16 @@ pub(super) fn spans(slab: &Slab<'_>, pipeline: &Pipeline, shared: &[u128]) -> Re
     }
     let spansets = Spansets::new(slab);
     let mut mask = Mask::none(slab.len());
-    for at in spansets.candidates(pipeline, &alive)?.iter() {
-        for set in spansets.run(pipeline, first + at)? {
-            set.rows.iter().for_each(|&row| mask.set(row as usize));
+    let candidates =
+        slab.probe.step(QueryStep::Filter, || spansets.candidates(pipeline, &alive))?;
+    slab.probe.step(QueryStep::Judge, || {
+        for at in candidates.iter() {
+            for set in spansets.run(pipeline, first + at)? {
+                set.rows.iter().for_each(|&row| mask.set(row as usize));
+            }
         }
-    }
+        Ok::<_, Stop>(())
+    })?;
     Ok(mask)
 }
 
@@ -271,6 +286,14 @@ fn count(
     part.durations |= measured.as_ref().is_some_and(Numbers::are_durations);
     let mut local = Local::of(slab, &request.leaf.by, rows.alive)?;
     let groups = &mut part.groups;
+    if request.extrapolate {
+        let weights = weights(slab)?;
+        let weight = |row: usize| weights.as_ref().map_or(ONE, |weights| weights[row]);
+        rows.each(|row, interval| {
+            weighed((row, interval), weight(row), measured.as_ref(), &mut local, groups);
+        });
+        return pick(slab, request, &rows, measured.as_ref(), &mut local, part);
+    }
     match (groups.sums, &measured) {
         (Sums::Count, _) | (_, None) if local.codes.is_none() => {
             for run in &runs {
@@ -281,10 +304,7 @@ fn count(
                 }
             }
         }
-        (Sums::Count, _) | (_, None) => rows.each(|row, interval| {
-            let group = local.group(row, groups);
-            groups.count(group, interval, 0, 1);
-        }),
+        (Sums::Count, _) | (_, None) => tally(&rows, 1, |_| Some(0), &mut local, groups),
         (Sums::Value(function), Some(numbers)) => rows.each(|row, interval| {
             let value = numbers.at(row);
             if !value.is_nan() {
@@ -294,19 +314,68 @@ fn count(
         }),
         (Sums::Histogram, Some(Numbers::Nanos(column))) => {
             let nanos = column.int64s();
-            let buckets = |row: usize| bucket(nanos[row]);
-            histogram(&rows, buckets, &mut local, groups);
+            tally(&rows, BUCKETS, |row| bucket(nanos[row]), &mut local, groups);
         }
         (Sums::Histogram, Some(Numbers::Floats { values, .. })) => {
-            let buckets = |row: usize| bucket_of_float(values[row]);
-            histogram(&rows, buckets, &mut local, groups);
+            tally(&rows, BUCKETS, |row| bucket_of_float(values[row]), &mut local, groups);
         }
     }
+    pick(slab, request, &rows, measured.as_ref(), &mut local, part)
+}
+
+/// Counts a row of an interval as so many 4096ths of a span.
+fn weighed(
+    (row, interval): (usize, usize),
+    weight: u32,
+    measured: Option<&Numbers>,
+    local: &mut Local,
+    groups: &mut Groups,
+) {
+    match (groups.sums, measured) {
+        (Sums::Count, _) | (_, None) => {
+            let group = local.group(row, groups);
+            groups.count(group, interval, 0, weight);
+        }
+        (Sums::Value(function), Some(numbers)) => {
+            let value = numbers.at(row);
+            if value.is_nan() {
+                return;
+            }
+            let value = match function {
+                OverTime::Min | OverTime::Max => value,
+                OverTime::Avg | OverTime::Sum => value * f64::from(weight) / f64::from(ONE),
+            };
+            let group = local.group(row, groups);
+            groups.values(function, group, interval, value, weight);
+        }
+        (Sums::Histogram, Some(numbers)) => {
+            let bucket = match numbers {
+                Numbers::Nanos(column) => bucket(column.int64s()[row]),
+                Numbers::Floats { values, .. } => bucket_of_float(values[row]),
+            };
+            if let Some(bucket) = bucket {
+                let group = local.group(row, groups);
+                groups.count(group, interval, bucket, weight);
+            }
+        }
+    }
+}
+
+/// Picks spans of a slab that stand for those that were counted.
+fn pick(
+    slab: &Slab<'_>,
+    request: &MeasureRequest,
+    rows: &Rows<'_>,
+    measured: Option<&Numbers>,
+    local: &mut Local,
+    part: &mut Part,
+) -> Result<(), Stop> {
     if request.exemplars_max == 0 {
         return Ok(());
     }
+    let groups = &mut part.groups;
     let sums = groups.sums;
-    let is_counted = |row: usize| match &measured {
+    let is_counted = |row: usize| match measured {
         Some(numbers) if sums == Sums::Histogram => bucket_of_float(numbers.at(row)).is_some(),
         Some(numbers) => !numbers.at(row).is_nan(),
         None => true,
@@ -320,7 +389,7 @@ fn count(
     let ids = slab.required(name::SPAN_ID)?;
     for ((group, interval), row) in picked {
         let scale = if part.durations { 1e-9 } else { 1.0 };
-        let value = measured.as_ref().map_or(f64::NAN, |numbers| numbers.at(row) * scale);
+        let value = measured.map_or(f64::NAN, |numbers| numbers.at(row) * scale);
         let trace = slab.trace_of()[row] as usize;
         let span = MeasuredSpan {
             trace_id: TraceId::from_number(slab.table.ids[trace]),
@@ -360,19 +429,59 @@ fn thin(exemplars: &mut Vec<Exemplar>, wanted: usize) {
     *exemplars = few.into_iter().step_by(stride).collect();
 }
 
-/// Counts rows by bucket.
-fn histogram(
+/// Cells of a slab's own counts: as many as a core's cache holds beside the columns.
+const TALLY_CELLS_MAX: usize = 128 * 1024;
+
+/// Counts rows by group, interval and bucket, of which there are `width`. A slab has few intervals
+/// and groups: they are counted side by side first, where the cells of all of the time would be far
+/// from each other.
+fn tally(
     rows: &Rows<'_>,
+    width: usize,
     bucket_of: impl Fn(usize) -> Option<usize>,
     local: &mut Local,
     groups: &mut Groups,
 ) {
-    rows.each(|row, interval| {
-        if let Some(bucket) = bucket_of(row) {
-            let group = local.group(row, groups);
-            groups.count(group, interval, bucket, 1);
+    let mut intervals: Vec<usize> = rows.runs.iter().map(|run| run.interval).collect();
+    intervals.sort_unstable();
+    intervals.dedup();
+    let known = local.numbers.len();
+    let cells = known.saturating_mul(intervals.len()).saturating_mul(width);
+    let spans: usize = rows.runs.iter().map(|run| run.rows.len()).sum();
+    if cells > TALLY_CELLS_MAX || cells > spans {
+        rows.each(|row, interval| {
+            if let Some(bucket) = bucket_of(row) {
+                let group = local.group(row, groups);
+                groups.count(group, interval, bucket, 1);
+            }
+        });
+        return;
+    }
+    let mut counts: Vec<u32> = spare::take(cells);
+    counts.resize(cells, 0);
+    for run in rows.runs {
+        let slot = intervals.partition_point(|&interval| interval < run.interval) * known;
+        let codes = local.codes.as_deref();
+        let mut add = |row: usize| {
+            if let Some(bucket) = bucket_of(row) {
+                let group = slot + codes.map_or(0, |codes| codes[row]) as usize;
+                counts[group * width + bucket] += 1;
+            }
+        };
+        if rows.all {
+            run.rows.clone().for_each(add);
+        } else {
+            rows.alive.iter_in(run.rows.clone()).for_each(&mut add);
         }
-    });
+    }
+    for (at, counts) in counts.chunks_exact(width).enumerate() {
+        let (slot, code) = (at / known, at % known);
+        for (bucket, &spans) in counts.iter().enumerate().filter(|(_, spans)| **spans > 0) {
+            let group = local.number(code, groups);
+            groups.count(group, intervals[slot], bucket, spans);
+        }
+    }
+    spare::give(counts);
 }
 
 /// The rows of a slab that are counted.
@@ -474,6 +583,11 @@ impl Local {
     #[inline]
     fn group(&mut self, row: usize, groups: &mut Groups) -> usize {
         let local = self.codes.as_ref().map_or(0, |codes| codes[row]) as usize;
+        self.number(local, groups)
+    }
+
+    /// The number of a group by its place among those of the slab.
+    fn number(&mut self, local: usize, groups: &mut Groups) -> usize {
         match self.numbers[local] {
             NONE => self.look_up(local, groups),
             number => number as usize,
@@ -561,7 +675,8 @@ impl Part {
         for (group, key) in self.groups.keys().iter().enumerate() {
             let labels = labels(function, &request.leaf.by, key);
             let steps = 0..self.groups.steps;
-            let spans = |step| self.groups.spans(group, step) as f64;
+            let one = if request.extrapolate { f64::from(ONE) } else { 1.0 };
+            let spans = |step| self.groups.spans(group, step) as f64 / one;
             let first = out.len();
             let mut push = |extra: Option<(&str, f64)>, values: Vec<f64>| {
                 let mut labels = labels.clone();
@@ -598,7 +713,7 @@ impl Part {
                     for (at, bucket) in self.groups.buckets().enumerate() {
                         let spans = |step| self.groups.counts(group, step).nth(at).unwrap_or(0);
                         let values: Vec<f64> =
-                            steps.clone().map(|step| spans(step) as f64).collect();
+                            steps.clone().map(|step| spans(step) as f64 / one).collect();
                         if values.iter().any(|&spans| spans > 0.0) {
                             push(Some(("__bucket", (bucket as f64).exp2() * scale)), values);
                         }
@@ -649,7 +764,14 @@ mod tests {
             QueryKind::Metrics(MetricsQuery::Leaf(leaf)) => leaf,
             _ => panic!("no function over spans: {query}"),
         };
-        MeasureRequest { leaf, start_unix_nano: 0, step_nano: 1, steps: 1_000, exemplars_max: 3 }
+        MeasureRequest {
+            leaf,
+            start_unix_nano: 0,
+            step_nano: 1,
+            steps: 1_000,
+            exemplars_max: 3,
+            extrapolate: false,
+        }
     }
 
     /// Every series takes some 4 kilobytes; each of five pieces has the same 40, or spans of the

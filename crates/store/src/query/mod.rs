@@ -16,6 +16,8 @@ mod groups;
 mod lanes;
 mod mask;
 mod measure;
+mod probe;
+mod prune;
 mod seam;
 mod slab;
 mod spansets;
@@ -23,6 +25,7 @@ mod structure;
 mod trace_metrics;
 mod value;
 mod values;
+mod weights;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -36,6 +39,7 @@ use crate::piece::{Damaged, Piece};
 pub(crate) use choices::{names, values as choices};
 pub(crate) use find::find;
 pub(crate) use measure::measure;
+pub(crate) use probe::Probe;
 pub(crate) use seam::KeptSeams;
 pub(crate) use trace_metrics::trace_metrics;
 
@@ -72,7 +76,7 @@ fn slabs(piece: &dyn Piece) -> Result<Vec<Range<usize>>, Damaged> {
     if groups.len() <= 1 {
         return Ok(groups);
     }
-    let table = piece.traces()?;
+    let table = piece.index()?;
     let mut slabs: Vec<Range<usize>> = Vec::new();
     for group in groups {
         let starts_trace = table.first_row.binary_search(&(group.start as u32)).is_ok();

@@ -4,19 +4,32 @@
 //! those of several frozen pieces of the head, those of both, and those with spans in the open end
 //! of the head. A trace of several layers is whole in the last of them.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use model::TraceId;
 use parking_lot::Mutex;
+use traceql::{FieldExpr, Mode, Pipeline, SpansetExpr, Stage};
 
-use super::{Cancel, Stop, in_parallel};
+use super::filter::filter;
+use super::mask::Mask;
+use super::prune::{Unread, Verdict};
+use super::slab::Slab;
+use super::{Cancel, Stop, in_parallel, needs_trace, slabs};
 use crate::builder::ChunkBuilder;
+use crate::columns::{self, Table};
 use crate::memory::MemoryPiece;
 use crate::merge::{MergeError, merge_in_memory};
 use crate::piece::{Damaged, Piece};
 use crate::scopes::ScopePool;
 use crate::search::View;
+use crate::summary::TraceIndex;
 use crate::trace;
+use crate::types::QueryStep;
+
+/// Where a pipeline may leave spans of more than one in so many traces of several pieces, all of
+/// them are put together and kept for the queries to come.
+const NARROW_SHARE: usize = 2;
 
 /// Traces that are put together in a piece: some 16,000 spans, so that the cores share the work.
 const PIECE_TRACES: usize = 1024;
@@ -50,82 +63,113 @@ impl Seam {
     pub(super) fn of(view: &mut View, cancel: &Cancel) -> Result<Self, Stop> {
         let names = names(&view.pieces);
         let small = |seam: &Self| span_count(&seam.pieces) <= 3 * KEPT_SPANS_MAX;
-        kept(view, |kept| &mut kept.all, names, small, |view| Self::build(view, cancel))
+        kept(
+            view,
+            |kept| &mut kept.all,
+            names,
+            small,
+            |view| {
+                let shared = SharedTraces::of(view, cancel)?;
+                Self::build(view, &shared.layers, true, cancel)
+            },
+        )
     }
 
-    /// Of those pieces for which this holds; the spans of the others must be of no interest. What
-    /// is kept of it does not take the place of what is kept of all pieces.
-    pub(super) fn where_pieces(
+    /// Of the traces that a pipeline may leave spans of: the others of several pieces have none.
+    pub(super) fn of_pipeline(
+        view: &mut View,
+        pipeline: &Pipeline,
+        cancel: &Cancel,
+    ) -> Result<Self, Stop> {
+        let known = view.seams.lock().all.get(&names(&view.pieces));
+        if let Some(seam) = known {
+            return Ok(seam);
+        }
+        let shared = SharedTraces::of(view, cancel)?;
+        let all = &shared.all;
+        let few = narrow(view, pipeline, all, cancel)?;
+        if few.len() > all.len() / NARROW_SHARE {
+            return Self::of(view, cancel);
+        }
+        let mut seam = Self::of_some(view, &shared, &few, cancel)?;
+        seam.ids = all.clone();
+        Ok(seam)
+    }
+
+    /// Of some traces of several pieces, ascending.
+    pub(super) fn of_some(
+        view: &mut View,
+        shared: &SharedTraces,
+        ids: &[u128],
+        cancel: &Cancel,
+    ) -> Result<Self, Stop> {
+        Self::build(view, &shared.layers.only(ids), false, cancel)
+    }
+
+    /// Of the traces that may have a span twice, sent into different pieces, for queries that look
+    /// at each span by itself. The spans of pieces for which `holds` is false must be of no
+    /// interest. What is kept of some pieces does not take the place of what is kept of all.
+    pub(super) fn of_doubles(
         view: &mut View,
         holds: impl Fn(&dyn Piece) -> bool,
         cancel: &Cancel,
     ) -> Result<Self, Stop> {
         let pieces: Pieces =
             view.pieces.iter().filter(|piece| holds(piece.as_ref())).cloned().collect();
-        if pieces.len() == view.pieces.len() {
-            return Self::of(view, cancel);
-        }
         if pieces.len() < 2 {
             return Ok(Self::default());
         }
-        let known = view.seams.lock().all.get(&names(&view.pieces));
-        if let Some(seam) = known {
-            return Ok(seam);
-        }
-        let seams = view.seams.lock().of_some.get_or_insert_default().clone();
-        let open = view.open.clone();
-        let lacks_blocks = view.lacks_blocks;
-        let mut some = View { pieces, open, damaged: Vec::new(), lacks_blocks, seams };
-        let seam = Self::of(&mut some, cancel);
+        let seams = match pieces.len() == view.pieces.len() {
+            true => view.seams.clone(),
+            false => view.seams.lock().of_some.get_or_insert_default().clone(),
+        };
+        let (open, lacks_blocks) = (view.open.clone(), view.lacks_blocks);
+        let probe = view.probe.clone();
+        let damaged = Vec::new();
+        let mut some = View { pieces, open, damaged, lacks_blocks, seams, probe, pause: None };
+        let seam = SharedTraces::of(&mut some, cancel).and_then(|shared| {
+            let layers = shared.layers.doubled(&mut some, cancel)?;
+            Self::build(&mut some, &layers, false, cancel)
+        });
         for damaged in some.damaged {
             view.note::<()>(Err(damaged));
         }
         seam
     }
 
-    fn build(view: &mut View, cancel: &Cancel) -> Result<Self, Stop> {
-        let shared = SharedTraces::of(view, cancel)?;
+    /// Puts the traces of some layers together; `keep` says that they are all that there are.
+    fn build(view: &mut View, layers: &Layers, keep: bool, cancel: &Cancel) -> Result<Self, Stop> {
         let Layout { blocks, frozen, open } = Layout::of(view);
-        let small = |pieces: &Pieces| span_count(pieces) <= KEPT_SPANS_MAX;
-        let of_blocks = kept(
-            view,
-            |kept| &mut kept.blocks,
-            names(&blocks),
-            small,
-            |view| {
-                let parts = block_parts(view, &blocks, &shared.blocks, cancel)?;
-                from_memory(view, &parts, &shared.blocks, cancel)
-            },
-        )?;
-        let of_frozen = kept(
-            view,
-            |kept| &mut kept.frozen,
-            names(&frozen),
-            small,
-            |view| from_memory(view, &frozen, &shared.frozen, cancel),
-        )?;
+        let small = |pieces: &Pieces| keep && span_count(pieces) <= KEPT_SPANS_MAX;
+        let kept = |view: &mut View,
+                    slot: fn(&mut KeptSeams) -> &mut Kept<Pieces>,
+                    names: Vec<String>,
+                    make: &dyn Fn(&mut View) -> Result<Pieces, Stop>| {
+            if keep { kept(view, slot, names, small, make) } else { make(view) }
+        };
+        let of_blocks = kept(view, |kept| &mut kept.blocks, names(&blocks), &|view| {
+            let parts = block_parts(view, &blocks, &layers.blocks, cancel)?;
+            from_memory(view, &parts, &layers.blocks, cancel)
+        })?;
+        let of_frozen = kept(view, |kept| &mut kept.frozen, names(&frozen), &|view| {
+            from_memory(view, &frozen, &layers.frozen, cancel)
+        })?;
         let both = names(blocks.iter().chain(&frozen));
-        let of_both = kept(
-            view,
-            |kept| &mut kept.mixed,
-            both,
-            small,
-            |view| {
-                let parts = block_parts(view, &blocks, &shared.mixed, cancel)?;
-                from_memory(view, &[&frozen[..], &parts].concat(), &shared.mixed, cancel)
-            },
-        )?;
-        let parts = block_parts(view, &blocks, &shared.open_in_blocks, cancel)?;
+        let of_both = kept(view, |kept| &mut kept.mixed, both, &|view| {
+            let parts = block_parts(view, &blocks, &layers.mixed, cancel)?;
+            from_memory(view, &[&frozen[..], &parts].concat(), &layers.mixed, cancel)
+        })?;
+        let parts = block_parts(view, &blocks, &layers.open_in_blocks, cancel)?;
         let pieces = [&open[..], &frozen, &parts].concat();
-        let of_open = from_memory(view, &pieces, &shared.open, cancel)?;
+        let of_open = from_memory(view, &pieces, &layers.open, cancel)?;
 
         let mut all = Self::default();
         // The last layer first.
         for (pieces, ids) in [
-            (of_open, &shared.open),
-            (of_both, &shared.mixed),
-            (of_frozen, &shared.frozen),
-            (of_blocks, &shared.blocks),
+            (of_open, &layers.open),
+            (of_both, &layers.mixed),
+            (of_frozen, &layers.frozen),
+            (of_blocks, &layers.blocks),
         ] {
             all.pieces.extend(pieces);
             all.later.resize(all.pieces.len(), all.ids.clone());
@@ -149,6 +193,27 @@ impl Seam {
 
 /// Traces of several pieces, by where their parts are.
 pub(super) struct SharedTraces {
+    layers: Layers,
+    /// All of them, ascending.
+    pub(super) all: Ids,
+    of_blocks: Arc<Several>,
+}
+
+/// Traces of several pieces.
+#[derive(Default)]
+struct Several {
+    /// Ascending.
+    ids: Ids,
+    times: Vec<Times>,
+    /// Their places, by start, the newest first.
+    newest: Vec<u32>,
+}
+
+/// When a trace starts, 0 if that is unknown, and when it ends.
+pub(super) type Times = (u64, u64);
+
+/// Ids of traces by the kinds of pieces they are in.
+struct Layers {
     /// In several blocks.
     blocks: Ids,
     /// In several frozen pieces of the head.
@@ -164,19 +229,13 @@ pub(super) struct SharedTraces {
 impl SharedTraces {
     pub(super) fn of(view: &mut View, cancel: &Cancel) -> Result<Self, Stop> {
         let Layout { blocks, frozen, open } = Layout::of(view);
-        let of_blocks = kept(
-            view,
-            |kept| &mut kept.block_ids,
-            names(&blocks),
-            always,
-            |view| several(view, &blocks, cancel),
-        )?;
+        let of_blocks = several_blocks(view, &blocks, cancel)?;
         let of_frozen = kept(
             view,
             |kept| &mut kept.frozen_ids,
             names(&frozen),
             always,
-            |view| several(view, &frozen, cancel),
+            |view| Ok(several(view, &frozen, cancel)?.ids.clone()),
         )?;
         let mut in_blocks = in_blocks(view, &blocks, open.iter().chain(&frozen), cancel)?;
         let open_in_blocks: Ids = Arc::new(union(in_blocks.drain(..open.len())));
@@ -186,29 +245,137 @@ impl SharedTraces {
                 let id = TraceId::from_number(**id);
                 frozen.iter().any(|piece| piece.may_hold(id))
             };
-            let table = view.note(piece.traces()).unwrap_or_default();
-            of_open.extend(table.ids.iter().filter(elsewhere));
+            let index = view.note(piece.index()).unwrap_or_default();
+            of_open.extend(index.ids.iter().filter(elsewhere));
         }
-        Ok(Self {
-            blocks: of_blocks,
+        let layers = Layers {
+            blocks: of_blocks.ids.clone(),
             frozen: of_frozen,
             mixed: Arc::new(union(in_blocks)),
             open: Arc::new(union([of_open])),
             open_in_blocks,
-        })
+        };
+        let lists = [&layers.blocks, &layers.frozen, &layers.mixed, &layers.open];
+        let others = lists[1..].iter().all(|list| list.is_empty());
+        let all = if others { layers.blocks.clone() } else { Arc::new(union(lists)) };
+        Ok(Self { layers, all, of_blocks })
     }
 
-    /// All of them, ascending.
-    pub(super) fn ids(&self) -> Vec<u128> {
-        union([&self.blocks, &self.frozen, &self.mixed, &self.open])
+    /// Those in several blocks alone, whatever is in memory.
+    pub(super) fn of_blocks(view: &mut View, cancel: &Cancel) -> Result<Ids, Stop> {
+        let blocks = Layout::of(view).blocks;
+        Ok(several_blocks(view, &blocks, cancel)?.ids.clone())
     }
+
+    /// Those that may start at `since` or later, and when they are, by all of their parts.
+    pub(super) fn times(&self, view: &View, since: u64) -> Vec<(u128, Times)> {
+        let Layers { frozen, mixed, open, .. } = &self.layers;
+        let in_memory = union([frozen, mixed, open]);
+        let Several { ids, times: known, newest } = &*self.of_blocks;
+        let of_blocks = newest.iter().map(|&at| (ids[at as usize], known[at as usize]));
+        let of_blocks = of_blocks.take_while(|(_, (start, _))| *start >= since);
+        // Those in memory, too, have parts that are not known here.
+        let mut all: Vec<(u128, Times)> =
+            of_blocks.filter(|(id, _)| in_memory.binary_search(id).is_err()).collect();
+        all.extend(in_memory.into_iter().map(|id| (id, times(view, id))));
+        all
+    }
+}
+
+impl Layers {
+    /// Those of these traces alone, ascending.
+    fn only(&self, ids: &[u128]) -> Self {
+        let only = |own: &Ids| {
+            // From the shorter list into the longer.
+            let (few, many) = if own.len() < ids.len() { (&own[..], ids) } else { (ids, &own[..]) };
+            let both = few.iter().filter(|id| many.binary_search(id).is_ok());
+            Arc::new(both.copied().collect::<Vec<u128>>())
+        };
+        Self {
+            blocks: only(&self.blocks),
+            frozen: only(&self.frozen),
+            mixed: only(&self.mixed),
+            open: only(&self.open),
+            open_in_blocks: only(&self.open_in_blocks),
+        }
+    }
+
+    /// Those that may have a span in two pieces, by its id. Wherever two parts of a trace are, one
+    /// of the layers has them both.
+    fn doubled(&self, view: &mut View, cancel: &Cancel) -> Result<Self, Stop> {
+        let Layout { blocks, frozen, open } = Layout::of(view);
+        let before = view.seams.lock().doubled_blocks.clone();
+        let of_blocks = kept(
+            view,
+            |kept| &mut kept.doubled_blocks,
+            names(&blocks),
+            always,
+            |view| match before.value.as_ref().zip(added(&before.names, &blocks)) {
+                // New ones have a span in a block that is new.
+                Some((known, added)) => {
+                    let some = each(view, &added, cancel, |piece| {
+                        let index = piece.index()?;
+                        let places = places(&index, &self.blocks);
+                        Ok(places.iter().map(|&(at, _)| index.ids[at]).collect::<Vec<u128>>())
+                    })?;
+                    let more = doubled(view, &blocks, &union(some), cancel)?;
+                    Ok(Arc::new(union([known, &more])))
+                }
+                None => doubled(view, &blocks, &self.blocks, cancel),
+            },
+        )?;
+        let of_frozen = kept(
+            view,
+            |kept| &mut kept.doubled_frozen,
+            names(&frozen),
+            always,
+            |view| doubled(view, &frozen, &self.frozen, cancel),
+        )?;
+        let both: Pieces = blocks.iter().chain(&frozen).cloned().collect();
+        let of_both = kept(
+            view,
+            |kept| &mut kept.doubled_mixed,
+            names(&both),
+            always,
+            |view| doubled(view, &both, &self.mixed, cancel),
+        )?;
+        let all: Pieces = both.iter().chain(&open).cloned().collect();
+        let of_open = doubled(view, &all, &self.open, cancel)?;
+        Ok(self.only(&union([of_blocks, of_frozen, of_both, of_open])))
+    }
+}
+
+/// When a trace starts, 0 if that is unknown, and when it ends, by all of its parts.
+pub(super) fn times(view: &View, id: u128) -> Times {
+    times_in(&view.pieces, id)
+}
+
+fn times_in(pieces: &Pieces, id: u128) -> Times {
+    let id = TraceId::from_number(id);
+    let (mut start, mut end) = (0, 0);
+    for piece in pieces.iter().filter(|piece| piece.may_hold(id)) {
+        let Ok(index) = piece.index() else { continue };
+        if let Some(at) = index.find(id) {
+            start = earliest(start, index.start[at]);
+            end = end.max(index.end[at]);
+        }
+    }
+    (start, end)
+}
+
+/// The earlier of two starts, of which 0 is none.
+fn earliest(a: u64, b: u64) -> u64 {
+    if a == 0 || b == 0 { a.max(b) } else { a.min(b) }
 }
 
 /// What follows from pieces that stay as they are, for the queries to come.
 #[derive(Default)]
 pub(crate) struct KeptSeams {
-    block_ids: Kept<Ids>,
+    several_blocks: Kept<Arc<Several>>,
     frozen_ids: Kept<Ids>,
+    doubled_blocks: Kept<Ids>,
+    doubled_frozen: Kept<Ids>,
+    doubled_mixed: Kept<Ids>,
     /// For pieces in memory, by name, their traces that are in blocks.
     in_blocks: Kept<Vec<(String, Ids)>>,
     block_parts: Vec<BlockPart>,
@@ -222,10 +389,16 @@ pub(crate) struct KeptSeams {
 }
 
 /// What follows from the pieces of these names.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Kept<T> {
     names: Vec<String>,
     value: Option<T>,
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self { names: Vec::new(), value: None }
+    }
 }
 
 impl<T: Clone> Kept<T> {
@@ -303,18 +476,316 @@ fn union(lists: impl IntoIterator<Item = impl AsRef<Vec<u128>>>) -> Vec<u128> {
     all
 }
 
-/// The traces that are in several of these pieces.
-fn several(view: &mut View, pieces: &Pieces, cancel: &Cancel) -> Result<Ids, Stop> {
-    let mut ids: Vec<u128> = Vec::new();
-    for piece in pieces {
-        cancel.check()?;
-        ids.extend(view.note(piece.traces()).iter().flat_map(|table| &table.ids));
+/// The traces that are in several blocks, and when.
+fn several_blocks(view: &mut View, blocks: &Pieces, cancel: &Cancel) -> Result<Arc<Several>, Stop> {
+    let before = view.seams.lock().several_blocks.clone();
+    kept(
+        view,
+        |kept| &mut kept.several_blocks,
+        names(blocks),
+        always,
+        |view| match before.value.as_ref().zip(added(&before.names, blocks)) {
+            Some((known, added)) => several_more(view, known, blocks, &added, cancel),
+            None => several(view, blocks, cancel),
+        },
+    )
+}
+
+/// The pieces that were not among those of these names; `None` where some of those have gone, or
+/// most are new.
+fn added(before: &[String], pieces: &Pieces) -> Option<Pieces> {
+    let is_known = |piece: &Arc<dyn Piece>| before.iter().any(|name| name == piece.id());
+    let (known, added): (Pieces, Pieces) = pieces.iter().cloned().partition(is_known);
+    (known.len() == before.len() && added.len() < known.len()).then_some(added)
+}
+
+/// The traces that are in several of these pieces, by what was known before some were added.
+fn several_more(
+    view: &mut View,
+    known: &Several,
+    pieces: &Pieces,
+    added: &Pieces,
+    cancel: &Cancel,
+) -> Result<Arc<Several>, Stop> {
+    let indexes = each(view, added, cancel, |piece| Ok((piece.id().to_owned(), piece.index()?)))?;
+    let parts = each(view, pieces, cancel, |piece| {
+        let others = indexes.iter().filter(|(of, _)| of != piece.id());
+        let mut shared: Vec<u128> = Vec::new();
+        for (_, other) in others {
+            let index = piece.index()?;
+            shared.extend(places(&index, &other.ids).iter().map(|&(at, _)| index.ids[at]));
+        }
+        Ok(shared)
+    })?;
+    // Their parts in all pieces count, those of before too.
+    let new = union(parts);
+    let mut all: Vec<(u128, Times)> = Vec::with_capacity(known.ids.len() + new.len());
+    let before = known.ids.iter().copied().zip(known.times.iter().copied());
+    all.extend(before.filter(|(id, _)| new.binary_search(id).is_err()));
+    all.extend(new.into_iter().map(|id| (id, times_in(pieces, id))));
+    all.sort_unstable();
+    Ok(Arc::new(Several::of(all)))
+}
+
+impl Several {
+    /// Of ids, ascending, and their times.
+    fn of(all: Vec<(u128, Times)>) -> Self {
+        let (ids, times): (Vec<u128>, Vec<Times>) = all.into_iter().unzip();
+        let mut newest: Vec<u32> = (0..ids.len() as u32).collect();
+        newest.sort_unstable_by_key(|&at| std::cmp::Reverse(times[at as usize].0));
+        Self { ids: Arc::new(ids), times, newest }
     }
-    ids.sort();
-    let twice = ids.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
-    let mut twice: Vec<u128> = twice.collect();
+}
+
+/// What is done with every piece, and the damage of those that are damaged.
+fn each<T: Send>(
+    view: &mut View,
+    pieces: &Pieces,
+    cancel: &Cancel,
+    work: impl Fn(&Arc<dyn Piece>) -> Result<T, Stop> + Sync,
+) -> Result<Vec<T>, Stop> {
+    let probe = view.probe.clone();
+    let done = in_parallel(pieces, |piece| {
+        cancel.check()?;
+        probe.step(QueryStep::Seams, || work(piece))
+    });
+    let mut all = Vec::with_capacity(done.len());
+    for done in done {
+        match done {
+            Ok(done) => all.push(done),
+            Err(Stop::Damaged(damaged)) => drop(view.note::<()>(Err(damaged))),
+            Err(stop) => return Err(stop),
+        }
+    }
+    Ok(all)
+}
+
+/// Mixes the bits of numbers some of whose bits may be the same in all (the finaliser of
+/// SplitMix64).
+fn mix(mut value: u64) -> u64 {
+    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+/// The hashes that are there more than once, ascending.
+fn twice(hashes: Vec<Vec<u64>>) -> Vec<u64> {
+    let mut all = hashes.concat();
+    drop(hashes);
+    all.sort_unstable();
+    let mut twice: Vec<u64> =
+        all.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
     twice.dedup();
-    Ok(Arc::new(twice))
+    twice
+}
+
+/// The traces that are in several of these pieces, and when. Hashes of ids come first, of which the
+/// many traces of one piece take the least memory.
+fn several(view: &mut View, pieces: &Pieces, cancel: &Cancel) -> Result<Arc<Several>, Stop> {
+    if pieces.len() < 2 {
+        return Ok(Default::default());
+    }
+    let hash = |id: u128| mix((id >> 64) as u64 ^ mix(id as u64));
+    let hashes = each(view, pieces, cancel, |piece| {
+        Ok(piece.index()?.ids.iter().map(|&id| hash(id)).collect::<Vec<u64>>())
+    })?;
+    let twice = twice(hashes);
+    let parts = each(view, pieces, cancel, |piece| {
+        let index = piece.index()?;
+        let of = |(at, &id): (usize, &u128)| {
+            let is_twice = twice.binary_search(&hash(id)).is_ok();
+            is_twice.then(|| (id, (index.start[at], index.end[at])))
+        };
+        Ok(index.ids.iter().enumerate().filter_map(of).collect::<Vec<(u128, Times)>>())
+    })?;
+    let mut parts = parts.concat();
+    parts.sort_unstable();
+    let mut all: Vec<(u128, Times)> = Vec::new();
+    for group in parts.chunk_by(|a, b| a.0 == b.0).filter(|group| group.len() > 1) {
+        let joined =
+            |all: Times, part: &(u128, Times)| (earliest(all.0, part.1.0), all.1.max(part.1.1));
+        all.push((group[0].0, group.iter().fold((0, 0), joined)));
+    }
+    Ok(Arc::new(Several::of(all)))
+}
+
+/// Where a piece has some traces: their places in its index and among `ids`, both ascending.
+fn places(index: &TraceIndex, ids: &[u128]) -> Vec<(usize, usize)> {
+    let mut places: Vec<(usize, usize)> = Vec::new();
+    let mut from = 0;
+    for (number, id) in ids.iter().enumerate() {
+        // The next is mostly near: steps double until it is passed.
+        let mut step = 1;
+        while index.ids.get(from + step).is_some_and(|other| other <= id) {
+            step *= 2;
+        }
+        let near = from..index.ids.len().min(from + step);
+        match index.ids[near].binary_search(id) {
+            Ok(at) => {
+                places.push((from + at, number));
+                from += at + 1;
+            }
+            Err(at) => from += at,
+        }
+        if from == index.ids.len() {
+            break;
+        }
+    }
+    places
+}
+
+/// Of these traces, ascending, those that may have a span of the same id in two of the pieces.
+fn doubled(view: &mut View, pieces: &Pieces, ids: &[u128], cancel: &Cancel) -> Result<Ids, Stop> {
+    if ids.is_empty() {
+        return Ok(Ids::default());
+    }
+    // Of each span the hash of its trace and id, and its trace by place.
+    let hashes = each(view, pieces, cancel, |piece| {
+        let mut hashes: Vec<(u64, u32)> = Vec::new();
+        if !ids.iter().any(|&id| piece.may_hold(TraceId::from_number(id))) {
+            return Ok(hashes);
+        }
+        let index = piece.index()?;
+        let places = places(&index, ids);
+        for group in piece.groups(Table::Spans)? {
+            let first = places.partition_point(|&(at, _)| index.rows(at).end <= group.start);
+            let last = places.partition_point(|&(at, _)| index.rows(at).start < group.end);
+            let here = &places[first..last.max(first)];
+            let spans = |at: usize| {
+                let rows = index.rows(at);
+                rows.start.max(group.start)..rows.end.min(group.end)
+            };
+            let wanted: usize = here.iter().map(|&(at, _)| spans(at).len()).sum();
+            let read = |rows: Range<usize>| {
+                let column = piece.read(Table::Spans, rows, &[columns::name::SPAN_ID])?;
+                Ok::<_, Damaged>(column.into_iter().flatten().next())
+            };
+            // Much of it is read at once, little trace by trace.
+            let whole = if wanted * 64 > group.len() { read(group.clone())? } else { None };
+            for &(at, number) in here {
+                let rows = spans(at);
+                let own = if whole.is_some() { None } else { read(rows.clone())? };
+                let (column, first) = match (&whole, &own) {
+                    (Some(column), _) => (column, group.start),
+                    (None, Some(column)) => (column, rows.start),
+                    (None, None) => continue,
+                };
+                let seed = mix(number as u64 + 1);
+                let of = |row: usize| (mix(column.id8_at(row - first) ^ seed), number as u32);
+                // One that came twice into one piece is as if it had come once.
+                let from = hashes.len();
+                hashes.extend(rows.map(of));
+                hashes[from..].sort_unstable();
+                let mut kept = hashes.split_off(from);
+                kept.dedup();
+                hashes.append(&mut kept);
+            }
+        }
+        Ok(hashes)
+    })?;
+    let mut hashes = hashes.concat();
+    hashes.sort_unstable();
+    let twice = hashes.windows(2).filter(|pair| pair[0] == pair[1]);
+    let mut twice: Vec<u32> = twice.map(|pair| pair[0].1).collect();
+    twice.sort_unstable();
+    twice.dedup();
+    Ok(Arc::new(twice.into_iter().map(|at| ids[at as usize]).collect()))
+}
+
+/// Of these traces, ascending, those for which the first stage of a pipeline may hold by what is in
+/// all of the pieces: filters look for spans, wherever they are.
+pub(super) fn narrow(
+    view: &mut View,
+    pipeline: &Pipeline,
+    ids: &[u128],
+    cancel: &Cancel,
+) -> Result<Vec<u128>, Stop> {
+    match pipeline.stages.first() {
+        Some(Stage::Spansets(expr)) => narrow_spansets(view, expr, ids, cancel),
+        _ => Ok(ids.to_vec()),
+    }
+}
+
+fn narrow_spansets(
+    view: &mut View,
+    expr: &SpansetExpr,
+    ids: &[u128],
+    cancel: &Cancel,
+) -> Result<Vec<u128>, Stop> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    match expr {
+        SpansetExpr::Filter(filter) => narrow_filter(view, filter, ids, cancel),
+        SpansetExpr::And(list) => {
+            let mut left = ids.to_vec();
+            for expr in list {
+                left = narrow_spansets(view, expr, &left, cancel)?;
+            }
+            Ok(left)
+        }
+        SpansetExpr::Or(list) => {
+            let mut any: Vec<u128> = Vec::new();
+            for expr in list {
+                any = union([any, narrow_spansets(view, expr, ids, cancel)?]);
+            }
+            Ok(any)
+        }
+        SpansetExpr::Structural { mode, left, right, .. } => {
+            let right = narrow_spansets(view, right, ids, cancel)?;
+            if *mode == Mode::Not {
+                return Ok(right);
+            }
+            narrow_spansets(view, left, &right, cancel)
+        }
+        SpansetExpr::Not(_) => Ok(ids.to_vec()),
+        SpansetExpr::Pipeline(pipeline) => narrow(view, pipeline, ids, cancel),
+    }
+}
+
+fn narrow_filter(
+    view: &mut View,
+    expr: &FieldExpr,
+    ids: &[u128],
+    cancel: &Cancel,
+) -> Result<Vec<u128>, Stop> {
+    let mut is_local = true;
+    expr.visit(&mut |field| is_local &= !needs_trace(field));
+    if !is_local || matches!(expr, FieldExpr::Static(_)) {
+        return Ok(ids.to_vec());
+    }
+    let probe = view.probe.clone();
+    let pieces = view.pieces.clone();
+    let found = each(view, &pieces, cancel, |piece| {
+        let mut found: Vec<u128> = Vec::new();
+        let is_here = |&id: &u128| piece.may_hold(TraceId::from_number(id));
+        let unread = Unread { piece: piece.as_ref(), rows: 0..piece.span_count() };
+        if unread.filter(expr)? != Verdict::Possible || !ids.iter().any(is_here) {
+            return Ok(found);
+        }
+        let index = piece.index()?;
+        let places = places(&index, ids);
+        for rows in slabs(piece.as_ref())? {
+            let first = places.partition_point(|&(at, _)| index.rows(at).end <= rows.start);
+            let last = places.partition_point(|&(at, _)| index.rows(at).start < rows.end);
+            let here = &places[first..last.max(first)];
+            let unread = Unread { piece: piece.as_ref(), rows: rows.clone() };
+            if here.is_empty() || unread.filter(expr)? != Verdict::Possible {
+                continue;
+            }
+            cancel.check()?;
+            let slab = Slab::new(piece.as_ref(), rows, &probe)?;
+            let mut alive = Mask::none(slab.len());
+            for &(at, _) in here {
+                slab.trace_rows(at).for_each(|row| alive.set(row));
+            }
+            let hits = filter(&slab, expr, &alive)?;
+            let holds = |at: usize| hits.iter_in(slab.trace_rows(at)).next().is_some();
+            found.extend(here.iter().filter(|(at, _)| holds(*at)).map(|&(_, number)| ids[number]));
+        }
+        Ok(found)
+    })?;
+    Ok(union(found))
 }
 
 /// For each piece its traces that are in a block, too.
@@ -344,14 +815,14 @@ fn in_blocks<'p>(
 }
 
 fn ids_in_blocks(view: &mut View, blocks: &Pieces, piece: &dyn Piece) -> Vec<u128> {
-    let own = view.note(piece.traces()).unwrap_or_default();
+    let own = view.note(piece.index()).unwrap_or_default();
     let mut ids: Vec<u128> = Vec::new();
     for block in blocks {
         let may = |id: &&u128| block.may_hold(TraceId::from_number(**id));
         let may: Vec<u128> = own.ids.iter().filter(may).copied().collect();
         if !may.is_empty() {
-            let table = view.note(block.traces()).unwrap_or_default();
-            ids.extend(may.into_iter().filter(|id| table.ids.binary_search(id).is_ok()));
+            let index = view.note(block.index()).unwrap_or_default();
+            ids.extend(may.into_iter().filter(|id| index.ids.binary_search(id).is_ok()));
         }
     }
     union([ids])
@@ -388,7 +859,8 @@ fn block_parts(
     let read = in_parallel(&to_read, |(at, ids)| {
         cancel.check()?;
         let mut alone = view.of_piece(&blocks[*at]);
-        Ok::<_, Stop>((*at, traces_together(&mut alone, ids), alone.damaged))
+        let piece = view.probe.step(QueryStep::Seams, || traces_together(&mut alone, ids));
+        Ok::<_, Stop>((*at, piece, alone.damaged))
     });
     for read in read {
         let (at, piece, damaged) = read?;
@@ -430,9 +902,10 @@ fn from_memory(
     cancel: &Cancel,
 ) -> Result<Pieces, Stop> {
     let ids: Vec<&[u128]> = ids.chunks(PIECE_TRACES).collect();
+    let probe = view.probe.clone();
     let merged = in_parallel(&ids, |ids| {
         cancel.check()?;
-        Ok::<_, Stop>(merge_traces(pieces, ids))
+        Ok::<_, Stop>(probe.step(QueryStep::Seams, || merge_traces(pieces, ids)))
     });
     let mut together: Pieces = Vec::new();
     for merged in merged {
@@ -449,12 +922,8 @@ fn from_memory(
 fn merge_traces(pieces: &[Arc<dyn Piece>], ids: &[u128]) -> Result<MemoryPiece, MergeError> {
     let mut parts: Pieces = Vec::new();
     for piece in pieces.iter().filter_map(|piece| piece.memory()) {
-        let table = piece.traces()?;
-        let mut places: Vec<usize> = Vec::new();
-        for id in ids {
-            let from = places.last().map_or(0, |last| last + 1);
-            places.extend(table.ids[from..].binary_search(id).ok().map(|at| from + at));
-        }
+        let places: Vec<usize> =
+            places(&*piece.index()?, ids).into_iter().map(|(at, _)| at).collect();
         if !places.is_empty() {
             parts.push(Arc::new(piece.of_traces(&places)));
         }
@@ -511,8 +980,8 @@ pub(super) mod tests {
     }
 
     pub(crate) fn view_of(pieces: Pieces) -> View {
-        let (open, damaged, lacks_blocks, seams) = Default::default();
-        View { pieces, open, damaged, lacks_blocks, seams }
+        let (open, damaged, lacks_blocks, seams, probe) = Default::default();
+        View { pieces, open, damaged, lacks_blocks, seams, probe, pause: None }
     }
 
     fn view() -> View {
@@ -529,10 +998,11 @@ pub(super) mod tests {
         cancel.0.store(true, Ordering::Relaxed);
         let seam = Seam::of(&mut view, &cancel);
         assert!(matches!(seam, Err(Stop::Cancelled)));
-        let seam = Seam::where_pieces(&mut view, |piece| piece.id() < "c", &cancel);
+        let seam = Seam::of_doubles(&mut view, |piece| piece.id() < "c", &cancel);
         assert!(matches!(seam, Err(Stop::Cancelled)));
         let pieces = view.pieces.clone();
         let ids = several(&mut view, &pieces, &Cancel::default()).unwrap_or_default();
+        let ids = ids.ids.clone();
         assert_eq!(ids.len(), 7);
         assert!(matches!(from_memory(&mut view, &pieces, &ids, &cancel), Err(Stop::Cancelled)));
         assert!(matches!(block_parts(&mut view, &pieces, &ids, &cancel), Err(Stop::Cancelled)));
@@ -542,24 +1012,107 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_part_of_the_pieces_is_kept_beside_the_whole() {
-        let (mut view, cancel) = (view(), Cancel::default());
-        let some = |view: &mut View, names: &[&str]| {
+    fn only_traces_with_a_span_in_two_pieces_are_put_together_for_what_looks_at_spans() {
+        // The last two pieces have other spans of the same traces.
+        let pieces = [("a", 9, 1), ("b", 5, 1), ("c", 3, 1), ("d", 7, 2), ("e", 6, 3)];
+        let pieces = pieces.map(|(name, traces, start)| piece(name, traces, start));
+        let (mut view, cancel) = (view_of(pieces.to_vec()), Cancel::default());
+        let mut doubles = |names: &[&str]| {
             let holds = |piece: &dyn Piece| names.contains(&piece.id());
-            Seam::where_pieces(view, holds, &cancel).unwrap_or_default()
+            let seam = Seam::of_doubles(&mut view, holds, &cancel).unwrap();
+            assert_eq!(
+                seam.pieces.iter().map(|piece| piece.index().unwrap().len()).sum::<usize>(),
+                traces(&seam)
+            );
+            traces(&seam)
         };
-        assert_eq!(traces(&some(&mut view, &["b", "c"])), 3);
-        assert_eq!(traces(&some(&mut view, &["a", "b"])), 5);
-        assert_eq!(traces(&some(&mut view, &["a"])), 0);
-        assert!(view.seams.lock().frozen.value.is_none());
-        let again = some(&mut view, &["a", "b"]);
-        let first = some(&mut view, &["a", "b"]);
-        assert!(Arc::ptr_eq(&again.pieces[0], &first.pieces[0]));
-        // Of all pieces, and then whatever is asked for.
-        let whole = some(&mut view, &["a", "b", "c", "d"]);
-        let part = some(&mut view, &["b", "c"]);
-        assert_eq!([traces(&whole), traces(&part)], [7, 7]);
-        assert!(Arc::ptr_eq(&whole.pieces[0], &part.pieces[0]));
+        for (names, count) in [
+            (&["b", "c"][..], 3),
+            (&["a", "b"], 5),
+            (&["a"], 0),
+            (&["a", "d"], 0),
+            (&["a", "d", "c"], 3),
+            (&["a", "b", "c", "d", "e"], 5),
+            (&["d", "e"], 0),
+        ] {
+            // The second time by what was kept.
+            assert_eq!([doubles(names), doubles(names)], [count; 2], "{names:?}");
+        }
+        assert_eq!(traces(&Seam::of(&mut view, &cancel).unwrap()), 7);
+    }
+
+    #[test]
+    fn traces_that_lack_what_a_query_looks_for_are_not_put_together() {
+        let joined = |query: &str| {
+            let traceql::QueryKind::Search(pipeline) = traceql::parse(query).unwrap().kind else {
+                panic!("no search: {query}");
+            };
+            let seam = Seam::of_pipeline(&mut view(), &pipeline, &Cancel::default()).unwrap();
+            assert_eq!(traces(&seam), 7, "{query}");
+            let ids = seam.pieces.iter().flat_map(|piece| piece.index().unwrap().ids.clone());
+            ids.map(|id| id as u8).collect::<Vec<u8>>()
+        };
+        for (query, expected) in [
+            ("{ name = `3` } >> { }", &[3][..]),
+            ("{ } >> { name = `3` || name = `5` }", &[3, 5]),
+            ("{ name = `3` } >> { name = `5` }", &[]),
+            ("{ name = `3` } && { name = `5` }", &[]),
+            ("{ name = `3` } || { name = `5` } | count() > 1", &[3, 5]),
+            // Whether it is not there cannot be told of a part.
+            ("{ name = `3` } !>> { name = `5` }", &[5]),
+            // What is true of most is asked of all, and kept.
+            ("{ } >> { }", &[1, 2, 3, 4, 5, 6, 7]),
+            ("{ rootName = `1` } >> { }", &[1, 2, 3, 4, 5, 6, 7]),
+            // In one piece alone.
+            ("{ name = `8` } >> { }", &[]),
+        ] {
+            assert_eq!(joined(query), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn places_are_found_whatever_lies_between() {
+        let index = TraceIndex { ids: vec![3, 4, 7, 20, 21, 22, 40], ..TraceIndex::default() };
+        for ids in [&[][..], &[1], &[3], &[40], &[41], &[1, 2, 3, 5, 20, 22, 39, 40, 50], &[4, 21]]
+        {
+            let expected = ids.iter().enumerate().filter_map(|(number, id)| {
+                Some((index.ids.iter().position(|of| of == id)?, number))
+            });
+            assert_eq!(places(&index, ids), expected.collect::<Vec<_>>(), "{ids:?}");
+        }
+        assert!(places(&TraceIndex::default(), &[1, 2]).is_empty());
+    }
+
+    #[test]
+    fn what_is_in_several_pieces_is_known_with_its_times() {
+        let mut view = view();
+        let pieces = view.pieces.clone();
+        let some = several(&mut view, &pieces[1..].to_vec(), &Cancel::default()).unwrap();
+        assert_eq!(some.ids.iter().map(|id| *id as u8).collect::<Vec<u8>>(), [1, 2, 3, 4, 5]);
+        assert_eq!(some.times, [(2, 4), (2, 4), (2, 4), (2, 4), (2, 4)]);
+        let pieces = vec![piece("a", 3, 9), piece("b", 3, 7), piece("c", 2, 8), piece("d", 1, 5)];
+        let some = several(&mut view_of(pieces.clone()), &pieces, &Cancel::default()).unwrap();
+        assert_eq!(some.times, [(5, 9), (7, 9), (7, 9)]);
+        assert_eq!(*some.newest.last().unwrap(), 0);
+        // By and by the same as at once.
+        let pieces: Pieces =
+            (0..9).map(|at| piece(&format!("{at}"), 9 - at, 20 - u64::from(at % 5))).collect();
+        let mut view = view_of(pieces.clone());
+        let cancel = Cancel::default();
+        let mut known = several(&mut view, &pieces[..2].to_vec(), &cancel).unwrap();
+        for from in [2, 5] {
+            let (all, new) = (pieces[..from + 3].to_vec(), pieces[from..from + 3].to_vec());
+            known = several_more(&mut view, &known, &all, &new, &cancel).unwrap();
+            let whole = several(&mut view, &all, &cancel).unwrap();
+            assert_eq!((&known.ids, &known.times), (&whole.ids, &whole.times), "{from}");
+        }
+        let names = names(&pieces[..3]);
+        let of =
+            |pieces: &[Arc<dyn Piece>]| added(&names, &pieces.to_vec()).map(|added| added.len());
+        assert_eq!(
+            [of(&pieces[..3]), of(&pieces[..5]), of(&pieces[..6]), of(&pieces[1..5])],
+            [Some(0), Some(2), None, None]
+        );
     }
 
     #[test]

@@ -7,12 +7,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::mask::Mask;
+use super::probe::Probe;
 use super::value::{Val, attribute_at};
-use crate::column::Column;
+use crate::column::{Column, Values};
 use crate::columns::{Table, attribute_column, name};
 use crate::piece::{Damaged, Piece};
+use crate::scan::length;
 use crate::scopes::ScopeRow;
-use crate::summary::TraceTable;
+use crate::summary::{TraceIndex, TraceTable};
 use crate::types::ValueType;
 
 /// No row.
@@ -24,6 +26,7 @@ type Extra = Vec<(u32, Val)>;
 /// Rows of one table, and its columns as far as they were asked for.
 pub(super) struct Rows<'a> {
     piece: &'a dyn Piece,
+    probe: &'a Probe,
     table: Table,
     rows: Range<usize>,
     /// Of events and links: the row of the span in the slab that each belongs to.
@@ -34,7 +37,12 @@ pub(super) struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     /// All rows of the table that belong to these spans.
-    fn owned(piece: &'a dyn Piece, table: Table, spans: &Range<usize>) -> Result<Self, Damaged> {
+    fn owned(
+        piece: &'a dyn Piece,
+        table: Table,
+        spans: &Range<usize>,
+        probe: &'a Probe,
+    ) -> Result<Self, Damaged> {
         let (rows, owners) = if piece.row_count(table) == 0 {
             (0..0, Vec::new())
         } else {
@@ -44,14 +52,28 @@ impl<'a> Rows<'a> {
             let owners = all[start..end].iter().map(|&owner| owner - spans.start as u32).collect();
             (start..end, owners)
         };
-        let mut all = Self::plain(piece, table, rows);
+        let mut all = Self::plain(piece, table, rows, probe);
         all.owners = owners;
         Ok(all)
     }
 
-    fn plain(piece: &'a dyn Piece, table: Table, rows: Range<usize>) -> Self {
+    fn plain(piece: &'a dyn Piece, table: Table, rows: Range<usize>, probe: &'a Probe) -> Self {
         let (columns, extras) = Default::default();
-        Self { piece, table, rows, owners: Vec::new(), columns, extras }
+        Self { piece, probe, table, rows, owners: Vec::new(), columns, extras }
+    }
+
+    /// Columns of some rows of a table, noted as read.
+    fn read(
+        &self,
+        table: Table,
+        rows: Range<usize>,
+        names: &[&str],
+    ) -> Result<Vec<Option<Column>>, Damaged> {
+        let read = |name: &&str| {
+            let read = || self.piece.read(table, rows.clone(), &[name]);
+            Ok(self.probe.reading(table, name, rows.len(), read)?.pop().flatten())
+        };
+        names.iter().map(read).collect()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -66,7 +88,7 @@ impl<'a> Rows<'a> {
         let column = if self.rows.is_empty() || !self.piece.has_column(self.table, name)? {
             None
         } else {
-            self.piece.read(self.table, self.rows.clone(), &[name])?.pop().flatten()
+            self.read(self.table, self.rows.clone(), &[name])?.pop().flatten()
         };
         self.columns.borrow_mut().insert(name.to_owned(), column.clone());
         Ok(column)
@@ -124,7 +146,7 @@ impl<'a> Rows<'a> {
         let owners = self.piece.owners(table)?;
         let rows = self.rest_rows(&owners);
         let owners = owners.get(rows.clone()).unwrap_or_default();
-        let keys = self.piece.read(table, rows, &[name::KEY])?.pop().flatten();
+        let keys = self.read(table, rows, &[name::KEY])?.pop().flatten();
         let Some(keys) = keys else { return Ok(HashSet::new()) };
         let Some((codes, texts)) = keys.codes() else { return Ok(HashSet::new()) };
         let held = |(_, owner): &(&u32, &u32)| holds(**owner as usize - self.rows.start);
@@ -158,7 +180,7 @@ impl<'a> Rows<'a> {
             let mut names = vec![name::KEY];
             names.extend(ValueType::ALL.iter().map(|value_type| value_type.name()));
             let mut columns =
-                if start < end { self.piece.read(table, start..end, &names)? } else { Vec::new() };
+                if start < end { self.read(table, start..end, &names)? } else { Vec::new() };
             if let Some(Some(keys)) = columns.first().cloned() {
                 for row in 0..keys.len() {
                     if keys.text_at(row) != key {
@@ -189,9 +211,10 @@ impl Drop for Rows<'_> {
 /// Whole traces of a piece.
 pub(super) struct Slab<'a> {
     pub(super) piece: &'a dyn Piece,
+    pub(super) probe: &'a Probe,
     /// Rows of the piece.
     pub(super) rows: Range<usize>,
-    pub(super) table: Arc<TraceTable>,
+    pub(super) table: Arc<TraceIndex>,
     /// The traces, by their place in the table.
     pub(super) traces: Range<usize>,
     pub(super) scopes: Arc<Vec<Arc<ScopeRow>>>,
@@ -200,11 +223,16 @@ pub(super) struct Slab<'a> {
     links: OnceCell<Rows<'a>>,
     parents: OnceCell<Vec<u32>>,
     trace_of: OnceCell<Vec<u32>>,
+    facts: OnceCell<Arc<TraceTable>>,
 }
 
 impl<'a> Slab<'a> {
-    pub(super) fn new(piece: &'a dyn Piece, rows: Range<usize>) -> Result<Self, Damaged> {
-        let table = piece.traces()?;
+    pub(super) fn new(
+        piece: &'a dyn Piece,
+        rows: Range<usize>,
+        probe: &'a Probe,
+    ) -> Result<Self, Damaged> {
+        let table = piece.index()?;
         let traces = if rows.is_empty() {
             0..0
         } else {
@@ -212,7 +240,8 @@ impl<'a> Slab<'a> {
         };
         Ok(Self {
             piece,
-            spans: Rows::plain(piece, Table::Spans, rows.clone()),
+            probe,
+            spans: Rows::plain(piece, Table::Spans, rows.clone(), probe),
             rows,
             table,
             traces,
@@ -221,6 +250,7 @@ impl<'a> Slab<'a> {
             links: OnceCell::new(),
             parents: OnceCell::new(),
             trace_of: OnceCell::new(),
+            facts: OnceCell::new(),
         })
     }
 
@@ -229,11 +259,16 @@ impl<'a> Slab<'a> {
     }
 
     pub(super) fn events(&self) -> Result<&Rows<'a>, Damaged> {
-        once(&self.events, || Rows::owned(self.piece, Table::Events, &self.rows))
+        once(&self.events, || Rows::owned(self.piece, Table::Events, &self.rows, self.probe))
     }
 
     pub(super) fn links(&self) -> Result<&Rows<'a>, Damaged> {
-        once(&self.links, || Rows::owned(self.piece, Table::Links, &self.rows))
+        once(&self.links, || Rows::owned(self.piece, Table::Links, &self.rows, self.probe))
+    }
+
+    /// All that is known of the traces.
+    pub(super) fn facts(&self) -> Result<&Arc<TraceTable>, Damaged> {
+        once(&self.facts, || self.piece.traces())
     }
 
     /// The rows of a trace in the slab.
@@ -294,6 +329,25 @@ impl<'a> Slab<'a> {
         let trace = self.trace_of()[row] as usize;
         let offset = self.required(name::START)?.int64_at(row);
         Ok(self.table.start[trace].wrapping_add(offset as u64))
+    }
+
+    /// How long each span takes, in nanoseconds, as the language counts: at most 2^63 - 1.
+    pub(super) fn durations(&self) -> Result<Column, Damaged> {
+        let stored = self.required(name::DURATION)?;
+        if stored.int64s().iter().all(|nanos| *nanos >= 0) {
+            return Ok(stored);
+        }
+        let nanos = |(row, nanos): (usize, &i64)| match *nanos < 0 {
+            true => Ok(i64::try_from(length(self.start(row)?, *nanos)).unwrap_or(i64::MAX)),
+            false => Ok(*nanos),
+        };
+        let values = stored.int64s().iter().enumerate().map(nanos);
+        Ok(Column::full(Values::Int64(values.collect::<Result<_, Damaged>>()?)))
+    }
+
+    /// How long a span takes, in nanoseconds.
+    pub(super) fn duration(&self, row: usize) -> Result<u64, Damaged> {
+        Ok(length(self.start(row)?, self.required(name::DURATION)?.int64_at(row)))
     }
 
     /// The rows of traces for which this holds.

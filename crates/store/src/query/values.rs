@@ -213,12 +213,14 @@ fn intrinsic_values(
         Intrinsic::TraceDuration => Ok(of_trace(&|trace| {
             Static::Duration(clamp(table.end[trace].saturating_sub(table.start[trace])))
         })),
-        Intrinsic::RootName => Ok(of_trace(&|trace| {
-            Static::String(table.texts[table.root_name[trace] as usize].clone())
-        })),
-        Intrinsic::RootServiceName => Ok(of_trace(&|trace| {
-            Static::String(table.texts[table.root_service[trace] as usize].clone())
-        })),
+        Intrinsic::RootName | Intrinsic::RootServiceName => {
+            let facts = slab.facts()?;
+            let texts = match intrinsic {
+                Intrinsic::RootName => &facts.root_name,
+                _ => &facts.root_service,
+            };
+            Ok(of_trace(&|trace| Static::String(facts.texts[texts[trace] as usize].clone())))
+        }
         Intrinsic::SpanId => {
             let ids = slab.required(name::SPAN_ID)?;
             each(&|row| Static::String(id_text(ids.id8_at(row).into(), 16)))
@@ -231,7 +233,7 @@ fn intrinsic_values(
             rows.iter().map(id).collect()
         }
         Intrinsic::Duration => {
-            let durations = slab.required(name::DURATION)?;
+            let durations = slab.durations()?;
             each(&|row| Static::Duration(durations.int64_at(row).max(0)))
         }
         Intrinsic::Name => {

@@ -16,6 +16,7 @@ mod concurrency;
 mod crash;
 mod damage;
 mod edges;
+mod explain;
 mod full_disk;
 mod late;
 mod layouts;

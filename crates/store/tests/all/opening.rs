@@ -19,7 +19,7 @@ fn a_folder_is_opened_once() {
     let mut bench = Bench::new();
     let error = refusal(&bench, &bench.folder());
     assert!(matches!(error, OpenError::InUse { .. }), "{error}");
-    assert!(error.to_string().contains("--data-dir"), "{error}");
+    assert!(error.to_string().contains("another folder"), "{error}");
     bench.append(&request(&[Sent::new(1, 1)]));
     bench.reopen();
     bench.assert_holds("after the refusal", &request(&[Sent::new(1, 1)]));
@@ -40,7 +40,7 @@ fn other_formats_are_refused_and_left_alone() {
     }
     std::fs::write(&format, b"\xff\xfe\x00").unwrap();
     let text = refusal(&bench, &bench.folder()).to_string();
-    assert!(text.contains("not text") && text.contains("--data-dir"), "{text}");
+    assert!(text.contains("not text") && text.contains("another folder"), "{text}");
 
     // Without a format, whatever is in the log is left as it is.
     for content in [Some(""), None] {
@@ -138,7 +138,7 @@ fn a_folder_that_cannot_be_written_is_an_error_that_helps() {
         assert!(matches!(error, OpenError::Io { .. }), "{error}");
         let text = error.to_string();
         assert!(text.contains(folder.to_str().unwrap()), "{text}");
-        assert!(text.contains("permissions") && text.contains("--data-dir"), "{text}");
+        assert!(text.contains("permissions") && text.contains("another folder"), "{text}");
     }
     // A file where a folder belongs.
     for name in ["log", "blocks"] {
@@ -156,6 +156,6 @@ fn assert_not_a_folder(error: &OpenError, wanted: &Path) {
     assert!(matches!(error, OpenError::NotAFolder { path } if path == wanted), "{error}");
     assert_eq!(
         error.to_string(),
-        format!("{} is not a folder; choose another with --data-dir", wanted.display())
+        format!("{} is not a folder; choose another", wanted.display())
     );
 }

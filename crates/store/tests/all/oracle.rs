@@ -45,9 +45,17 @@ fn id(id: &[u8]) -> u64 {
     id.try_into().map_or(0, u64::from_be_bytes)
 }
 
-/// As searches see it: see `store::scan::duration`.
+/// As sums of many see it: see `store::scan::duration`.
 fn duration(sent: &Sent) -> u64 {
     (end(sent).wrapping_sub(start(sent)) as i64).max(0) as u64
+}
+
+/// As searches see it: see `store::scan::length`.
+fn length(sent: &Sent) -> u64 {
+    match end(sent).wrapping_sub(start(sent)) {
+        nanos if nanos < 1 << 63 => nanos,
+        _ => end(sent).saturating_sub(start(sent)),
+    }
 }
 
 /// All attributes of a span, its origin, its events and links.
@@ -100,8 +108,8 @@ pub fn matches(sent: &Sent, filter: &SpanFilter) -> bool {
         && filter.operation.as_ref().is_none_or(|name| *name == sent.span.name)
         && filter.attributes.iter().all(|condition| meets(sent, condition))
         && filter.status.is_none_or(|code| code == status(sent))
-        && filter.duration_min_nano.is_none_or(|least| duration(sent) >= least)
-        && filter.duration_max_nano.is_none_or(|most| duration(sent) <= most)
+        && filter.duration_min_nano.is_none_or(|least| length(sent) >= least)
+        && filter.duration_max_nano.is_none_or(|most| length(sent) <= most)
         && filter.start_min_unix_nano.is_none_or(|first| start(sent) >= first)
         && filter.start_max_unix_nano.is_none_or(|end| start(sent) < end)
 }

@@ -57,6 +57,7 @@ fn assert_found(bench: &Bench, held: &[Sent], what: &str) {
             step_nano: SECOND,
             steps,
             exemplars_max: 0,
+            extrapolate: false,
         };
         let difference = difference(bench, held, &measured);
         assert!(difference.is_none(), "{query} from {first}, {what}: {difference:?}");

@@ -678,7 +678,14 @@ fn spans_of_other_times_are_not_read() {
     assert_eq!(counted(&request), (1, false));
     let leaf = crate::traceql_suite::metrics_leaf("{ name = `GET /` } | rate() by (kind)");
     let (start_unix_nano, step_nano) = (NOW - 60 * SECOND, 60 * SECOND);
-    let asked = MeasureRequest { leaf, start_unix_nano, step_nano, steps: 1, exemplars_max: 0 };
+    let asked = MeasureRequest {
+        leaf,
+        start_unix_nano,
+        step_nano,
+        steps: 1,
+        exemplars_max: 0,
+        extrapolate: false,
+    };
     let measured = crate::traceql_suite::measure(&bench, &asked);
     assert_eq!((measured.series[0].values[0] * 60.0, measured.partial), (1.0, false));
     // Two blocks were left out, which nothing was put together for; one is looked at, and the head.

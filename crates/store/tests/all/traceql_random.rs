@@ -416,7 +416,7 @@ proptest! {
         for (query, (start_unix_nano, step_nano, steps)) in queries {
             let leaf = metrics_leaf(&query);
             let request =
-                MeasureRequest { leaf, start_unix_nano, step_nano, steps, exemplars_max: 0 };
+                MeasureRequest { leaf, start_unix_nano, step_nano, steps, exemplars_max: 0, extrapolate: false };
             let difference = difference(&bench, &held, &request);
             prop_assert!(difference.is_none(), "{query}: {}", difference.unwrap_or_default());
         }

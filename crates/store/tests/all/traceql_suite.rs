@@ -60,7 +60,8 @@ pub fn measure(bench: &Bench, request: &MeasureRequest) -> Measured {
 /// How the answers of the engine and of the naive evaluator differ, if they do.
 pub fn difference(bench: &Bench, held: &[Sent], request: &MeasureRequest) -> Option<String> {
     let mut measured = measure(bench, request);
-    let with_exemplars = MeasureRequest { exemplars_max: 7, ..request.clone() };
+    // Nothing was sampled, so that each span stands for itself.
+    let with_exemplars = MeasureRequest { exemplars_max: 7, extrapolate: true, ..request.clone() };
     let exemplars = measure(bench, &with_exemplars);
     if let Some(stray) = traceql_oracle::stray_exemplar(held, request, &exemplars) {
         return Some(format!("an exemplar of nothing: {stray}"));
@@ -266,8 +267,14 @@ fn metrics_count_what_a_naive_evaluator_counts_in_every_layout() {
     for line in lines {
         for (start_unix_nano, step_nano, steps) in windows {
             let leaf = metrics_leaf(line);
-            let request =
-                MeasureRequest { leaf, start_unix_nano, step_nano, steps, exemplars_max: 0 };
+            let request = MeasureRequest {
+                leaf,
+                start_unix_nano,
+                step_nano,
+                steps,
+                exemplars_max: 0,
+                extrapolate: false,
+            };
             for (layout, bench) in &layouts {
                 if let Some(difference) = difference(bench, &spans, &request) {
                     let _ = writeln!(wrong, "{layout}: {line} by {step_nano}: {difference}");
@@ -298,7 +305,14 @@ fn too_many_values_are_not_compared_one_by_one() {
     bench.settle();
     let leaf = metrics_leaf("{} | compare({ name = `odd` }, 3)");
     let (start_unix_nano, step_nano) = (NOW - SECOND, 2 * SECOND);
-    let request = MeasureRequest { leaf, start_unix_nano, step_nano, steps: 1, exemplars_max: 0 };
+    let request = MeasureRequest {
+        leaf,
+        start_unix_nano,
+        step_nano,
+        steps: 1,
+        exemplars_max: 0,
+        extrapolate: false,
+    };
     let series = measure(&bench, &request).series;
     let of_id = series.iter().filter(|series| series.labels[1].0 == "span.id");
     let told: Vec<String> = of_id

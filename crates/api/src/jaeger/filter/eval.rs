@@ -5,7 +5,6 @@ use traceql::CompareOp;
 
 use super::field::Field;
 use super::{Constant, Level, Many, Operand, Predicate, Reference};
-use crate::jaeger::matching::duration as searched_duration;
 use crate::jaeger::params::duration;
 use crate::jaeger::time::parse_rfc3339;
 
@@ -174,7 +173,7 @@ impl<'a> Place<'a> {
                 _ => "unset",
             })],
             Field::StatusMessage => set(batch.text(span.status_message)),
-            Field::Duration => vec![Own::Duration(searched_duration(span).into())],
+            Field::Duration => vec![Own::Duration(span.duration_nano().into())],
             Field::Service => set(batch.service_name(resource)),
             Field::ResourceSchemaUrl => set(batch.text(resource.schema_url)),
             Field::ScopeName => set(batch.text(scope.name)),

@@ -212,6 +212,13 @@ fn given(name: String) -> Option<String> {
     Some(name).filter(|name| !name.is_empty())
 }
 
+/// The service whose operations are asked for. The published interface says that it is required;
+/// over HTTP it is.
+fn service_of(name: &str) -> Result<&str, Problem> {
+    let named = Some(name).filter(|name| !name.is_empty());
+    named.ok_or_else(|| super::v3::malformed("service", "name the service"))
+}
+
 /// The kind of operations that are asked for; any when it is empty.
 fn span_kind(name: &str) -> Result<Option<i32>, Problem> {
     let named = Some(name).filter(|name| !name.is_empty());

@@ -16,7 +16,8 @@ use super::api_v2::{
     GetServicesResponse, GetTraceRequest, Operation, SpansResponseChunk, TraceQueryParameters,
 };
 use super::{
-    Messages, depth, given, held, left, length, load, marked, span_kind, spans_of_message, time,
+    Messages, depth, given, held, left, length, load, marked, service_of, span_kind,
+    spans_of_message, time,
 };
 use crate::Api;
 use crate::jaeger::ask::Ask;
@@ -158,7 +159,7 @@ impl QueryService for Service {
     ) -> Result<Response<GetOperationsResponse>, Status> {
         let request = request.into_inner();
         let kind = span_kind(&request.span_kind)?;
-        let rows = operation_names(&self.api, &request.service, kind).await?;
+        let rows = operation_names(&self.api, service_of(&request.service)?, kind).await?;
         let mut operation_names: Vec<String> = rows.iter().map(|(name, _)| name.clone()).collect();
         operation_names.sort();
         operation_names.dedup();

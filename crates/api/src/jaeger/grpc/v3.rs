@@ -19,8 +19,8 @@ use super::api_v3::{
 };
 use super::expression::v1::Call;
 use super::{
-    MESSAGE_BYTES, TracesData, depth, given, held, left, length, load, marked, messages, span_kind,
-    time,
+    MESSAGE_BYTES, TracesData, depth, given, held, left, length, load, marked, messages,
+    service_of, span_kind, time,
 };
 use crate::Api;
 use crate::jaeger::ask::Ask;
@@ -203,7 +203,7 @@ impl QueryService for Service {
     ) -> Result<Response<GetOperationsResponse>, Status> {
         let request = request.into_inner();
         let kind = span_kind(&request.span_kind)?;
-        let rows = operation_names(&self.api, &request.service, kind).await?;
+        let rows = operation_names(&self.api, service_of(&request.service)?, kind).await?;
         let operation = |(name, kind)| Operation { name, span_kind: kind_text(kind).to_owned() };
         let operations = rows.into_iter().map(operation).collect();
         Ok(Response::new(GetOperationsResponse { operations }))

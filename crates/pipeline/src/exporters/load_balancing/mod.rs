@@ -3,14 +3,17 @@
 //! Each endpoint has a [`Sender`] of its own, with queue and retries. When endpoints come or go,
 //! about that share of the keys moves to others; spans of a trace that are under way then may end
 //! up on both sides. What is in the queue of an endpoint that went away is sent to those that the
-//! ring names now.
+//! ring names now, also where it went away while the process did not run. When it comes back before
+//! all of its queue on disk is moved, it gets the rest.
 
 mod key;
 mod resolver;
 mod ring;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,8 +24,12 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::counters::ExporterCounters;
 use super::otlp::EndpointError;
+use super::unsent::Unsent;
 use super::{Export, ExporterSnapshot, FailReason, Left, Sender, SenderSettings};
+use crate::consumer::Taken;
+use crate::flow::{all, place};
 use crate::{Consumer, Data, Encoded, Refusal, Request, Signal};
 
 pub use key::RoutingKey;
@@ -63,6 +70,10 @@ struct Shared {
     now: RwLock<Arc<Now>>,
     /// Counters of senders that are no more.
     gone: RwLock<ExporterSnapshot>,
+    /// Held while a queue's folder is begun or taken away.
+    folders: tokio::sync::Mutex<()>,
+    /// Whether queues of endpoints of old were looked for.
+    searched: AtomicBool,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -70,6 +81,8 @@ struct Shared {
 /// The endpoints at a moment.
 #[derive(Default)]
 struct Now {
+    /// Tells it from those before.
+    place: u64,
     ring: Ring,
     /// In the order of the ring's endpoints; `None` where there could be no sender.
     senders: Vec<Option<Arc<Sender>>>,
@@ -88,6 +101,8 @@ impl LoadBalancer {
             make,
             now: RwLock::default(),
             gone: RwLock::default(),
+            folders: tokio::sync::Mutex::default(),
+            searched: AtomicBool::new(false),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
@@ -181,17 +196,59 @@ impl Shared {
             });
         }
         let stays = |endpoint| ring.endpoints().contains(endpoint);
-        let left: Vec<Arc<Sender>> = known
+        let left: Vec<(String, Arc<Sender>)> = known
             .into_iter()
             .filter(|(endpoint, _)| !stays(endpoint))
-            .filter_map(|(_, sender)| sender.clone())
+            .filter_map(|(endpoint, sender)| Some((folder_name(endpoint), sender.clone()?)))
             .collect();
         tracing::info!(exporter = self.name, endpoints = ?ring.endpoints(), "the endpoints changed");
-        *self.now.write() = Arc::new(Now { ring, senders });
-        for sender in left {
+        *self.now.write() = Arc::new(Now { place: place(), ring, senders });
+        for (name, sender) in left {
             let shared = Arc::clone(self);
-            self.tasks.spawn(async move { shared.leave(&sender).await });
+            self.tasks.spawn(async move { shared.leave(&name, &sender).await });
         }
+        if !self.searched.swap(true, Ordering::AcqRel) {
+            self.adopt().await;
+        }
+    }
+
+    /// Queues on disk of endpoints that went away while the process did not run.
+    async fn adopt(self: &Arc<Self>) {
+        let Some(storage) = &self.settings.sender.queue.storage else { return };
+        let Ok(mut entries) = tokio::fs::read_dir(&storage.folder).await else { return };
+        while let Ok(Some(entry)) = entries.next_entry().await {
+            let is_folder = entry.file_type().await.is_ok_and(|kind| kind.is_dir());
+            let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
+            if !is_folder || self.wants(&name) {
+                continue;
+            }
+            let mut storage = storage.clone();
+            storage.folder = entry.path();
+            let counters = Arc::<ExporterCounters>::default();
+            match Unsent::open(&storage, Signal::Traces, counters.clone()).await {
+                Ok(unsent) => {
+                    let shared = Arc::clone(self);
+                    self.tasks.spawn(async move {
+                        shared.place_anew(&name, unsent, &counters).await;
+                        shared.keep_counts(&counters);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(exporter = self.name, %error, "a queue of old is left alone");
+                }
+            }
+        }
+    }
+
+    /// Whether an endpoint of now has this folder.
+    fn wants(&self, folder: &str) -> bool {
+        let now = Arc::clone(&self.now.read());
+        now.ring.endpoints().iter().any(|endpoint| folder_name(endpoint) == folder)
+    }
+
+    fn folder(&self, name: &str) -> Option<PathBuf> {
+        let storage = self.settings.sender.queue.storage.as_ref()?;
+        Some(storage.folder.join(name))
     }
 
     async fn begin(&self, endpoint: &str) -> Option<Arc<Sender>> {
@@ -202,80 +259,108 @@ impl Shared {
         let export = (self.make)(&address).inspect_err(|error| failed(error)).ok()?;
         let mut settings = self.settings.sender.clone();
         if let Some(storage) = &mut settings.queue.storage {
-            let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '_' };
-            storage.folder.push(address.chars().map(plain).collect::<String>());
+            storage.folder.push(folder_name(endpoint));
         }
         let name = format!("{}/{address}", self.name);
         let sender = Arc::new(Sender::new(name, Signal::Traces, settings, export));
+        let _folder = self.folders.lock().await;
         sender.start().await.inspect_err(|error| failed(error)).ok()?;
         Some(sender)
     }
 
     /// Sends to others what an endpoint that went away has not taken.
-    async fn leave(&self, sender: &Sender) {
-        for group in sender.withdraw(Instant::now() + LEAVE_TIMEOUT).await {
+    async fn leave(&self, name: &str, sender: &Sender) {
+        let unsent = sender.withdraw(Instant::now() + LEAVE_TIMEOUT).await;
+        self.place_anew(name, unsent, sender.counters()).await;
+        self.keep_counts(sender.counters());
+    }
+
+    async fn place_anew(&self, name: &str, mut unsent: Unsent, counters: &ExporterCounters) {
+        // On disk, an endpoint that is back has its queue there, but not before this one lets go.
+        let is_on_disk = self.settings.sender.queue.storage.is_some();
+        let ends = || self.stop.is_cancelled() || is_on_disk && self.wants(name);
+        'groups: while !ends() {
+            let Some(group) = unsent.next().await else { break };
+            let taken = Taken::default();
             let result = loop {
-                match self.consume_encoded(&group.data).await {
+                match self.consume_encoded(&group.data, &taken).await {
                     Err(refusal) if refusal.is_retryable() => {
                         tokio::select! {
                             () = sleep(MOVE_PAUSE) => {}
-                            () = self.stop.cancelled() => break None,
+                            () = self.stop.cancelled() => {}
+                        }
+                        if ends() {
+                            break 'groups;
                         }
                     }
-                    result => break Some(result),
+                    result => break result,
                 }
             };
-            // To drop it counts it, or keeps it on disk.
-            if let Some(result) = result {
-                if let Err(refusal) = &result {
-                    let dropped = group.data.items;
-                    sender.counters().fail(FailReason::Permanent, dropped);
-                    tracing::error!(exporter = self.name, dropped, %refusal, "spans are dropped");
-                }
-                group.settle(result);
+            if let Err(refusal) = &result {
+                let dropped = group.data.items;
+                counters.fail(FailReason::Permanent, dropped);
+                tracing::error!(exporter = self.name, dropped, %refusal, "spans are dropped");
             }
+            group.settle(result);
         }
-        self.keep_counts(sender);
+        let _folder = self.folders.lock().await;
+        if unsent.stored() == 0
+            && !self.wants(name)
+            && let Some(folder) = self.folder(name)
+            && let Err(error) = tokio::fs::remove_dir_all(&folder).await
+        {
+            let path = folder.display();
+            tracing::warn!(exporter = self.name, %path, %error, "an empty queue stays");
+        }
+        unsent.release();
     }
 
-    async fn consume_encoded(&self, encoded: &Encoded) -> Result<(), Refusal> {
+    async fn consume_encoded(&self, encoded: &Encoded, taken: &Taken) -> Result<(), Refusal> {
         let decoded =
             encoded.parts.iter().map(|part| SpanBatch::decode(part.clone()).map(Arc::new));
         let batches = decoded.collect::<Result<Vec<_>, _>>().map_err(|error| {
             Refusal::Internal { reason: format!("spans of a queue cannot be read: {error}") }
         })?;
-        self.consume(&Data::Traces(batches)).await
+        self.offer(&Data::Traces(batches), taken).await
     }
 
-    async fn consume(&self, data: &Data) -> Result<(), Refusal> {
+    async fn offer(&self, data: &Data, taken: &Taken) -> Result<(), Refusal> {
         let now = Arc::clone(&self.now.read());
         let split = self.split(&now, data)?;
-        let asked = now.senders.iter().zip(split).filter(|(_, encoded)| encoded.items > 0).map(
-            |(sender, encoded)| async move {
-                match sender {
-                    Some(sender) => sender.send(encoded).await,
-                    None => Err(nowhere(&self.name)),
+        let own = now.senders.iter().zip(split).enumerate();
+        let asked = own.filter(|(_, (_, encoded))| encoded.items > 0).map(
+            |(way, (sender, encoded))| {
+                let place = now.place;
+                async move {
+                    if let Some(answer) = taken.answer(place, way) {
+                        return answer;
+                    }
+                    let answer = match sender {
+                        Some(sender) => sender.send(encoded).await,
+                        None => Err(nowhere(&self.name)),
+                    };
+                    taken.keep(place, way, &answer);
+                    answer
                 }
             },
         );
-        let refused = join_all(asked).await.into_iter().filter_map(Result::err);
-        refused.reduce(Refusal::or).map_or(Ok(()), Err)
+        all(join_all(asked).await)
     }
 
     async fn end(&self, sender: &Sender, deadline: Instant) -> Left {
         let left = sender.shutdown(deadline).await;
-        self.keep_counts(sender);
+        self.keep_counts(sender.counters());
         left
     }
 
     /// Counters do not fall when an endpoint goes.
-    fn keep_counts(&self, sender: &Sender) {
+    fn keep_counts(&self, counters: &ExporterCounters) {
         let last = ExporterSnapshot {
             in_flight: 0,
             queue_size: 0,
             queue_bytes: 0,
             queue_capacity: 0,
-            ..sender.counters().snapshot()
+            ..counters.snapshot()
         };
         let mut gone = self.gone.write();
         *gone = gone.plus(&last);
@@ -318,6 +403,12 @@ impl Shared {
     }
 }
 
+/// An endpoint's own among the folders of queues.
+fn folder_name(endpoint: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '_' };
+    with_port(endpoint).chars().map(plain).collect()
+}
+
 fn nowhere(name: &str) -> Refusal {
     Refusal::Unavailable {
         reason: format!("exporter {name} knows no endpoint that takes these spans"),
@@ -329,7 +420,11 @@ fn nowhere(name: &str) -> Refusal {
 impl Consumer for LoadBalancer {
     /// What one endpoint refuses, others may have taken: coming again sends it twice to those.
     async fn consume(&self, request: Request) -> Result<(), Refusal> {
-        self.shared.consume(&request.data).await
+        self.shared.offer(&request.data, &Taken::default()).await
+    }
+
+    async fn offer(&self, request: Request, taken: &Taken) -> Result<(), Refusal> {
+        self.shared.offer(&request.data, taken).await
     }
 }
 

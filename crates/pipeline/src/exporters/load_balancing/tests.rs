@@ -87,6 +87,86 @@ async fn what_an_endpoint_leaves_behind_goes_to_the_others() {
     }
 }
 
+/// A balancer with queues on disk, to endpoints that take everything unless they are called down.
+fn on_disk(dir: &std::path::Path, hostnames: &[&str], taken: &Arc<AtomicU64>) -> LoadBalancer {
+    let storage = Some(PersistentSettings::new(dir));
+    let queue = QueueSettings { storage, num_consumers: 1, ..QueueSettings::default() };
+    let settings = LoadBalancingSettings {
+        routing_key: RoutingKey::TraceId,
+        resolver: Resolver::Static { hostnames: names(hostnames) },
+        sender: SenderSettings { queue, ..SenderSettings::default() },
+    };
+    let taken = Arc::clone(taken);
+    let make = move |endpoint: &str| {
+        if endpoint.starts_with("none") {
+            return Err(EndpointError::Missing);
+        }
+        let down = endpoint.starts_with("down");
+        Ok(Arc::new(To { down, taken: Arc::clone(&taken) }) as Arc<dyn Export>)
+    };
+    LoadBalancer::new("x", settings, Box::new(make))
+}
+
+fn folders(dir: &std::path::Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Waits for something that happens on threads that no paused clock knows of.
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..10_000 {
+        if holds() {
+            return;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{what}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_of_old_is_sent_to_the_endpoints_of_now() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = Arc::<AtomicU64>::default();
+    let before = on_disk(dir.path(), &["down-1", "down-2"], &taken);
+    before.start().await;
+    before.consume(spans(100)).await.unwrap();
+    let left = before.shutdown(Instant::now()).await;
+    assert_eq!((left.dropped, left.stored), (0, 2));
+    assert_eq!(folders(dir.path()), ["down_1_4317", "down_2_4317"]);
+    // The names that they had then are nobody's now.
+    let now = on_disk(dir.path(), &["up-1"], &taken);
+    now.start().await;
+    until("all are sent", || taken.load(Ordering::SeqCst) == 100).await;
+    until("and nothing is left of them", || folders(dir.path()) == ["up_1_4317"]).await;
+    assert_eq!(now.shutdown(Instant::now() + LEAVE_TIMEOUT).await, Left::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_comes_back_has_its_queue_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let balancer = on_disk(dir.path(), &["down-1"], &Arc::default());
+    balancer.start().await;
+    balancer.consume(spans(100)).await.unwrap();
+    let shared = &balancer.shared;
+    // Where there is nobody else, its queue waits, and its folder is locked.
+    shared.apply(names(&["none"])).await;
+    sleep(Duration::from_secs(30)).await;
+    assert!(balancer.endpoints().is_empty());
+    for _ in 0..10_000 {
+        shared.apply(names(&["down-1"])).await;
+        if !balancer.endpoints().is_empty() {
+            break;
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(balancer.endpoints()["down-1"].queue_size, 1);
+    let left = balancer.shutdown(Instant::now()).await;
+    assert_eq!((left.dropped, left.stored), (0, 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn endpoints_come_and_go() {
     let settings = LoadBalancingSettings {

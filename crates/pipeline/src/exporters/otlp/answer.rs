@@ -42,7 +42,7 @@ fn partial(rejected: i64, reason: String) -> Option<(u64, String)> {
 }
 
 /// A `google.rpc.Status`: its message, and the delay of its `RetryInfo`.
-pub(super) fn rpc_status(message: &[u8]) -> (String, Option<Duration>) {
+pub(in crate::exporters) fn rpc_status(message: &[u8]) -> (String, Option<Duration>) {
     let (mut text, mut delay) = (String::new(), None);
     each_field(message, |number, field| match (number, field) {
         (2, Field::Bytes(said)) => text = words(said),
@@ -84,7 +84,7 @@ fn proto_duration(message: &[u8]) -> Duration {
 }
 
 /// `Retry-After` (RFC 9110 10.2.3): seconds or a date.
-pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+pub(in crate::exporters) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
@@ -94,7 +94,7 @@ pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
 }
 
 /// Text of the other side's, fit for a log.
-pub(super) fn words(text: &[u8]) -> String {
+pub(in crate::exporters) fn words(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(&text[..text.len().min(WORDS_MAX)]);
     let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     plain.trim().to_owned()

@@ -1,22 +1,16 @@
 //! OTLP/HTTP: a `POST` for each request, protobuf or JSON.
 
-use std::time::SystemTime;
-
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use http::header::CONTENT_TYPE;
+use http::{StatusCode, Uri};
 
 use super::EndpointError;
-use super::answer::{partial_success, partial_success_json, retry_after, rpc_status, words};
+use super::answer::{partial_success, partial_success_json, rpc_status, words};
+use crate::exporters::post::{Post, asked_wait, url};
 use crate::exporters::{Export, ExportError};
-use crate::net::{
-    Algorithm, Answer, ClientSettings, Compression, HttpClient, Outgoing, Protocol, compress,
-};
+use crate::net::{Answer, ClientSettings};
 use crate::{Encoded, Signal};
-
-/// More of an answer is not read.
-const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// Up to this many bytes become JSON on the runtime's own threads: a few milliseconds of work.
 const INLINE_BYTES_MAX: usize = 256 << 10;
@@ -54,11 +48,10 @@ pub struct OtlpHttpSettings {
 
 /// Exports over OTLP/HTTP.
 pub struct OtlpHttp {
-    client: HttpClient,
+    post: Post,
     /// In the order of `Signal`; `None` where no endpoint is set.
     uris: [Option<Uri>; 3],
     encoding: HttpEncoding,
-    compression: Compression,
 }
 
 impl OtlpHttp {
@@ -83,12 +76,7 @@ impl OtlpHttp {
         if uris.iter().all(Option::is_none) {
             return Err(EndpointError::Missing);
         }
-        Ok(Self {
-            client: HttpClient::new(&settings.client, Protocol::Auto)?,
-            uris,
-            encoding: settings.encoding,
-            compression: settings.client.compression,
-        })
+        Ok(Self { post: Post::new(&settings.client)?, uris, encoding: settings.encoding })
     }
 
     async fn encode(
@@ -110,45 +98,14 @@ impl OtlpHttp {
     }
 }
 
-fn url(text: &str) -> Result<Uri, EndpointError> {
-    let malformed = |reason: &str| EndpointError::Malformed {
-        endpoint: text.to_owned(),
-        reason: reason.to_owned(),
-    };
-    let uri: Uri =
-        text.parse().map_err(|error: http::uri::InvalidUri| malformed(&error.to_string()))?;
-    match uri.scheme_str() {
-        Some("http" | "https") => Ok(uri),
-        _ => Err(malformed("it has to begin with http:// or https://")),
-    }
-}
-
 #[async_trait]
 impl Export for OtlpHttp {
     async fn export(&self, signal: Signal, encoded: &Encoded) -> Result<(), ExportError> {
         let uri = self.uris[signal as usize]
             .clone()
             .ok_or_else(|| ExportError::permanent(format!("no endpoint is set for {signal}")))?;
-        let (mut body, content_type) =
-            self.encode(signal, encoded).await.map_err(ExportError::permanent)?;
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        headers.insert(ACCEPT, HeaderValue::from_static(content_type));
-        if let Some(name) = self.compression.algorithm.name() {
-            let compressed = compress(self.compression, &body).await;
-            let compressed =
-                compressed.map_err(|error| ExportError::retryable(error.to_string()))?;
-            body = vec![compressed];
-            let coding = match self.compression.algorithm {
-                // The same bytes, under the name that HTTP has for them.
-                Algorithm::Zlib => "deflate",
-                _ => name,
-            };
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
-        }
-        let outgoing = Outgoing { uri, headers, body, answer_bytes_max: ANSWER_BYTES_MAX };
-        let answer = self.client.post(outgoing).await;
-        judge(&answer.map_err(|error| ExportError::retryable(error.reason))?)
+        let (body, media) = self.encode(signal, encoded).await.map_err(ExportError::permanent)?;
+        judge(&self.post.post(uri, media, body).await?)
     }
 }
 
@@ -179,9 +136,7 @@ fn judge(answer: &Answer) -> Result<(), ExportError> {
         | StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE
         | StatusCode::GATEWAY_TIMEOUT => {
-            let after = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-            let after = after.and_then(|value| retry_after(value, SystemTime::now()));
-            Err(ExportError::Retryable { reason, after })
+            Err(ExportError::Retryable { reason, after: asked_wait(answer) })
         }
         _ => Err(ExportError::Permanent { reason }),
     }

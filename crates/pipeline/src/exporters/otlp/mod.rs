@@ -1,11 +1,8 @@
 //! OTLP to another server, over gRPC and HTTP.
 //!
 //! Source: opentelemetry-proto, `docs/specification.md`, "Failures", "Throttling", "Partial Success".
-//!
-//! gRPC is framed here over the HTTP/2 client, as the receiver does, so that a request goes out in
-//! the parts that it lies in.
 
-mod answer;
+pub(super) mod answer;
 mod grpc;
 mod http;
 

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Part, Queue, Ticket};
 use crate::exporters::settings::{BatchSettings, Sizer};
+use crate::telemetry::SpanContext;
 use crate::{Encoded, Refusal, Signal};
 
 /// The end of the queue at which exporters stand. One of them gathers at a time.
@@ -32,6 +33,14 @@ impl Group {
     fn new(part: Part) -> Self {
         let of = vec![(part.ticket, part.data.items)];
         Self { data: part.data, of }
+    }
+
+    /// Whose work it is, where it is that of one request.
+    pub(in crate::exporters) fn parent(&self) -> Option<SpanContext> {
+        match &self.of[..] {
+            [(ticket, _)] => ticket.parent,
+            _ => None,
+        }
     }
 
     /// What all of it came to.
@@ -127,13 +136,13 @@ impl Gather {
         }
     }
 
-    /// Takes out what is left. To drop it counts it, or keeps it on disk.
-    pub(in crate::exporters) async fn drain(&self) -> Vec<Group> {
-        let mut left: Vec<Group> = self.carried.lock().await.drain(..).map(Group::new).collect();
-        while let Some(part) = self.queue.pop().await {
-            left.push(Group::new(part));
+    /// Takes out what is left, piece by piece. To drop one counts it, or keeps it on disk.
+    pub(in crate::exporters) async fn next_left(&self) -> Option<Group> {
+        let carried = self.carried.lock().await.pop_front();
+        match carried {
+            Some(part) => Some(Group::new(part)),
+            None => self.queue.pop().await.map(Group::new),
         }
-        left
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use crate::telemetry::{self, SpanContext};
 use crate::{Encoded, Refusal};
 
 pub(super) use disk::OpenError;
@@ -91,6 +92,8 @@ pub(super) struct Part {
 pub(super) struct Ticket {
     place: Place,
     fate: Mutex<Fate>,
+    /// The span that it was pushed under.
+    parent: Option<SpanContext>,
 }
 
 /// What becomes of a request.
@@ -108,7 +111,8 @@ enum Place {
 
 impl Ticket {
     fn new(place: Place, items: u64, waiter: Option<Waiter>) -> Arc<Self> {
-        Arc::new(Self { place, fate: Mutex::new(Fate { open: items, refused: None, waiter }) })
+        let fate = Mutex::new(Fate { open: items, refused: None, waiter });
+        Arc::new(Self { place, fate, parent: telemetry::context() })
     }
 
     /// So many of its items were sent or given up.

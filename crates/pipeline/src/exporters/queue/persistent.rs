@@ -1,6 +1,7 @@
 //! The queue on disk, for asynchronous callers.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -121,13 +122,18 @@ impl PersistentQueue {
         }
     }
 
-    /// The oldest that is whole. Dropped while it reads, it puts the record back.
+    /// The oldest that is whole. Dropped while it reads, it puts the record back. One that cannot be
+    /// read for now stays on disk for the next start.
     pub(super) async fn pop(self: &Arc<Self>) -> Option<Part> {
         loop {
             let found = self.disk.take()?;
             let (id, items) = (found.id, found.items);
             let back = OnDrop(|| self.disk.put_back(id));
             let read = tokio::task::spawn_blocking(move || found.read()).await;
+            if read.as_ref().is_err_and(tokio::task::JoinError::is_cancelled) {
+                // The runtime ends.
+                return None;
+            }
             std::mem::forget(back);
             let waiter = self.waiters.lock().remove(&id);
             let reason = match read {
@@ -137,8 +143,15 @@ impl PersistentQueue {
                     return Some(Part { data, ticket: Ticket::new(place, items, waiter) });
                 }
                 Ok(Ok(None)) => "its checksum is another".to_owned(),
-                Ok(Err(error)) => error.to_string(),
-                Err(error) => error.to_string(),
+                Ok(Err(error)) if error.kind() == ErrorKind::UnexpectedEof => error.to_string(),
+                Ok(Err(error)) => {
+                    tracing::error!(items, %error, "a record of the queue on disk cannot be read");
+                    continue;
+                }
+                Err(error) => {
+                    tracing::error!(items, %error, "reading the queue on disk met a bug");
+                    continue;
+                }
             };
             tracing::error!(dropped = items, reason, "a record of the queue on disk is damaged");
             self.counters.fail(FailReason::Damaged, items);

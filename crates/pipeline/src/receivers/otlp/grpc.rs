@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, reque
 use http_body_util::combinators::WithTrailers;
 use http_body_util::{BodyExt, Either, Full};
 use hyper::body::Incoming;
+use model::Rejection;
 use model::wire::{Field, Reader, put_varint_field};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -29,8 +30,26 @@ use crate::receivers::server::{Handler, serve};
 use crate::receivers::{ByteBudget, ConnectionCounters, Drained, ReceiverCounters, ServerSettings};
 use crate::{Client, Consumer};
 
-const TRACE_SERVICE: &str = "opentelemetry.proto.collector.trace.v1.TraceService";
-const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+/// A service whose one method takes spans.
+pub(crate) struct GrpcService {
+    pub(crate) name: &'static str,
+    /// The method's path.
+    pub(crate) method: &'static str,
+    pub(crate) encoding: Encoding,
+    /// What is answered, and how that says what was left out.
+    pub(crate) response: fn(&Rejection) -> Vec<u8>,
+    /// What the port takes, for those who send something else.
+    pub(crate) port: &'static str,
+}
+
+static TRACE_SERVICE: GrpcService = GrpcService {
+    name: "opentelemetry.proto.collector.trace.v1.TraceService",
+    method: "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+    encoding: Encoding::Protobuf,
+    response: model::export_response,
+    port: "this port takes OTLP/gRPC; OTLP/HTTP has one of its own, usually 4318",
+};
+
 const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 
 /// `HealthCheckResponse.ServingStatus`.
@@ -48,6 +67,7 @@ pub struct GrpcReceiver {
     listener: TcpListener,
     settings: GrpcSettings,
     intake: Arc<Intake>,
+    service: &'static GrpcService,
 }
 
 impl GrpcReceiver {
@@ -59,9 +79,21 @@ impl GrpcReceiver {
         consumer: Arc<dyn Consumer>,
         counters: Arc<ReceiverCounters>,
     ) -> Self {
-        let intake =
-            Intake::new(&settings.server, budget, consumer, counters, |counters| &counters.grpc);
-        Self { listener, settings, intake }
+        Self::serving(&TRACE_SERVICE, listener, settings, budget, consumer, counters)
+    }
+
+    /// The same for another service.
+    pub(crate) fn serving(
+        service: &'static GrpcService,
+        listener: TcpListener,
+        settings: GrpcSettings,
+        budget: ByteBudget,
+        consumer: Arc<dyn Consumer>,
+        counters: Arc<ReceiverCounters>,
+    ) -> Self {
+        let counters = Arc::clone(&counters.grpc);
+        let intake = Intake::new(&settings.server, budget, consumer, counters);
+        Self { listener, settings, intake, service }
     }
 
     /// Where it listens.
@@ -72,14 +104,15 @@ impl GrpcReceiver {
     /// Serves until `shutdown` is cancelled; then stops accepting, lets requests in flight finish
     /// for up to [`ServerSettings::drain_timeout`], and returns.
     pub async fn run(self, shutdown: CancellationToken) -> Drained {
-        let Self { listener, settings, intake } = self;
-        let service = Arc::new(Service { intake });
+        let Self { listener, settings, intake, service } = self;
+        let service = Arc::new(Service { intake, service });
         serve(listener, &settings.server, service, shutdown).await
     }
 }
 
 struct Service {
     intake: Arc<Intake>,
+    service: &'static GrpcService,
 }
 
 /// A message with trailers, or nothing: an error's stream ends with its headers.
@@ -92,12 +125,12 @@ impl Handler for Service {
 
     async fn handle(self: Arc<Self>, request: Request<Incoming>, client: Arc<Client>) -> Answer {
         let (parts, mut body) = request.into_parts();
-        if let Some(answer) = not_grpc(&parts) {
+        if let Some(answer) = not_grpc(&parts, self.service.port) {
             discard(&parts, body, self.intake.limits());
             return answer.map(Either::Right);
         }
         let result = match parts.uri.path() {
-            EXPORT => self.export(&parts, &client, &mut body).await,
+            path if path == self.service.method => self.export(&parts, &client, &mut body).await,
             HEALTH_CHECK => self.health(&mut body).await,
             path => Err(unknown(path)),
         };
@@ -131,9 +164,10 @@ impl Service {
         let collected = self.intake.collect(body, Framing::Grpc).await;
         let (bytes, reservation) = collected.map_err(|fault| self.fault(&fault))?;
         let (bytes, coding) = unframe(bytes, coding)?;
-        let message = Message { encoding: Encoding::Protobuf, coding, client, bytes, reservation };
+        let encoding = self.service.encoding;
+        let message = Message { encoding, coding, client, bytes, reservation };
         let rejection = self.intake.take(message).await.map_err(|fault| self.fault(&fault))?;
-        Ok(model::export_response(&rejection))
+        Ok((self.service.response)(&rejection))
     }
 
     fn fault(&self, fault: &Fault) -> RpcStatus {
@@ -157,7 +191,7 @@ impl Service {
                 service = name;
             }
         }
-        if !service.is_empty() && service != TRACE_SERVICE.as_bytes() {
+        if !service.is_empty() && service != self.service.name.as_bytes() {
             return Err(RpcStatus::new(Code::NotFound, "there is no such service"));
         }
         let mut out = Vec::new();
@@ -191,13 +225,12 @@ fn unknown(path: &str) -> RpcStatus {
 }
 
 /// The plain HTTP answer to what is not gRPC, most often OTLP/HTTP on the wrong port.
-fn not_grpc(request: &Parts) -> Option<Response<Full<Bytes>>> {
+fn not_grpc(request: &Parts, port: &str) -> Option<Response<Full<Bytes>>> {
     let media = request.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     let media = media.split(|&byte| byte == b';').next().unwrap_or(media).trim_ascii();
     let is_grpc = media == b"application/grpc" || media == b"application/grpc+proto";
     let (http, message) = if !is_grpc {
-        let message = "this port takes OTLP/gRPC; OTLP/HTTP has one of its own, usually 4318";
-        (StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
+        (StatusCode::UNSUPPORTED_MEDIA_TYPE, port)
     } else if request.version != Version::HTTP_2 {
         (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "gRPC needs HTTP/2")
     } else if request.method != http::Method::POST {

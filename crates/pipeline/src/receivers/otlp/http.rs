@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{
-    ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
-};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
@@ -23,7 +21,8 @@ use super::intake::{Encoding, Intake, Message};
 use super::status::{Code, RpcStatus};
 use crate::net::Headers;
 use crate::receivers::body::{Framing, discard};
-use crate::receivers::cors::{Cors, is_preflight};
+use crate::receivers::cors::is_preflight;
+use crate::receivers::front::{Answer, Front, empty, media_type};
 use crate::receivers::inflate::{CODINGS, Coding};
 use crate::receivers::server::{Handler, serve};
 use crate::receivers::{
@@ -75,8 +74,7 @@ impl HttpReceiver {
         consumer: Arc<dyn Consumer>,
         counters: Arc<ReceiverCounters>,
     ) -> Self {
-        let intake =
-            Intake::new(&settings.server, budget, consumer, counters, |counters| &counters.http);
+        let intake = Intake::new(&settings.server, budget, consumer, Arc::clone(&counters.http));
         Self { listener, settings, intake }
     }
 
@@ -91,12 +89,8 @@ impl HttpReceiver {
         let Self { listener, settings, intake } = self;
         let service = Arc::new(Service {
             intake,
-            cors: Cors::new(&settings.cors),
+            front: Front::new(&settings),
             traces_path: settings.traces_path,
-            response_headers: settings.response_headers,
-            codings: settings.codings.map(|names| {
-                names.iter().filter_map(|name| Coding::from_name(name).flatten()).collect()
-            }),
         });
         serve(listener, &settings.server, service, shutdown).await
     }
@@ -104,13 +98,9 @@ impl HttpReceiver {
 
 struct Service {
     intake: Arc<Intake>,
-    cors: Cors,
+    front: Front,
     traces_path: String,
-    response_headers: Headers,
-    codings: Option<Vec<Coding>>,
 }
-
-type Answer = Response<Full<Bytes>>;
 
 impl Handler for Service {
     type Body = Full<Bytes>;
@@ -127,12 +117,7 @@ impl Handler for Service {
         if !body.is_end_stream() && answer.status() != StatusCode::REQUEST_TIMEOUT {
             discard(&parts, body, self.intake.limits());
         }
-        for (name, value) in self.response_headers.map() {
-            answer.headers_mut().append(name, value.clone());
-        }
-        if let Some(origin) = self.cors.allowed(&parts.headers) {
-            self.cors.allow(origin, answer.headers_mut());
-        }
+        self.front.finish(&parts, &mut answer);
         answer
     }
 
@@ -175,7 +160,11 @@ impl Service {
             return Err(refuse(StatusCode::NOT_FOUND, Code::Unimplemented, message));
         }
         if is_preflight(request) {
-            return Err(self.preflight(request, refuse));
+            let message = "this origin is not among the receiver's allowed origins (CORS)";
+            return Err(match self.front.preflight(request) {
+                Some(answer) => Box::new(answer),
+                None => refuse(StatusCode::FORBIDDEN, Code::PermissionDenied, message.to_owned()),
+            });
         }
         if request.method != Method::POST {
             let mut answer = if request.method == Method::OPTIONS {
@@ -192,7 +181,7 @@ impl Service {
             let http = StatusCode::UNSUPPORTED_MEDIA_TYPE;
             return Err(refuse(http, Code::InvalidArgument, message.to_owned()));
         };
-        match coding(&request.headers).filter(|coding| self.takes(*coding)) {
+        match self.front.coding(&request.headers) {
             Some(coding) => Ok(Shape { format, coding }),
             None => {
                 let message = format!("the content encoding must be one of {CODINGS}, identity");
@@ -203,27 +192,6 @@ impl Service {
                 Err(answer)
             }
         }
-    }
-
-    fn takes(&self, coding: Option<Coding>) -> bool {
-        match (&self.codings, coding) {
-            (Some(codings), Some(coding)) => codings.contains(&coding),
-            _ => true,
-        }
-    }
-
-    fn preflight(
-        &self,
-        request: &Parts,
-        refuse: impl Fn(StatusCode, Code, String) -> Box<Answer>,
-    ) -> Box<Answer> {
-        if self.cors.allowed(&request.headers).is_none() {
-            let message = "this origin is not among the receiver's allowed origins (CORS)";
-            return refuse(StatusCode::FORBIDDEN, Code::PermissionDenied, message.to_owned());
-        }
-        let mut answer = empty(StatusCode::NO_CONTENT);
-        self.cors.allow_preflight(&request.headers, answer.headers_mut());
-        Box::new(answer)
     }
 
     async fn export(
@@ -310,38 +278,11 @@ impl Format {
     }
 }
 
-fn empty(http: StatusCode) -> Answer {
-    let mut answer = Response::new(Full::default());
-    *answer.status_mut() = http;
-    answer
-}
-
-fn media_type(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-    Some(value.split(';').next().unwrap_or(value).trim())
-}
-
 fn is_grpc(headers: &HeaderMap) -> bool {
     media_type(headers).is_some_and(|media| media.starts_with("application/grpc"))
 }
 
-/// The one coding of a body, the inner `None` meaning "identity"; `None` for an unknown coding or
-/// several, which no exporter sends.
-fn coding(headers: &HeaderMap) -> Option<Option<Coding>> {
-    let mut found = None;
-    for value in headers.get_all(CONTENT_ENCODING) {
-        for name in value.to_str().ok()?.split(',') {
-            match (Coding::from_name(name.trim())?, found) {
-                (None, _) => {}
-                (Some(_), Some(_)) => return None,
-                (coding, None) => found = coding,
-            }
-        }
-    }
-    Some(found)
-}
-
 /// `Retry-After` knows whole seconds only; 0 would invite the client back at once.
-fn whole_seconds(delay: Duration) -> u64 {
+pub(in crate::receivers) fn whole_seconds(delay: Duration) -> u64 {
     (delay.as_secs() + u64::from(delay.subsec_nanos() > 0)).max(1)
 }

@@ -1,4 +1,4 @@
-//! From a request's body to the consumer, for both transports.
+//! From a request's body to the consumer, for all transports and formats.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +11,15 @@ use model::{DecodeError, Rejection, SpanBatch};
 use tokio_util::task::TaskTracker;
 
 use super::fault::Fault;
+use crate::exporters::rarely::Rarely;
 use crate::receivers::auth::Identity;
 use crate::receivers::body::{BodyError, BodyLimits, Framing, collect};
 use crate::receivers::budget::Reservation;
+use crate::receivers::foreign::Foreign;
 use crate::receivers::inflate::{Coding, Inflater};
-use crate::receivers::{ByteBudget, ReceiverCounters, ServerSettings, TransportCounters};
-use crate::{Client, Consumer, Data, Request};
+use crate::receivers::{ByteBudget, ServerSettings, TransportCounters};
+use crate::telemetry::incoming;
+use crate::{Client, Consumer, Data, Refusal, Request};
 
 /// Up to this many bytes are decompressed and decoded on the runtime's own threads: about a
 /// millisecond of work. More goes to the blocking pool.
@@ -27,22 +30,22 @@ const INLINE_BYTES_MAX: usize = 1 << 20;
 pub(crate) enum Encoding {
     Protobuf,
     Json,
+    Foreign(Foreign),
 }
 
-/// A transport's own counters among the receiver's.
-pub(crate) type SelectCounters = fn(&ReceiverCounters) -> &TransportCounters;
-
-/// What the transports share.
+/// What the transports share. Clones share tasks and budget.
+#[derive(Clone)]
 pub(crate) struct Intake {
     consumer: Arc<dyn Consumer>,
     budget: ByteBudget,
-    counters: Arc<ReceiverCounters>,
-    select: SelectCounters,
+    counters: Arc<TransportCounters>,
     limits: BodyLimits,
     identity: Identity,
     pub(crate) busy_retry_after: Duration,
     /// Batches with the consumer, some of whose clients may have gone.
     pub(crate) tasks: TaskTracker,
+    /// Lines about spans left out of what has no answer that could say so.
+    left_out: Arc<Rarely>,
 }
 
 /// A message as read from the network.
@@ -60,8 +63,7 @@ impl Intake {
         settings: &ServerSettings,
         budget: ByteBudget,
         consumer: Arc<dyn Consumer>,
-        counters: Arc<ReceiverCounters>,
-        select: SelectCounters,
+        counters: Arc<TransportCounters>,
     ) -> Arc<Self> {
         // Half, so that a body and what it inflates to fit together: a request that is refused as
         // "come again" must have a chance to get in.
@@ -70,7 +72,6 @@ impl Intake {
             consumer,
             budget,
             counters,
-            select,
             limits: BodyLimits { bytes_max, timeout: settings.body_timeout },
             identity: Identity {
                 auth: settings.auth.clone(),
@@ -78,11 +79,22 @@ impl Intake {
             },
             busy_retry_after: settings.busy_retry_after,
             tasks: TaskTracker::new(),
+            left_out: Arc::default(),
         })
     }
 
+    /// The same for another kind of message on the same port, which is counted apart.
+    pub(crate) fn counting(&self, counters: Arc<TransportCounters>) -> Arc<Self> {
+        Arc::new(Self { counters, ..self.clone() })
+    }
+
     pub(crate) fn counters(&self) -> &TransportCounters {
-        (self.select)(&self.counters)
+        &self.counters
+    }
+
+    /// The budget's next part.
+    pub(crate) fn reservation(&self) -> Reservation {
+        self.budget.reservation()
     }
 
     pub(crate) fn limits(&self) -> BodyLimits {
@@ -118,7 +130,11 @@ impl Intake {
     /// so that a panic stays there and a disconnect does not stop the consumer half-way.
     pub(crate) async fn take(self: &Arc<Self>, message: Message) -> Result<Rejection, Fault> {
         let intake = Arc::clone(self);
-        let task = self.tasks.spawn(async move { intake.take_here(message).await });
+        let work = async move { intake.take_here(message).await };
+        let task = match incoming() {
+            None => self.tasks.spawn(work),
+            Some(incoming) => self.tasks.spawn(incoming.scope(work)),
+        };
         task.await.unwrap_or_else(|error| {
             tracing::error!(%error, "a request was lost to a panic");
             Err(Fault::Panicked)
@@ -127,22 +143,54 @@ impl Intake {
 
     async fn take_here(&self, message: Message) -> Result<Rejection, Fault> {
         let client = Arc::clone(&message.client);
-        let (batch, _reservation) = self.decode(message).await?;
-        let rejection = batch.rejection().clone();
-        if !batch.is_empty() {
-            let spans = batch.len() as u64;
-            let request = Request { data: Data::Traces(vec![Arc::new(batch)]), client };
+        let can_tell = !matches!(message.encoding, Encoding::Foreign(_));
+        let decoded = self.decode(message).await?;
+        let rejection = decoded.rejection;
+        if !decoded.batch.is_empty() {
+            let spans = decoded.batch.len() as u64;
+            let batch = Arc::new(decoded.batch);
+            let request = Request { data: Data::Traces(vec![batch]), client };
             if let Err(refusal) = self.consumer.consume(request).await {
-                TransportCounters::add(&self.counters().refused_spans, spans);
+                TransportCounters::add(&self.counters.refused_spans, spans);
                 return Err(refusal.into());
             }
-            TransportCounters::add(&self.counters().accepted_spans, spans);
+            TransportCounters::add(&self.counters.accepted_spans, spans);
+        } else if rejection.spans > 0 && !can_tell {
+            TransportCounters::add(&self.counters.rejected_spans, rejection.spans);
+            let Rejection { spans, reason } = &rejection;
+            return Err(Fault::Undecodable(format!("all {spans} spans are invalid: {reason}")));
         }
-        TransportCounters::add(&self.counters().rejected_spans, rejection.spans);
+        if rejection.spans > 0 {
+            TransportCounters::add(&self.counters.rejected_spans, rejection.spans);
+            if !can_tell && let Some(sum) = self.left_out.add(rejection.spans) {
+                let (spans, reason) = (sum.items, &rejection.reason);
+                tracing::warn!(spans, reason, "invalid spans were left out of what came");
+            }
+        }
         Ok(rejection)
     }
 
-    async fn decode(&self, message: Message) -> Result<(SpanBatch, Reservation), Fault> {
+    /// Hands over what was decoded, in a task of its own as [`Self::take`] does, and counts nothing:
+    /// for what comes again by itself.
+    pub(crate) async fn offer(&self, batch: Arc<SpanBatch>) -> Result<(), Refusal> {
+        let consumer = Arc::clone(&self.consumer);
+        let request = Request { data: Data::Traces(vec![batch]), client: Arc::default() };
+        let task = self.tasks.spawn(async move { consumer.consume(request).await });
+        match task.await {
+            Ok(result) => result,
+            Err(error) if error.is_cancelled() => Err(Refusal::Unavailable {
+                reason: "the process ends".to_owned(),
+                retry_after: self.busy_retry_after,
+            }),
+            Err(error) => {
+                tracing::error!(%error, "a request was lost to a panic");
+                Err(Refusal::Internal { reason: Fault::Panicked.to_string() })
+            }
+        }
+    }
+
+    /// What a message holds.
+    pub(crate) async fn decode(&self, message: Message) -> Result<Decoded, Fault> {
         let bytes_max = self.limits.bytes_max;
         let Message { encoding, coding, bytes, mut reservation, .. } = message;
         let Some(coding) = coding else {
@@ -175,11 +223,17 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-fn parse(
-    encoding: Encoding,
-    bytes: Bytes,
-    mut reservation: Reservation,
-) -> Result<(SpanBatch, Reservation), Fault> {
+/// What a message held.
+pub(crate) struct Decoded {
+    pub(crate) batch: SpanBatch,
+    /// What was left out of it.
+    pub(crate) rejection: Rejection,
+    /// Covers the batch.
+    pub(crate) _reservation: Reservation,
+}
+
+fn parse(encoding: Encoding, bytes: Bytes, mut reservation: Reservation) -> Result<Decoded, Fault> {
+    let mut left_out = Rejection::default();
     let bytes = match encoding {
         Encoding::Protobuf => bytes,
         Encoding::Json => {
@@ -189,12 +243,27 @@ fn parse(
             reservation.resize(protobuf.len()).map_err(BodyError::from)?;
             Bytes::from(protobuf)
         }
+        Encoding::Foreign(foreign) => {
+            let converted =
+                foreign.to_otlp(&bytes).map_err(|error| Fault::Undecodable(error.to_string()))?;
+            drop(bytes);
+            left_out = converted.rejection;
+            hold(&mut reservation, converted.otlp.len())?;
+            converted.otlp
+        }
     };
     let body_bytes = reservation.bytes();
     let bytes_max = reservation.budget().bytes_max();
     let room = |index_bytes| reservation.resize(body_bytes + index_bytes).is_ok();
     match SpanBatch::decode_within(bytes, room) {
-        Ok(batch) => Ok((batch, reservation)),
+        Ok(batch) => {
+            let mut rejection = batch.rejection().clone();
+            if left_out.spans > 0 {
+                left_out.spans += rejection.spans;
+                rejection = left_out;
+            }
+            Ok(Decoded { batch, rejection, _reservation: reservation })
+        }
         // To come again would not help.
         Err(DecodeError::NoRoom { index_bytes }) if body_bytes + index_bytes > bytes_max => {
             Err(BodyError::TooManySpans { bytes_max }.into())
@@ -202,4 +271,13 @@ fn parse(
         Err(DecodeError::NoRoom { .. }) => Err(BodyError::Busy.into()),
         Err(error) => Err(Fault::Undecodable(error.to_string())),
     }
+}
+
+/// Makes the reservation cover so many bytes.
+fn hold(reservation: &mut Reservation, bytes: usize) -> Result<(), BodyError> {
+    let bytes_max = reservation.budget().bytes_max();
+    if bytes > bytes_max {
+        return Err(BodyError::TooManySpans { bytes_max });
+    }
+    Ok(reservation.resize(bytes)?)
 }

@@ -13,13 +13,13 @@
 //! `OUT_OF_RANGE`, which OTLP clients retry for ever, allocates what a message announces before it
 //! has come, and decompresses where it cannot be counted against the budget.
 
-mod fault;
-mod grpc;
+pub(super) mod fault;
+pub(super) mod grpc;
 mod grpc_frame;
 mod grpc_status;
-mod http;
-mod intake;
-mod status;
+pub(super) mod http;
+pub(super) mod intake;
+pub(super) mod status;
 
 pub use grpc::{GrpcReceiver, GrpcSettings};
 pub use http::{HttpReceiver, HttpSettings};

@@ -38,12 +38,13 @@ pub(super) fn test_intrinsic(
             Static::Duration(clamp(table.end[trace].saturating_sub(table.start[trace])))
         })),
         Intrinsic::RootName | Intrinsic::RootServiceName => {
+            let facts = slab.facts()?;
             let codes = match intrinsic {
-                Intrinsic::RootName => &table.root_name,
-                _ => &table.root_service,
+                Intrinsic::RootName => &facts.root_name,
+                _ => &facts.root_service,
             };
             let test_text = |text: &String| test.one(&Static::String(text.clone()));
-            let holds: Vec<bool> = table.texts.iter().map(test_text).collect();
+            let holds: Vec<bool> = facts.texts.iter().map(test_text).collect();
             let mut mask = slab.rows_of_traces(|trace| holds[codes[trace] as usize]);
             mask.and(alive);
             Ok(mask)
@@ -56,7 +57,7 @@ pub(super) fn test_intrinsic(
             }))
         }
         Intrinsic::Duration => {
-            let column = slab.required(name::DURATION)?;
+            let column = slab.durations()?;
             Ok(durations(&column, test, alive))
         }
         Intrinsic::Name => {

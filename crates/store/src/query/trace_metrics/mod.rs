@@ -67,10 +67,11 @@ fn each_slab<K: Key + Send>(
     let seam = match request.family {
         // A span that was sent twice ends at the same time in both places.
         TraceMetricsFamily::SpanMetrics => {
-            Seam::where_pieces(view, |piece| grid.may_touch(piece), cancel)?
+            Seam::of_doubles(view, |piece| grid.may_touch(piece), cancel)?
         }
         TraceMetricsFamily::ServiceGraph => Seam::of(view, cancel)?,
     };
+    let probe = view.probe.clone();
     let mut work: Vec<(Arc<dyn Piece>, Range<usize>)> = Vec::new();
     for piece in view.pieces.iter().chain(&seam.pieces).cloned().collect::<Vec<_>>() {
         cancel.check()?;
@@ -80,7 +81,7 @@ fn each_slab<K: Key + Send>(
     let done = in_parallel(&work, |(piece, rows)| {
         cancel.check()?;
         totals.check()?;
-        let slab = Slab::new(piece.as_ref(), rows.clone())?;
+        let slab = Slab::new(piece.as_ref(), rows.clone(), &probe)?;
         let apart = seam.apart(piece.as_ref());
         let odd = piece.start_ranges().overlap(0, 0);
         count(&slab, &Traces { grid, apart, odd })
@@ -149,7 +150,7 @@ impl Grid<'_> {
         if starts.inside(first, last) {
             return Ok(slabs);
         }
-        let table = piece.traces()?;
+        let table = piece.index()?;
         let odd = starts.overlap(0, 0);
         slabs.retain(|rows| {
             let first = table.trace_of_row(rows.start as u32);

@@ -164,5 +164,10 @@ impl Judge<'_> {
 /// 0 for an end before the start.
 fn duration(sent: &Sent) -> u64 {
     let span = &sent.span;
-    (span.end_time_unix_nano.wrapping_sub(span.start_time_unix_nano) as i64).max(0) as u64
+    let (start, end) = (span.start_time_unix_nano, span.end_time_unix_nano);
+    match end.wrapping_sub(start) {
+        // An end 2^63 nanoseconds before the start, or more, counts as one behind it.
+        nanos if nanos < 1 << 63 => nanos,
+        _ => end.saturating_sub(start),
+    }
 }

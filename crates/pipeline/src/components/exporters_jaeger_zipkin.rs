@@ -1,0 +1,129 @@
+//! The exporters `jaeger` and `zipkin`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use config::{Diagnostic, Id, Reader};
+
+use super::clients::{ClientPlan, SenderPlan, client, endpoint, sender};
+use super::exporters::{Senders, needs};
+use crate::component::{ExporterPlan, Plan, Stage, Surroundings};
+use crate::data::Signal;
+use crate::exporters::jaeger::{Jaeger, JaegerSettings};
+use crate::exporters::zipkin::{Zipkin, ZipkinFormat, ZipkinSettings};
+use crate::graph::Registry;
+use crate::net::{Algorithm, Pem};
+
+/// The Collector's `timeout` of both.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(super) fn register(registry: &mut Registry) {
+    registry.add_exporter("jaeger", |reader| Arc::new(jaeger(reader)));
+    registry.add_exporter("zipkin", |reader| Arc::new(zipkin(reader)));
+}
+
+struct JaegerPlan {
+    endpoint: String,
+    client: ClientPlan,
+    sender: SenderPlan,
+}
+
+fn jaeger(reader: &mut Reader<'_, '_>) -> JaegerPlan {
+    reader.report(|owner, at| {
+        let words = "the exporter \"jaeger\" was removed from the Collector in 2023";
+        Diagnostic::warning(format!("{owner}: {words}"))
+            .at(at, "it works here")
+            .help("Jaeger takes OTLP: write `otlp_grpc`, `otlp` of old, with its port 4317")
+    });
+    let endpoint = endpoint(reader, "endpoint");
+    let mut client = client(reader, Algorithm::None);
+    old_tls(reader, &mut client);
+    JaegerPlan { endpoint, client, sender: sender(reader, TIMEOUT) }
+}
+
+/// The keys of TLS as they were before v0.37, when there was no `tls` above them.
+fn old_tls(reader: &mut Reader<'_, '_>, client: &mut ClientPlan) {
+    let instead = "it belongs below `tls` today";
+    let tls = &mut client.settings.tls;
+    tls.insecure |= reader.field("insecure").deprecated(instead).bool().unwrap_or_default();
+    let keys = [("ca_file", &mut tls.ca), ("cert_file", &mut tls.cert), ("key_file", &mut tls.key)];
+    for (key, place) in keys {
+        let path = reader.field(key).deprecated(instead).string();
+        if let Some(path) = path.filter(|path| !path.is_empty()) {
+            place.get_or_insert(Pem::File(PathBuf::from(path)));
+        }
+    }
+}
+
+impl Plan for JaegerPlan {
+    fn needs(&self) -> Vec<Id> {
+        needs(&self.client, &self.sender)
+    }
+
+    fn is_exclusive(&self) -> bool {
+        self.sender.is_durable()
+    }
+}
+
+#[async_trait]
+impl ExporterPlan for JaegerPlan {
+    async fn start(&self, id: &Id, around: &Surroundings) -> Result<Stage, String> {
+        let client = self.client.with_auth(around)?;
+        let settings = JaegerSettings { endpoint: self.endpoint.clone(), client };
+        let export = Jaeger::new(&settings).map_err(|error| error.to_string())?;
+        Senders::start_for(&[Signal::Traces], id, around, &self.sender, Arc::new(export)).await
+    }
+}
+
+struct ZipkinPlan {
+    settings: ZipkinSettings,
+    client: ClientPlan,
+    sender: SenderPlan,
+}
+
+fn zipkin(reader: &mut Reader<'_, '_>) -> ZipkinPlan {
+    let defaults = ZipkinSettings::default();
+    let endpoint = reader.field("endpoint").required().parsed("a URL", |text| {
+        match text {
+            "" => return Err("exporter config requires a non-empty 'endpoint'".to_owned()),
+            _ => ZipkinSettings::check_endpoint(text).map_err(|error| error.to_string())?,
+        };
+        Ok(text.to_owned())
+    });
+    let format = reader
+        .field("format")
+        .choice(&[("json", ZipkinFormat::Json), ("proto", ZipkinFormat::Proto)]);
+    let settings = ZipkinSettings {
+        endpoint: endpoint.unwrap_or_default(),
+        format: format.unwrap_or_default(),
+        default_service_name: reader
+            .field("default_service_name")
+            .string()
+            .unwrap_or(defaults.default_service_name),
+        ..ZipkinSettings::default()
+    };
+    let client = client(reader, Algorithm::None);
+    ZipkinPlan { settings, client, sender: sender(reader, TIMEOUT) }
+}
+
+impl Plan for ZipkinPlan {
+    fn needs(&self) -> Vec<Id> {
+        needs(&self.client, &self.sender)
+    }
+
+    fn is_exclusive(&self) -> bool {
+        self.sender.is_durable()
+    }
+}
+
+#[async_trait]
+impl ExporterPlan for ZipkinPlan {
+    async fn start(&self, id: &Id, around: &Surroundings) -> Result<Stage, String> {
+        let client = self.client.with_auth(around)?;
+        let settings = ZipkinSettings { client, ..self.settings.clone() };
+        let export = Zipkin::new(&settings).map_err(|error| error.to_string())?;
+        Senders::start_for(&[Signal::Traces], id, around, &self.sender, Arc::new(export)).await
+    }
+}

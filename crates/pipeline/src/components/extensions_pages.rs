@@ -1,0 +1,101 @@
+//! The extensions `zpages` and `pprof`.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use config::{Diagnostic, Id, Reader};
+
+use super::servers::{ServerPlan, auth, cors, endpoint, http_timeouts, tls};
+use crate::component::{Extension, ExtensionPlan, Plan, Surroundings};
+use crate::extensions::{Pprof, Zpages};
+use crate::graph::Registry;
+use crate::receivers::ServerSettings;
+
+pub(super) fn register(registry: &mut Registry) {
+    registry.add_extension("zpages", |reader| Arc::new(zpages(reader)));
+    registry.add_extension("pprof", |reader| Arc::new(pprof(reader)));
+}
+
+struct ZpagesPlan(ServerPlan);
+
+fn zpages(reader: &mut Reader<'_, '_>) -> ZpagesPlan {
+    let endpoint = endpoint(reader, "localhost:55679");
+    let mut settings = ServerSettings::default();
+    http_timeouts(reader, &mut settings);
+    // Pages of their own, with nothing to compress and no body to read.
+    cors(reader);
+    for key in ["response_headers", "compression_algorithms", "max_request_body_size"] {
+        reader.field(key).node();
+    }
+    reader.field("include_metadata").bool();
+    let runtime = reader.field("expvar").section(|reader| reader.field("enabled").bool());
+    if runtime.flatten() == Some(true) {
+        warn(reader, "expvar", "shows the Go runtime, which is not here");
+    }
+    ZpagesPlan(ServerPlan { endpoint, settings, tls: tls(reader), auth: auth(reader) })
+}
+
+/// Says that a key has no effect.
+fn warn(reader: &mut Reader<'_, '_>, key: &str, why: &str) {
+    reader.report(|owner, at| {
+        Diagnostic::warning(format!("{owner}: '{key}' {why}")).at(at, "it has no effect here")
+    });
+}
+
+impl Plan for ZpagesPlan {
+    fn needs(&self) -> Vec<Id> {
+        self.0.needs()
+    }
+
+    fn is_exclusive(&self) -> bool {
+        true
+    }
+}
+
+#[async_trait]
+impl ExtensionPlan for ZpagesPlan {
+    async fn start(&self, _: &Id, around: &Surroundings) -> Result<Arc<dyn Extension>, String> {
+        let server = self.0.settings(around)?;
+        let listener = self.0.bind().await?;
+        let (health, telemetry) = (around.health.clone(), around.telemetry.clone());
+        Ok(Arc::new(Zpages::start(listener, server, health, telemetry)?))
+    }
+}
+
+struct PprofPlan(ServerPlan);
+
+/// Takes `tls` and `auth` beside the Collector's keys.
+fn pprof(reader: &mut Reader<'_, '_>) -> PprofPlan {
+    let endpoint = endpoint(reader, "localhost:1777");
+    reader.field("dialer").node();
+    for key in ["block_profile_fraction", "mutex_profile_fraction"] {
+        if reader.field(key).int(i64::MIN..=i64::MAX).is_some_and(|fraction| fraction > 0) {
+            warn(reader, key, "is for profiles of the Go runtime");
+        }
+    }
+    if reader.field("save_to_file").string().is_some_and(|path| !path.is_empty()) {
+        let words = "is not supported: get /debug/pprof/profile while the process runs";
+        reader.fault("save_to_file", words);
+    }
+    let settings = ServerSettings::default();
+    PprofPlan(ServerPlan { endpoint, settings, tls: tls(reader), auth: auth(reader) })
+}
+
+impl Plan for PprofPlan {
+    fn needs(&self) -> Vec<Id> {
+        self.0.needs()
+    }
+
+    fn is_exclusive(&self) -> bool {
+        true
+    }
+}
+
+#[async_trait]
+impl ExtensionPlan for PprofPlan {
+    async fn start(&self, _: &Id, around: &Surroundings) -> Result<Arc<dyn Extension>, String> {
+        let server = self.0.settings(around)?;
+        let listener = self.0.bind().await?;
+        Ok(Arc::new(Pprof::start(listener, server)?))
+    }
+}

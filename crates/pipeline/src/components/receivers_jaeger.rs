@@ -1,0 +1,199 @@
+//! The receiver `jaeger`.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use config::{Diagnostic, Id, Reader};
+use tokio::net::UdpSocket;
+
+use super::ports::{Link, Ports};
+use super::receivers::{HttpPlan, acknowledged, grpc_server, http_server};
+use super::servers::{ServerPlan, endpoint, listen};
+use crate::component::{Plan, ReceiverPlan, Running, Surroundings};
+use crate::consumer::Consumer;
+use crate::receivers::jaeger::{
+    Protocol, ThriftHttpReceiver, UdpReceiver, UdpSettings, grpc_receiver,
+};
+use crate::receivers::otlp::GrpcSettings;
+use crate::receivers::{ReceiverCounters, TransportCounters};
+
+/// More than any datagram of UDP can have.
+const PACKET_BYTES_MAX: usize = 65_535;
+
+/// As many as a queue may hold, of which each may be as large as that.
+const QUEUE_SIZE_MAX: usize = 1 << 16;
+
+const WORKERS_MAX: usize = 1024;
+
+#[derive(Default)]
+pub(super) struct JaegerPlan {
+    grpc: Option<ServerPlan>,
+    thrift_http: Option<HttpPlan>,
+    thrift_compact: Option<UdpPlan>,
+    thrift_binary: Option<UdpPlan>,
+}
+
+struct UdpPlan {
+    endpoint: String,
+    settings: UdpSettings,
+}
+
+/// `protocols`: any of `grpc`, `thrift_http`, `thrift_compact`, `thrift_binary`. Limits of message
+/// sizes that are not set are 64 MiB, where the Collector has 4 MiB and 20 MiB.
+pub(super) fn jaeger(reader: &mut Reader<'_, '_>) -> JaegerPlan {
+    reader.removed(
+        "remote_sampling",
+        "the Collector has removed it for an extension, `jaegerremotesampling`, which is not here \
+         yet; clients ask an agent or a collector of Jaeger's for their sampling strategies until \
+         then",
+    );
+    let plan = reader.field("protocols").section(|reader| JaegerPlan {
+        grpc: reader.field("grpc").section(|reader| grpc_server(reader, "localhost:14250")),
+        thrift_http: reader
+            .field("thrift_http")
+            .section(|reader| http_server(reader, "localhost:14268")),
+        thrift_compact: reader
+            .field("thrift_compact")
+            .section(|reader| udp(reader, "localhost:6831")),
+        thrift_binary: reader
+            .field("thrift_binary")
+            .section(|reader| udp(reader, "localhost:6832")),
+    });
+    let plan = plan.unwrap_or_default();
+    const NAMES: [&str; 4] = ["grpc", "thrift_http", "thrift_compact", "thrift_binary"];
+    // What is there and cannot be read is reported already.
+    let is_there = |node: &config::Node| match node.as_map() {
+        Some(map) => map.iter().any(|entry| NAMES.contains(&&*entry.key.text)),
+        None => true,
+    };
+    if !reader.field("protocols").node().is_some_and(is_there) {
+        let words = "must specify at least one protocol when using the Jaeger receiver";
+        reader.report(|owner, at| {
+            Diagnostic::error(format!("{owner}: {words}")).at(at, "no protocol here").help(format!(
+                "write `protocols:` and below it one or more of {}",
+                NAMES.join(", ")
+            ))
+        });
+    }
+    let tcp = [
+        plan.grpc.as_ref().map(|plan| &plan.endpoint),
+        plan.thrift_http.as_ref().map(|plan| &plan.server.endpoint),
+    ];
+    let udp = [&plan.thrift_compact, &plan.thrift_binary]
+        .map(|plan| plan.as_ref().map(|plan| &plan.endpoint));
+    for pair in [tcp, udp] {
+        if let [Some(one), Some(other)] = pair
+            && one == other
+            && !one.ends_with(":0")
+        {
+            reader.fault(
+                "protocols",
+                &format!("has the endpoint {one} twice: each protocol needs its own port"),
+            );
+        }
+    }
+    plan
+}
+
+fn udp(reader: &mut Reader<'_, '_>, default: &str) -> UdpPlan {
+    let defaults = UdpSettings::default();
+    let endpoint = endpoint(reader, default);
+    let queue_size = reader.field("queue_size").int(1..=QUEUE_SIZE_MAX);
+    let max_packet_size = reader.field("max_packet_size").int(1..=PACKET_BYTES_MAX);
+    let workers = reader.field("workers").int(1..=WORKERS_MAX);
+    let socket_buffer_size = reader.field("socket_buffer_size").int(0..=i32::MAX as usize / 2);
+    let settings = UdpSettings {
+        queue_size: queue_size.unwrap_or(defaults.queue_size),
+        max_packet_size: max_packet_size.unwrap_or(defaults.max_packet_size),
+        workers: workers.unwrap_or(defaults.workers),
+        socket_buffer_size: socket_buffer_size.unwrap_or(defaults.socket_buffer_size),
+        ..defaults
+    };
+    UdpPlan { endpoint, settings }
+}
+
+impl UdpPlan {
+    async fn receiver(
+        &self,
+        protocol: Protocol,
+        around: &Surroundings,
+        next: &Arc<dyn Consumer>,
+        counters: &Arc<TransportCounters>,
+    ) -> Result<UdpReceiver, String> {
+        let socket = listen(&self.endpoint, UdpSocket::bind).await?;
+        let (budget, counters) = (around.budget.clone(), Arc::clone(counters));
+        UdpReceiver::new(socket, protocol, self.settings, budget, Arc::clone(next), counters)
+            .map_err(|error| format!("socket_buffer_size: {error}"))
+    }
+}
+
+impl Plan for JaegerPlan {
+    fn needs(&self) -> Vec<Id> {
+        let plans = self.grpc.iter().chain(self.thrift_http.iter().map(|http| &http.server));
+        plans.flat_map(ServerPlan::needs).collect()
+    }
+
+    fn is_exclusive(&self) -> bool {
+        true
+    }
+}
+
+#[async_trait]
+impl ReceiverPlan for JaegerPlan {
+    async fn start(
+        &self,
+        id: &Id,
+        around: &Surroundings,
+        next: Arc<dyn Consumer>,
+    ) -> Result<Arc<dyn Running>, String> {
+        let counters = Arc::new(ReceiverCounters::default());
+        // Nothing is accepted before everything is sure to start.
+        let mut grpc = None;
+        if let Some(plan) = &self.grpc {
+            let told = |error| format!("grpc: {error}");
+            let settings = GrpcSettings { server: plan.settings(around).map_err(told)? };
+            let listener = plan.bind().await.map_err(told)?;
+            let (budget, counters) = (around.budget.clone(), counters.clone());
+            grpc = Some(grpc_receiver(listener, settings, budget, next.clone(), counters));
+        }
+        let mut http = None;
+        if let Some(plan) = &self.thrift_http {
+            let told = |error| format!("thrift_http: {error}");
+            let settings = plan.settings(around).map_err(told)?;
+            let listener = plan.server.bind().await.map_err(told)?;
+            let budget = around.budget.clone();
+            http =
+                Some(ThriftHttpReceiver::new(listener, settings, budget, next.clone(), &counters));
+        }
+        let mut datagrams = Vec::new();
+        for (name, label, plan, protocol) in [
+            ("thrift_compact", "udp_thrift_compact", &self.thrift_compact, Protocol::Compact),
+            ("thrift_binary", "udp_thrift_binary", &self.thrift_binary, Protocol::Binary),
+        ] {
+            let Some(plan) = plan else { continue };
+            let counters = Arc::new(TransportCounters::default());
+            let receiver = plan.receiver(protocol, around, &next, &counters).await;
+            let receiver = receiver.map_err(|error| format!("{name}: {error}"))?;
+            datagrams.push((name, label, counters, receiver));
+        }
+        let own = |error: std::io::Error| error.to_string();
+        let mut ports = Ports::new(id);
+        if let Some(receiver) = grpc {
+            ports.transport("grpc", &counters.grpc, Link::Connected);
+            let (address, stop) = (receiver.local_addr().map_err(own)?, ports.stop.clone());
+            ports.serve("grpc", address, async { acknowledged(receiver.run(stop).await) });
+        }
+        if let Some(receiver) = http {
+            ports.transport("collector_http", &counters.http, Link::Connected);
+            let (address, stop) = (receiver.local_addr().map_err(own)?, ports.stop.clone());
+            ports.serve("thrift_http", address, async { acknowledged(receiver.run(stop).await) });
+        }
+        for (name, label, counters, receiver) in datagrams {
+            ports.transport(label, &counters, Link::Datagrams);
+            let (address, stop) = (receiver.local_addr().map_err(own)?, ports.stop.clone());
+            // A datagram has a span at least.
+            ports.serve(name, address, async { receiver.run(stop).await.abandoned as u64 });
+        }
+        Ok(ports.start(around))
+    }
+}

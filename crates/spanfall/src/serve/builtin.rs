@@ -1,0 +1,172 @@
+//! The configuration of `spanfall serve` without `--config`: what its flags say, as the Collector's
+//! YAML, so that there is one way to start.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+/// What the flags of `spanfall serve` say.
+#[derive(Debug, Clone)]
+pub struct Flags {
+    /// The data folder.
+    pub data_dir: PathBuf,
+    /// The address of all listeners.
+    pub listen: IpAddr,
+    /// Ports; 0 lets the system choose.
+    pub ports: Ports,
+    /// The token that the API asks for.
+    pub token: Option<String>,
+    /// A file that holds it.
+    pub token_file: Option<PathBuf>,
+    /// Serve the API to anyone on a public address.
+    pub insecure_public: bool,
+    /// How long spans are kept, as it was typed.
+    pub retention: String,
+    /// How much disk blocks and log may take, as it was typed.
+    pub retention_bytes: String,
+    /// How many spans are gathered before they become a block.
+    pub head_max_spans: u32,
+    /// When acknowledged spans are on the disk, as it was typed.
+    pub sync: String,
+    /// The largest request, in bytes.
+    pub max_request_bytes: u64,
+    /// By how much Jaeger's APIs set a clock right at the most, as it was typed.
+    pub max_clock_skew_adjust: String,
+    /// Web pages that may send spans, beside those of this machine.
+    pub cors_allowed_origins: Vec<String>,
+}
+
+/// Where each part listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Ports {
+    /// OTLP over gRPC.
+    pub otlp_grpc: u16,
+    /// OTLP over HTTP.
+    pub otlp_http: u16,
+    /// API and UI.
+    pub ui: u16,
+    /// Jaeger's query API over gRPC.
+    pub jaeger_grpc: u16,
+    /// Zipkin's query API.
+    pub zipkin: u16,
+    /// Tempo's API, over HTTP and gRPC.
+    pub tempo: u16,
+    /// Health.
+    pub health: u16,
+    /// Own metrics.
+    pub metrics: u16,
+}
+
+/// Where a port's error is told, what the port is for, and the flag that says another.
+const PORTS: [(&str, &str, &str); 8] = [
+    ("receivers::otlp: grpc: ", "OTLP/gRPC", "--otlp-grpc-port"),
+    ("receivers::otlp: http: ", "OTLP/HTTP", "--otlp-http-port"),
+    ("extensions::spanfall_query: jaeger_grpc: ", "Jaeger's gRPC API", "--jaeger-grpc-port"),
+    ("extensions::spanfall_query: zipkin: ", "Zipkin's API", "--zipkin-port"),
+    ("extensions::spanfall_query: tempo: ", "Tempo's API", "--tempo-port"),
+    ("extensions::spanfall_query: ", "the web UI and API", "--http-port"),
+    ("extensions::health_check: ", "health", "--health-port"),
+    ("service::telemetry: ", "metrics", "--metrics-port"),
+];
+
+/// A start's error in the words of the flags.
+pub fn in_words_of_flags(error: &str) -> String {
+    let port = PORTS.iter().find_map(|(place, what, flag)| {
+        let rest = error.strip_prefix(place)?;
+        rest.starts_with("cannot listen on ").then_some((rest, what, flag))
+    });
+    match port {
+        Some((rest, what, flag)) if rest.contains("no such address") => {
+            format!("{rest}; it is for {what}: choose another with --listen, or a port with {flag}")
+        }
+        Some((rest, what, flag)) => {
+            format!("{rest}; it is for {what}: free it, or choose another with {flag}")
+        }
+        None => match error.strip_prefix("exporters::spanfall: ") {
+            Some(rest) if rest.ends_with("another folder") || rest.ends_with("choose another") => {
+                format!("{rest} with --data-dir")
+            }
+            Some(rest) => rest.to_owned(),
+            None => error.to_owned(),
+        },
+    }
+}
+
+impl Flags {
+    /// The YAML, as a value of `--config`.
+    pub fn document(&self) -> String {
+        format!("yaml:{}", escaped(&self.settings()))
+    }
+
+    fn settings(&self) -> Value {
+        let at = |port: u16| SocketAddr::new(self.listen, port).to_string();
+        let mut origins: Vec<String> = pipeline::receivers::CorsSettings::default().allowed_origins;
+        origins.extend(self.cors_allowed_origins.iter().cloned());
+        let mut query = json!({
+            "endpoint": at(self.ports.ui),
+            "jaeger_grpc": { "endpoint": at(self.ports.jaeger_grpc) },
+            "zipkin": { "endpoint": at(self.ports.zipkin) },
+            "tempo": { "endpoint": at(self.ports.tempo) },
+            "max_clock_skew_adjust": self.max_clock_skew_adjust,
+        });
+        let more = [
+            ("token", self.token.as_ref().map(|token| json!(token))),
+            ("token_file", self.token_file.as_ref().map(|path| json!(path.to_string_lossy()))),
+            ("insecure_public", self.insecure_public.then(|| json!(true))),
+        ];
+        for (key, value) in more {
+            if let Some(value) = value {
+                query[key] = value;
+            }
+        }
+        // The largest gRPC message is told in MiB; a smaller one holds for HTTP alone.
+        let mib = self.max_request_bytes.div_ceil(1 << 20);
+        json!({
+            "receivers": { "otlp": { "protocols": {
+                "grpc": { "endpoint": at(self.ports.otlp_grpc), "max_recv_msg_size_mib": mib },
+                "http": {
+                    "endpoint": at(self.ports.otlp_http),
+                    "max_request_body_size": self.max_request_bytes,
+                    "cors": { "allowed_origins": origins, "max_age": 7200 },
+                },
+            } } },
+            "exporters": { "spanfall": {
+                "data_dir": self.data_dir.to_string_lossy(),
+                "retention": self.retention,
+                "retention_bytes": self.retention_bytes,
+                "head_max_spans": self.head_max_spans,
+                "sync": self.sync,
+            } },
+            "extensions": {
+                "health_check": { "endpoint": at(self.ports.health) },
+                "spanfall_query": query,
+            },
+            "service": {
+                "extensions": ["health_check", "spanfall_query"],
+                "pipelines": { "traces": { "receivers": ["otlp"], "exporters": ["spanfall"] } },
+                "telemetry": { "metrics": { "readers": [ { "pull": { "exporter": {
+                    "prometheus": { "host": self.listen.to_string(), "port": self.ports.metrics },
+                } } } ] } },
+            },
+        })
+    }
+
+    /// Traces hold customers' data: nobody serves them to the world by accident.
+    pub fn refuse_open_data(&self) -> anyhow::Result<()> {
+        let is_guarded = self.token.is_some() || self.token_file.is_some();
+        if !self.listen.is_loopback() && !is_guarded && !self.insecure_public {
+            anyhow::bail!(
+                "--listen {} would show all traces to anyone who can reach it; set a token with \
+                 --token-file or SPANFALL_TOKEN, or say --insecure-public",
+                self.listen
+            );
+        }
+        Ok(())
+    }
+}
+
+/// JSON, which is YAML, in which no dollar sign begins a reference.
+fn escaped(settings: &Value) -> String {
+    settings.to_string().replace('$', "$$")
+}

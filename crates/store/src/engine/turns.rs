@@ -1,0 +1,218 @@
+//! Whose turn it is: as many queries run at once as there are cores, for more would only take
+//! memory, and time from those who send. One turn more is for searches, which mostly end in
+//! milliseconds, so that they do not wait behind queries that count everything.
+//!
+//! A search that turns out to be long leaves that turn to the next one and waits for an ordinary
+//! turn where it is: between two parts of its work, with the few results that it holds.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How long a search may keep the turn that is for searches alone.
+const QUICK_TIME: Duration = Duration::from_millis(100);
+
+/// Searches that wait in the middle: each holds a thread, and its results so far. Beyond that a
+/// search keeps its turn.
+const WAITING_MAX: usize = 16;
+
+#[derive(Debug)]
+pub(super) struct Turns {
+    ordinary: Arc<Semaphore>,
+    quick: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+    quick_time: Duration,
+}
+
+/// A query's turn, which ends when it is dropped.
+#[derive(Debug)]
+pub(super) struct Turn {
+    /// `None` only while it waits for another.
+    permit: Mutex<Option<OwnedSemaphorePermit>>,
+    /// Of a quick one when it began, and what an ordinary one is to be had from.
+    quick: Option<Quick>,
+}
+
+#[derive(Debug)]
+struct Quick {
+    since: Instant,
+    time: Duration,
+    ordinary: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+    is_left: Mutex<bool>,
+}
+
+impl Turns {
+    pub(super) fn new(queries_max: usize) -> Self {
+        Self::with(queries_max, QUICK_TIME, WAITING_MAX)
+    }
+
+    fn with(queries_max: usize, quick_time: Duration, waiting_max: usize) -> Self {
+        Self {
+            ordinary: Arc::new(Semaphore::new(queries_max)),
+            quick: Arc::new(Semaphore::new(1)),
+            waiting: Arc::new(Semaphore::new(waiting_max)),
+            quick_time,
+        }
+    }
+
+    /// Waits for the turn of a query that may take long.
+    pub(super) async fn ordinary(&self) -> Turn {
+        Turn { permit: Mutex::new(acquire(&self.ordinary).await), quick: None }
+    }
+
+    /// Waits for the turn of a search.
+    pub(super) async fn search(&self) -> Turn {
+        tokio::select! {
+            biased;
+            turn = self.ordinary() => turn,
+            permit = acquire(&self.quick) => Turn {
+                permit: Mutex::new(permit),
+                quick: Some(Quick {
+                    since: Instant::now(),
+                    time: self.quick_time,
+                    ordinary: self.ordinary.clone(),
+                    waiting: self.waiting.clone(),
+                    is_left: Mutex::new(false),
+                }),
+            },
+        }
+    }
+}
+
+/// `None` of a semaphore that was closed, which none of these is.
+async fn acquire(semaphore: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    semaphore.clone().acquire_owned().await.ok()
+}
+
+impl Turn {
+    /// Between two parts of a search's work, on a thread that may block: leaves the turn that is for
+    /// searches alone when its time is over, and waits for another.
+    pub(super) fn pause(&self, runtime: &tokio::runtime::Handle) {
+        let Some(quick) = &self.quick else { return };
+        let mut is_left = quick.is_left.lock();
+        if *is_left || quick.since.elapsed() < quick.time {
+            return;
+        }
+        let Ok(_waiting) = quick.waiting.clone().try_acquire_owned() else { return };
+        *is_left = true;
+        let permit = self.permit.lock().take();
+        drop(permit);
+        *self.permit.lock() = runtime.block_on(acquire(&quick.ordinary));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    /// What is there at once.
+    fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(value) => Some(value),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn a_search_does_not_wait_behind_long_queries() {
+        let turns = Turns::with(2, Duration::MAX, 1);
+        let mut long = vec![now(turns.ordinary()).unwrap(), now(turns.ordinary()).unwrap()];
+        assert!(now(turns.ordinary()).is_none());
+        let search = now(turns.search()).unwrap();
+        assert!(now(turns.search()).is_none() && now(turns.ordinary()).is_none());
+        drop(search);
+        let search = now(turns.search()).unwrap();
+        // Any turn will do, the ordinary first.
+        long.pop();
+        let other = now(turns.search()).unwrap();
+        assert!(search.quick.is_some() && other.quick.is_none());
+        assert!(now(turns.ordinary()).is_none() && now(turns.search()).is_none());
+    }
+
+    #[test]
+    fn a_long_search_leaves_the_quick_turn_to_the_next() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let turns = Turns::with(1, Duration::ZERO, 1);
+        let long = now(turns.ordinary()).unwrap();
+        let first = now(turns.search()).unwrap();
+        std::thread::scope(|scope| {
+            let first = &first;
+            let paused = scope.spawn(|| first.pause(runtime.handle()));
+            // Its turn is free as soon as it waits.
+            let second = runtime.block_on(turns.search());
+            assert!(!paused.is_finished() && first.permit.lock().is_none());
+            // No more than one waits: the second goes on with the turn it has.
+            second.pause(runtime.handle());
+            assert!(second.permit.lock().is_some() && now(turns.search()).is_none());
+            drop(long);
+            paused.join().unwrap();
+        });
+        assert!(first.permit.lock().is_some() && now(turns.ordinary()).is_none());
+        // It has an ordinary one now and keeps it.
+        first.pause(runtime.handle());
+        assert!(first.permit.lock().is_some());
+    }
+
+    #[test]
+    fn the_engine_answers_searches_while_long_queries_run() {
+        use traceql::{MetricsQuery, QueryKind};
+
+        use crate::{ChoiceRequest, Engine, FindRequest, MeasureRequest, Options, Store};
+
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let _entered = runtime.enter();
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options { queries_max: 1, ..Options::new(folder.path().join("data")) };
+        let engine = Engine::open(options, |_, _| {}).unwrap();
+        let long = now(engine.turns.ordinary()).unwrap();
+        let request = FindRequest {
+            pipeline: traceql::Pipeline { stages: Vec::new() },
+            start_unix_nano: None,
+            end_unix_nano: None,
+            duration_min_nano: None,
+            duration_max_nano: None,
+            limit: 20,
+            spans_per_spanset: 3,
+            after: None,
+        };
+        assert!(runtime.block_on(engine.find(request, None)).unwrap().traces.is_empty());
+        let names = ChoiceRequest { pipeline: None, starts: 0..=u64::MAX };
+        assert!(runtime.block_on(engine.names(names)).unwrap().names.is_empty());
+        // What counts everything waits for its turn.
+        let QueryKind::Metrics(MetricsQuery::Leaf(leaf)) =
+            traceql::parse("{} | rate()").unwrap().kind
+        else {
+            panic!("no function over spans");
+        };
+        let request = MeasureRequest {
+            leaf,
+            start_unix_nano: 0,
+            step_nano: 1,
+            steps: 1,
+            exemplars_max: 0,
+            extrapolate: false,
+        };
+        let mut measuring = pin!(engine.measure(request));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(measuring.as_mut().poll(&mut context).is_pending());
+        drop(long);
+        assert!(runtime.block_on(measuring).unwrap().series.is_empty());
+    }
+
+    #[test]
+    fn a_quick_search_keeps_its_turn() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let turns = Turns::with(1, Duration::MAX, 1);
+        let _long = now(turns.ordinary()).unwrap();
+        let search = now(turns.search()).unwrap();
+        search.pause(runtime.handle());
+        assert!(search.permit.lock().is_some() && now(turns.search()).is_none());
+    }
+}
