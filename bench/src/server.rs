@@ -62,7 +62,7 @@ impl Server {
             let line = lines.next().context("the server ended before it was ready")??;
             is_ready |= line.contains("is ready");
             // The list of ports is between two empty lines.
-            match line.strip_prefix("  ") {
+            match line.strip_prefix("  ").filter(|_| is_ready) {
                 Some(port) => {
                     let port = port.trim_end().rsplit_once("  ");
                     let port = port.map(|(title, address)| (title.trim(), address.trim()));

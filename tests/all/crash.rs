@@ -56,7 +56,7 @@ pub fn assert_all_stored(server: &Server, acknowledged: &Acknowledged, when: &st
 }
 
 /// Seed of a run: `SPANFALL_TEST_SEED`, or another one each time.
-fn seed() -> u64 {
+pub fn seed() -> u64 {
     let seed = std::env::var("SPANFALL_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(now);
     println!("SPANFALL_TEST_SEED={seed} repeats this");

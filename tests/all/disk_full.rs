@@ -21,7 +21,7 @@ const DISK_MIB: u64 = 160;
 
 /// The command inside a mount namespace of its own, with a small filesystem at `folder`; gone with
 /// the process.
-fn on_small_disk(folder: &Path, command: &Command) -> Command {
+pub fn on_small_disk(folder: &Path, command: &Command) -> Command {
     let mut outer = Command::new("unshare");
     // As root without a user namespace, which some systems refuse.
     outer.arg(if rustix::process::geteuid().is_root() { "-m" } else { "-rm" });
@@ -53,7 +53,7 @@ fn inside(mut inside: Command, command: &Command) -> Command {
 }
 
 /// Takes all room that is left.
-fn fill(path: &Path) {
+pub fn fill(path: &Path) {
     let mut file = File::create(path).expect("a file that fills the disk");
     let chunk = vec![0; 1 << 20];
     let written = (0..=DISK_MIB).take_while(|_| file.write_all(&chunk).is_ok()).count();

@@ -10,6 +10,7 @@ mod damage;
 // Small filesystems are mounted by `unshare`.
 #[cfg(target_os = "linux")]
 mod disk_full;
+mod faults;
 mod http;
 mod jaeger;
 mod late;
@@ -19,10 +20,12 @@ mod otlp;
 mod process;
 mod prometheus;
 mod query;
+mod query_clients;
 mod quick_start;
 mod sdk;
 mod server;
 mod start;
 mod tempo;
 mod tools;
+mod tutorials;
 mod zipkin;

@@ -27,14 +27,22 @@ fn is_documented(document: &Value, path: &str, method: &str, answer: &Answer, as
     let kind = answer.header("content-type").split(';').next().unwrap_or_default();
     let schema = &response["content"][kind]["schema"];
     assert!(!schema.is_null(), "{asked}: {kind} is not documented for {}", answer.status);
-    if kind != "application/json" {
-        return;
-    }
+    let bodies = match kind {
+        "application/json" => vec![answer.json()],
+        "application/x-ndjson" => {
+            let text = answer.text();
+            assert!(text.ends_with('\n'), "{asked}: {text}");
+            text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+        }
+        _ => return,
+    };
     let schema = json!({ "allOf": [schema], "components": document["components"] });
     let validator = jsonschema::validator_for(&schema).expect("a schema");
-    let body = answer.json();
-    let errors: Vec<String> = validator.iter_errors(&body).map(|error| error.to_string()).collect();
-    assert!(errors.is_empty(), "{asked}: {errors:#?} in {body}");
+    for body in bodies {
+        let errors = validator.iter_errors(&body).map(|error| error.to_string());
+        let errors: Vec<String> = errors.collect();
+        assert!(errors.is_empty(), "{asked}: {errors:#?} in {body}");
+    }
 }
 
 /// A server with load and a sample, and the sample's trace id.
@@ -221,6 +229,29 @@ fn ask_queries(document: &Value, server: &Server) {
     assert_eq!(next["next_cursor"], Value::Null);
     assert!(!next["traces"].to_string().contains(&page["traces"][0]["trace_id"].to_string()));
 
+    // The last line is what the answer is without lines.
+    for right in &right[..4] {
+        let right = right.replace("&explain=true", "") + "&start=-1h&end=2099-01-01T00:00:00Z";
+        let right = match right.contains("rate") {
+            true => right.replace("&start=-1h&end=2099-01-01T00:00:00Z", "&start=1&end=1000&step=9ns"),
+            false => right.replace("&start=-1h&end=%2B1h", ""),
+        };
+        let url = format!("{}/api/v1/query?{right}", server.url());
+        let whole = http::get(&url).ok().json();
+        for (more, accept) in [("&stream=true", "*/*"), ("", "application/x-ndjson")] {
+            let asked = format!("{url}{more}");
+            let lines = http::request("GET", &asked, &[("accept", accept)], None).ok();
+            is_documented(document, "/query", "get", &lines, &asked);
+            assert_eq!(lines.header("content-type"), "application/x-ndjson");
+            let last: Value = serde_json::from_str(lines.text().lines().last().expect("a line"))
+                .expect("JSON");
+            assert_eq!(last, whole, "{asked}");
+        }
+        let asked = format!("{url}&stream=false");
+        let plain = http::request("GET", &asked, &[("accept", "application/x-ndjson")], None);
+        assert_eq!(plain.ok().json(), whole);
+    }
+
     let traces = query("{}", "");
     let series = query("{} | rate()", "");
     for (wrong, parameter) in [
@@ -238,6 +269,7 @@ fn ask_queries(document: &Value, server: &Server) {
         (format!("{traces}&start=soon"), "start"),
         (format!("{traces}&start=now&end=-1h"), "start"),
         (format!("{traces}&explain=yes"), "explain"),
+        (format!("{traces}&stream=1"), "stream"),
         (format!("{series}&limit=5"), "limit"),
         (format!("{series}&step=0s"), "step"),
         (format!("{series}&step=1ms"), "step"),
@@ -255,6 +287,7 @@ fn ask_queries(document: &Value, server: &Server) {
     let url = format!("{}/api/v1/query", server.url());
     for (url, body, status) in [
         (url.clone(), right[0].as_str(), 200),
+        (url.clone(), &format!("{}&stream=true", right[0]), 200),
         (url.clone(), "q=%7B", 400),
         (url.clone(), "é", 400),
         (url.clone(), "", 400),

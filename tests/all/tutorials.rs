@@ -316,18 +316,46 @@ fn every_component_runs_in_one_process() {
     // What the processor `resource` adds.
     assert!(stored.contains("deployment.environment.name"), "{stored}");
 
-    // Every number has its place in the docs.
     let metrics = address(&mut process, "own metrics");
     let text = http::get(&format!("http://{metrics}/metrics")).ok().text();
-    let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
-    let families: Vec<&str> = families.collect();
-    assert!(families.len() > 30, "{text}");
-    for family in families {
-        let name = family.strip_suffix("_total").unwrap_or(family);
-        // Those of the other signals stand beside.
-        let name = name.replace("_metric_points", "_spans").replace("_log_records", "_spans");
-        let is_told = DOCS.contains(&format!("`{name}`")) || name == "target_info";
-        assert!(is_told, "{family} is not in docs/collector.md");
+    let families = text.lines().filter(|line| line.starts_with("# TYPE "));
+    assert!(families.count() > 30, "{text}");
+}
+
+/// All files of Rust below a folder.
+fn sources(folder: &Path, out: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, out);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            out.push(std::fs::read_to_string(&path).expect("a source"));
+        }
+    }
+}
+
+#[test]
+fn every_metric_in_the_sources_is_described() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates");
+    let mut texts = Vec::new();
+    sources(&crates.join("pipeline/src"), &mut texts);
+    sources(&crates.join("spanfall/src"), &mut texts);
+    let is_name = |text: &&str| {
+        let starts = text.starts_with("otelcol_") || text.starts_with("spanfall_");
+        starts && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    };
+    let names: BTreeSet<&str> =
+        texts.iter().flat_map(|text| text.split('"')).filter(is_name).collect();
+    // An extension.
+    let metrics = names.into_iter().filter(|name| *name != "spanfall_query");
+    // Those of the other signals stand beside.
+    let spans = metrics
+        .map(|name| name.replace("_metric_points", "_spans").replace("_log_records", "_spans"));
+    let spans: BTreeSet<String> = spans.collect();
+    assert!(spans.len() > 40, "{spans:?}");
+    for name in spans {
+        let name = name.strip_suffix("_total").unwrap_or(&name);
+        assert!(DOCS.contains(&format!("`{name}`")), "{name} is not in docs/collector.md");
     }
 }
 

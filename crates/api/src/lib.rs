@@ -10,10 +10,12 @@ mod error;
 mod extract;
 mod jaeger;
 mod prometheus;
+mod steps;
 pub mod tempo;
 mod ui;
 mod v1;
 mod v1_query;
+mod v1_stream;
 mod waiting;
 pub mod zipkin;
 

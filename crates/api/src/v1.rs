@@ -80,6 +80,19 @@ impl Parameters {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
     }
 
+    /// A parameter that is `true` or `false`; an empty one counts as absent.
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, ApiError> {
+        match self.one(name).as_deref() {
+            None | Some("") => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(other) => {
+                let problem = format!("{other:?} is neither true nor false");
+                Err(ApiError::parameter(name, problem))
+            }
+        }
+    }
+
     fn all(&self, name: &str) -> Vec<String> {
         self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.clone()).collect()
     }

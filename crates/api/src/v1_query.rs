@@ -5,24 +5,29 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::Uri;
-use query::metrics::{Intervals, exemplars_max, extrapolates, run};
+use http::{HeaderMap, Uri};
+use query::metrics::{Intervals, MetricsAnswer, exemplars_max, extrapolates, run};
 use query::{encode_cursor, static_text};
 use serde::Serialize;
-use store::{FindRequest, FoundSpan, FoundSpanset, FoundTrace, MeasuredSeries, QueryStats};
-use traceql::{Field, QueryKind, Static};
+use store::{
+    FindRequest, FoundPage, FoundSpan, FoundSpanset, FoundTrace, MeasuredSeries, QueryError,
+    QueryStats, Watcher,
+};
+use traceql::{Field, MetricsQuery, QueryKind, Static};
 
 use crate::Api;
 use crate::answers::{TraceSummary, text};
 use crate::error::ApiError;
 use crate::extract::Whole;
+use crate::steps::steps;
 use crate::tempo::parameters::parse;
 use crate::tempo::values::type_name;
 use crate::tempo::{fault::Fault, search};
 use crate::v1::Parameters;
+use crate::v1_stream;
 
-const KNOWN: [&str; 9] =
-    ["q", "start", "end", "limit", "spans", "cursor", "step", "exemplars", "explain"];
+const KNOWN: [&str; 10] =
+    ["q", "start", "end", "limit", "spans", "cursor", "step", "exemplars", "explain", "stream"];
 
 const LIMIT_DEFAULT: usize = 20;
 const LIMIT_MAX: usize = 1000;
@@ -30,14 +35,19 @@ const SPANS_DEFAULT: usize = 3;
 const SPANS_MAX: usize = 1000;
 const HOUR: u64 = 3_600_000_000_000;
 
-pub(crate) async fn get(State(api): State<Arc<Api>>, uri: Uri) -> Result<Response, ApiError> {
-    answer(&api, &Parameters::of(&uri, &KNOWN)?).await
+pub(crate) async fn get(
+    State(api): State<Arc<Api>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    answer(api, &Parameters::of(&uri, &KNOWN)?, &headers).await
 }
 
 /// The same with parameters in the body, for long queries.
 pub(crate) async fn post(
     State(api): State<Arc<Api>>,
     uri: Uri,
+    headers: HeaderMap,
     Whole(body, _): Whole<ApiError>,
 ) -> Result<Response, ApiError> {
     if uri.query().is_some_and(|query| !query.is_empty()) {
@@ -52,55 +62,101 @@ pub(crate) async fn post(
         let text = "the body is no form, as application/x-www-form-urlencoded has it";
         ApiError::new(http::StatusCode::BAD_REQUEST, text)
     })?;
-    answer(&api, &Parameters::of(&form, &KNOWN)?).await
+    answer(api, &Parameters::of(&form, &KNOWN)?, &headers).await
 }
 
-async fn answer(api: &Api, parameters: &Parameters) -> Result<Response, ApiError> {
-    let text = parameters.one("q").filter(|text| !text.is_empty());
-    let text = text.ok_or_else(|| ApiError::parameter("q", "write a TraceQL query"))?;
-    let query = parse("q", &text)?;
-    let now = (api.clock)();
-    let time = |name: &str| {
-        let text = parameters.one(name).filter(|text| !text.is_empty());
-        let time = text.map(|text| query::parse_time_unix_nano(&text, now)).transpose();
-        time.map_err(|error| ApiError::parameter(name, error.to_string()))
-    };
-    let (start, end) = (time("start")?, time("end")?);
-    if let (Some(start), Some(end)) = (start, end)
-        && start >= end
-    {
-        return Err(ApiError::parameter("start", "start must be before end"));
-    }
-    let explain = match parameters.one("explain").as_deref() {
-        None | Some("" | "false") => false,
-        Some("true") => true,
-        Some(other) => {
-            let problem = format!("{other:?} is neither true nor false");
-            return Err(ApiError::parameter("explain", problem));
+async fn answer(
+    api: Arc<Api>,
+    parameters: &Parameters,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let explain = parameters.flag("explain")?.unwrap_or_default();
+    let is_streamed = v1_stream::is_wanted(parameters, headers)?;
+    match (Asked::of(parameters, (api.clock)())?, is_streamed) {
+        (Asked::Find(request), false) => {
+            let page = api.store.find(request, None).await.map_err(Fault::from)?;
+            Ok(Json(Traces::of(page, true, explain)).into_response())
         }
-    };
-    let number = |name: &str, least: usize, most: usize| {
-        let text = parameters.one(name).filter(|text| !text.is_empty());
-        let number = text.map(|text| {
-            let number = text.parse().ok().filter(|number| (least..=most).contains(number));
-            number.ok_or_else(|| {
-                let problem = format!("{text:?} is not a whole number from {least} to {most}");
-                ApiError::parameter(name, problem)
-            })
-        });
-        number.transpose()
-    };
-    let only_with = |names: &[&str], kind: &str| {
-        let given = names.iter().find(|name| parameters.one(name).is_some());
-        given.map_or(Ok(()), |name| Err(ApiError::parameter(*name, format!("this is for {kind}"))))
-    };
-    match query.kind {
-        QueryKind::Search(pipeline) => {
-            only_with(&["step", "exemplars"], "metrics queries, and this one finds traces")?;
-            let cursor = parameters.one("cursor").filter(|text| !text.is_empty());
-            let after = cursor.map(|cursor| query::decode_cursor(&cursor)).transpose();
-            let page = api.store.find(
-                FindRequest {
+        (Asked::Find(request), true) => {
+            let find = |watcher| async move { api.store.find(request, Some(watcher)).await };
+            let body = move |page, is_whole| Traces::of(page, is_whole, explain);
+            v1_stream::lines(steps(find), body).await
+        }
+        (Asked::Measure(measuring), false) => {
+            let found = measuring.run(&api, None).await.map_err(Fault::from)?;
+            Ok(Json(SeriesList::of(found, &measuring.intervals, true, explain)).into_response())
+        }
+        (Asked::Measure(measuring), true) => {
+            let intervals = measuring.intervals;
+            let run = |watcher| async move { measuring.run(&api, Some(watcher)).await };
+            let body = move |found, is_whole| SeriesList::of(found, &intervals, is_whole, explain);
+            v1_stream::lines(steps(run), body).await
+        }
+    }
+}
+
+/// What parameters ask for.
+enum Asked {
+    Find(FindRequest),
+    Measure(Measuring),
+}
+
+struct Measuring {
+    query: MetricsQuery,
+    intervals: Intervals,
+    exemplars_max: usize,
+    extrapolate: bool,
+}
+
+impl Measuring {
+    async fn run(
+        &self,
+        api: &Api,
+        watcher: Option<Watcher<MetricsAnswer>>,
+    ) -> Result<MetricsAnswer, QueryError> {
+        let Self { query, intervals, exemplars_max, extrapolate } = self;
+        run(api.store.as_ref(), query, intervals, *exemplars_max, *extrapolate, watcher).await
+    }
+}
+
+impl Asked {
+    fn of(parameters: &Parameters, now: u64) -> Result<Self, ApiError> {
+        let text = parameters.one("q").filter(|text| !text.is_empty());
+        let text = text.ok_or_else(|| ApiError::parameter("q", "write a TraceQL query"))?;
+        let query = parse("q", &text)?;
+        let time = |name: &str| {
+            let text = parameters.one(name).filter(|text| !text.is_empty());
+            let time = text.map(|text| query::parse_time_unix_nano(&text, now)).transpose();
+            time.map_err(|error| ApiError::parameter(name, error.to_string()))
+        };
+        let (start, end) = (time("start")?, time("end")?);
+        if let (Some(start), Some(end)) = (start, end)
+            && start >= end
+        {
+            return Err(ApiError::parameter("start", "start must be before end"));
+        }
+        let number = |name: &str, least: usize, most: usize| {
+            let text = parameters.one(name).filter(|text| !text.is_empty());
+            let number = text.map(|text| {
+                let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+                number.ok_or_else(|| {
+                    let problem = format!("{text:?} is not a whole number from {least} to {most}");
+                    ApiError::parameter(name, problem)
+                })
+            });
+            number.transpose()
+        };
+        let only_with = |names: &[&str], kind: &str| {
+            let given = names.iter().find(|name| parameters.one(name).is_some());
+            let wrong = |name| Err(ApiError::parameter(name, format!("this is for {kind}")));
+            given.map_or(Ok(()), |name| wrong(*name))
+        };
+        match query.kind {
+            QueryKind::Search(pipeline) => {
+                only_with(&["step", "exemplars"], "metrics queries, and this one finds traces")?;
+                let cursor = parameters.one("cursor").filter(|text| !text.is_empty());
+                let after = cursor.map(|cursor| query::decode_cursor(&cursor)).transpose();
+                Ok(Self::Find(FindRequest {
                     pipeline,
                     start_unix_nano: start,
                     end_unix_nano: end,
@@ -110,40 +166,26 @@ async fn answer(api: &Api, parameters: &Parameters) -> Result<Response, ApiError
                     spans_per_spanset: number("spans", 1, SPANS_MAX)?.unwrap_or(SPANS_DEFAULT),
                     after: after
                         .map_err(|error| ApiError::parameter("cursor", error.to_string()))?,
-                },
-                None,
-            );
-            let page = page.await.map_err(Fault::from)?;
-            let answer = Traces {
-                next_cursor: search::next(&page).map(encode_cursor),
-                traces: page.traces.into_iter().map(trace).collect(),
-                partial: page.partial,
-                stats: explain.then(|| page.stats.into()),
-            };
-            Ok(Json(answer).into_response())
-        }
-        QueryKind::Metrics(metrics) => {
-            only_with(&["limit", "spans", "cursor"], "searches, and this query makes series")?;
-            let end = end.unwrap_or(now);
-            let start = start.unwrap_or(end.saturating_sub(HOUR));
-            let step = parameters.one("step").filter(|text| !text.is_empty());
-            let step = step.map(|step| query::parse_duration_nano(&step)).transpose();
-            let step = step.map_err(|error| ApiError::parameter("step", error.to_string()))?;
-            let intervals = Intervals::of_range(start, end, step)?;
-            let exemplars =
-                number("exemplars", 0, query::metrics::EXEMPLARS_MAX)?.unwrap_or_default();
-            let exemplars = exemplars_max(&query.hints, Some(exemplars));
-            let extrapolate = extrapolates(&query.hints);
-            let found = run(api.store.as_ref(), &metrics, &intervals, exemplars, extrapolate);
-            let found = found.await.map_err(Fault::from)?;
-            let answer = SeriesList {
-                start_unix_nano: intervals.start_unix_nano,
-                step_nano: intervals.step_nano,
-                series: found.series.into_iter().map(series).collect(),
-                partial: found.partial,
-                stats: explain.then(|| found.stats.into()),
-            };
-            Ok(Json(answer).into_response())
+                }))
+            }
+            QueryKind::Metrics(metrics) => {
+                let kind = "searches, and this query makes series";
+                only_with(&["limit", "spans", "cursor"], kind)?;
+                let end = end.unwrap_or(now);
+                let start = start.unwrap_or(end.saturating_sub(HOUR));
+                let step = parameters.one("step").filter(|text| !text.is_empty());
+                let step = step.map(|step| query::parse_duration_nano(&step)).transpose();
+                let step = step.map_err(|error| ApiError::parameter("step", error.to_string()))?;
+                let intervals = Intervals::of_range(start, end, step)?;
+                let exemplars =
+                    number("exemplars", 0, query::metrics::EXEMPLARS_MAX)?.unwrap_or_default();
+                Ok(Self::Measure(Measuring {
+                    exemplars_max: exemplars_max(&query.hints, Some(exemplars)),
+                    extrapolate: extrapolates(&query.hints),
+                    query: metrics,
+                    intervals,
+                }))
+            }
         }
     }
 }
@@ -155,6 +197,18 @@ struct Traces {
     partial: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     stats: Option<Stats>,
+}
+
+impl Traces {
+    /// What is not whole is partial, and has no page behind it yet.
+    fn of(page: FoundPage, is_whole: bool, explain: bool) -> Self {
+        Self {
+            next_cursor: search::next(&page).filter(|_| is_whole).map(encode_cursor),
+            traces: page.traces.into_iter().map(trace).collect(),
+            partial: page.partial || !is_whole,
+            stats: (explain && is_whole).then(|| page.stats.into()),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -201,6 +255,18 @@ struct SeriesList {
     partial: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     stats: Option<Stats>,
+}
+
+impl SeriesList {
+    fn of(found: MetricsAnswer, intervals: &Intervals, is_whole: bool, explain: bool) -> Self {
+        Self {
+            start_unix_nano: intervals.start_unix_nano,
+            step_nano: intervals.step_nano,
+            series: found.series.into_iter().map(series).collect(),
+            partial: found.partial || !is_whole,
+            stats: (explain && is_whole).then(|| found.stats.into()),
+        }
+    }
 }
 
 #[derive(Serialize)]

@@ -41,6 +41,11 @@ impl Room {
         waiting.try_acquire_many(kib).ok().map(|permit| Self { _permit: Some(permit) })
     }
 
+    /// Bytes that hold the room until the last part of them is sent.
+    pub(crate) fn held_in(self, bytes: Vec<u8>) -> Bytes {
+        Bytes::from_owner(Held { bytes: bytes.into(), _room: self })
+    }
+
     /// The same parts; the room is held as long as they are.
     pub(crate) fn held_by<T>(self, parts: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
         parts.inspect(move |_| {

@@ -114,8 +114,6 @@ impl Printer<'_> {
         let is_header = match keys.as_slice() {
             [.., "headers", item, "value"] => item.starts_with('['),
             [.., "headers", item] => !item.starts_with('['),
-            // Names and hashes of passwords.
-            [.., "htpasswd", "inline"] => true,
             _ => false,
         };
         // A component or a pipeline may be called `token`; only settings are secret.

@@ -107,9 +107,8 @@ pub struct Cluster {
 pub fn parse_address(address: &str) -> Result<(String, u16), String> {
     let wrong = || format!("{address:?} is no address like host:9092");
     let (host, port) = match address.rsplit_once(':') {
-        Some((host, port))
-            if !host.ends_with(':') && !(host.contains(':') && !host.ends_with(']')) =>
-        {
+        // The colons of a bare IPv6 address are its own.
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
             (host, port.parse().map_err(|_| wrong())?)
         }
         _ => (address, 9092),

@@ -342,10 +342,6 @@ async fn a_receiver_that_cannot_start_says_why() {
             vec!["receivers::otlp: grpc: tls: /no cannot be read"],
         ),
         (
-            "{endpoint: 'localhost:0', auth: {authenticator: x}}".to_owned(),
-            vec!["the extension x is not among service::extensions"],
-        ),
-        (
             "{endpoint: 'localhost:0', auth: {authenticator: file_storage}}".to_owned(),
             vec!["file_storage does not check who sends"],
         ),

@@ -500,6 +500,10 @@ fn settings() {
             "otlp_json_file: {include: [/a], multiline: {line_start_pattern: x}}",
             "a document is a line",
         ),
+        (
+            "otlp_json_file: {include: [/a], storage: file_storage}",
+            "\"file_storage\" is not among service::extensions",
+        ),
         ("otlp_json_file: {includes: [/a]}", "includes"),
     ] {
         let told = diagnosed(settings);

@@ -119,10 +119,11 @@ pub fn batch(spans: usize) -> SpanBatch {
     SpanBatch::decode(request(0, spans).encode_to_vec().into()).unwrap()
 }
 
-/// Name, ids, start and end of each span, and its service: what every format carries.
-pub fn core(
-    requests: &[ExportTraceServiceRequest],
-) -> Vec<(String, Vec<u8>, Vec<u8>, u64, u64, String)> {
+/// What every format carries of a span: name, trace id, span id, start, end, service.
+pub type Core = (String, Vec<u8>, Vec<u8>, u64, u64, String);
+
+/// That of all spans, in order.
+pub fn core(requests: &[ExportTraceServiceRequest]) -> Vec<Core> {
     let mut all = Vec::new();
     for resource in requests.iter().flat_map(|request| &request.resource_spans) {
         let attributes = resource.resource.iter().flat_map(|resource| &resource.attributes);

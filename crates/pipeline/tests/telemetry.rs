@@ -841,6 +841,39 @@ fn text_has(answer: &Answer, line: &str) -> bool {
 }
 
 #[tokio::test]
+async fn a_batch_of_one_request_is_its_work_and_one_of_several_is_nobodys() {
+    for requests in [1, 2] {
+        let (backend, traces) = (Backend::new().await, Backend::new().await);
+        let around = surroundings();
+        let text = format!(
+            "
+receivers: {{otlp: {{protocols: {{http: {{endpoint: 127.0.0.1:0}}}}}}}}
+processors: {{batch: {{timeout: 1h, send_batch_size: {}}}}}
+exporters: {{otlp_http: {{endpoint: 'http://{}'}}}}
+service:
+  pipelines: {{traces: {{receivers: [otlp], processors: [batch], exporters: [otlp_http]}}}}
+",
+            requests * 3,
+            backend.addr
+        );
+        let (mut graph, addresses) = graph_of(&around, &text).await;
+        let running = start(&traced(traces.addr, ""), &around).await;
+        for _ in 0..requests {
+            assert_eq!(post(addresses["http"], None).await, 200);
+        }
+        graph.stop().await;
+        stop(&running).await;
+        let spans = traces.spans();
+        let exported = spans.iter().find(|span| span.name.starts_with("exporter/")).unwrap();
+        let received = spans.iter().filter(|span| span.name.starts_with("receiver/"));
+        let parents = received.filter(|span| span.span_id == exported.parent_span_id).count();
+        assert_eq!(parents, usize::from(requests == 1), "{spans:?}");
+        assert_eq!(exported.parent_span_id.is_empty(), requests == 2, "{exported:?}");
+        assert_eq!(spans.len(), requests + 1, "{spans:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_exporter_that_takes_at_once_leaves_a_span_as_well() {
     let traces = Backend::new().await;
     let around = surroundings();

@@ -93,7 +93,7 @@ async fn main() {
                         exemplars_max: 0,
                         extrapolate: false,
                     };
-                    let measured = engine.measure(request).await.unwrap();
+                    let measured = engine.measure(request, None).await.unwrap();
                     format!("{} series, {:?}", measured.series.len(), measured.stats)
                 }
                 QueryKind::Metrics(_) => unreachable!(),

@@ -59,16 +59,22 @@ pub trait Store: Send + Sync + 'static {
     /// Traces of which a span meets a filter, newest first.
     async fn search(&self, request: SearchRequest) -> Result<SearchPage, ReadError>;
 
-    /// Traces for which a TraceQL pipeline leaves spans, newest first. `progress` is told what was
-    /// found so far, as often as there is room in it. Dropping the future ends the query.
+    /// Traces for which a TraceQL pipeline leaves spans, newest first. `watcher` is told a few times
+    /// a second what was found so far. Dropping the future ends the query.
     async fn find(
         &self,
         request: FindRequest,
-        progress: Option<tokio::sync::mpsc::Sender<FoundPage>>,
+        watcher: Option<Watcher<FoundPage>>,
     ) -> Result<FoundPage, QueryError>;
 
-    /// Spans that a TraceQL metrics query counts over time. Dropping the future ends the query.
-    async fn measure(&self, request: MeasureRequest) -> Result<Measured, QueryError>;
+    /// Spans that a TraceQL metrics query counts over time. `watcher` is told a few times a second
+    /// what was counted so far, without exemplars; of a comparison, and of series that are large,
+    /// only how far it is. Dropping the future ends the query.
+    async fn measure(
+        &self,
+        request: MeasureRequest,
+        watcher: Option<Watcher<Measured>>,
+    ) -> Result<Measured, QueryError>;
 
     /// Spans that meet a filter, counted over time.
     async fn series(&self, request: SeriesRequest) -> Result<SeriesSet, ReadError>;

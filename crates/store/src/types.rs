@@ -465,6 +465,52 @@ pub struct FoundSpan {
     pub fields: Vec<(traceql::Field, Vec<traceql::Static>)>,
 }
 
+/// How far a query is.
+#[derive(Debug, Clone, Default)]
+pub struct Progress<T> {
+    /// What it has found so far.
+    pub so_far: T,
+    /// Spans in row groups that were looked at, or that cannot matter any more.
+    pub spans_done: u64,
+    /// Spans in all row groups that may have results. Traces in several pieces come last and are
+    /// not among them.
+    pub spans_all: u64,
+}
+
+impl<T> Progress<T> {
+    /// The share of row groups that is done, by their spans: from 0 to 1.
+    pub fn share(&self) -> f64 {
+        match self.spans_all {
+            0 => 1.0,
+            all => self.spans_done.min(all) as f64 / all as f64,
+        }
+    }
+}
+
+/// Watches how far a query is. It is told on the query's own thread, and should not hold that up.
+pub trait Watch<T>: Send + Sync {
+    /// Whether news would be taken; they are not gathered for nobody.
+    fn is_free(&self) -> bool;
+
+    /// What there is to say.
+    fn tell(&self, progress: Progress<T>);
+}
+
+/// Shared by those who tell.
+pub type Watcher<T> = std::sync::Arc<dyn Watch<T>>;
+
+/// News for which there is no room are left out.
+impl<T: Send> Watch<T> for tokio::sync::mpsc::Sender<Progress<T>> {
+    fn is_free(&self) -> bool {
+        self.capacity() > 0 && !self.is_closed()
+    }
+
+    fn tell(&self, progress: Progress<T>) {
+        // Who does not listen any more, or not quickly enough, misses nothing of the end.
+        let _ = self.try_send(progress);
+    }
+}
+
 /// A step of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum QueryStep {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use prost::Message;
+use query::metrics::MetricsAnswer;
 use tonic::codec::CompressionEncoding::{Gzip, Zstd};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
@@ -13,10 +14,10 @@ use super::parameters::Parameters;
 use super::proto::streaming_querier_server::{StreamingQuerier, StreamingQuerierServer};
 use super::proto::{
     QueryInstantRequest, QueryInstantResponse, QueryRangeRequest, QueryRangeResponse,
-    SearchMetrics, SearchRequest, SearchResponse, SearchTagValuesRequest, SearchTagValuesResponse,
+    SearchRequest, SearchResponse, SearchTagValuesRequest, SearchTagValuesResponse,
     SearchTagValuesV2Response, SearchTagsRequest, SearchTagsResponse, SearchTagsV2Response,
 };
-use super::stream::{Answers, in_messages, refused, searched};
+use super::stream::{Answers, counted, in_messages, refused, searched, unfinished};
 use super::{search, tags};
 use crate::Api;
 
@@ -93,7 +94,7 @@ impl StreamingQuerier for Service {
         let request = search::request_of(request.into_inner(), (self.api.clock)());
         let request = request.map_err(refused)?;
         let api = self.api.clone();
-        let find = |progress| async move { api.store.find(request, Some(progress)).await };
+        let find = |watcher| async move { api.store.find(request, Some(watcher)).await };
         Ok(Response::new(searched(find)))
     }
 
@@ -163,15 +164,15 @@ impl StreamingQuerier for Service {
             ("exemplars", Some(message.exemplars.to_string())),
             ("maxSeries", set(message.max_series)),
         ]);
-        let asked = Asked::of(&parameters, false).map_err(refused)?;
-        let answer = asked.run(self.api.store.as_ref()).await.map_err(refused)?.range();
-        let QueryRangeResponse { series, metrics, status, message } = answer;
-        in_messages(series, Message::encoded_len, |series, last| QueryRangeResponse {
-            series,
-            metrics: if last { metrics } else { metrics.map(unfinished) },
-            status,
-            message: message.clone(),
-        })
+        let asked = Arc::new(Asked::of(&parameters, false).map_err(refused)?);
+        let (api, of_part, of_all) = (self.api.clone(), asked.clone(), asked.clone());
+        let run = |watcher| async move {
+            let watcher = asked.grows().then_some(watcher);
+            asked.answer(api.store.as_ref(), watcher).await
+        };
+        let series = move |answer: &MetricsAnswer| of_part.series(&answer.series);
+        let answer = move |answer| of_all.measured(answer).range();
+        Ok(Response::new(counted(run, series, answer)))
     }
 
     async fn metrics_query_instant(
@@ -194,11 +195,6 @@ impl StreamingQuerier for Service {
             message: message.clone(),
         })
     }
-}
-
-/// What a query took, before the last of its messages.
-fn unfinished(metrics: SearchMetrics) -> SearchMetrics {
-    SearchMetrics { completed_jobs: 0, ..metrics }
 }
 
 /// Digits that are not taken for seconds.

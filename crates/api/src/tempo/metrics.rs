@@ -5,8 +5,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::Uri;
 use query::metrics::{EXEMPLARS_MAX, Intervals, MetricsAnswer, exemplars_max, extrapolates, run};
-use store::{MeasuredSeries, MeasuredSpan, Store};
-use traceql::{MetricsQuery, Static};
+use store::{MeasuredSeries, MeasuredSpan, QueryError, Store, Watcher};
+use traceql::{MetricsFunction, MetricsQuery, Static};
 
 use super::fault::Fault;
 use super::parameters::{Parameters, metrics};
@@ -60,9 +60,36 @@ impl Asked {
 
     /// Asks.
     pub(crate) async fn run(&self, store: &dyn Store) -> Result<Measured, Fault> {
+        Ok(self.measured(self.answer(store, None).await?))
+    }
+
+    /// The whole answer of the store.
+    pub(super) async fn answer(
+        &self,
+        store: &dyn Store,
+        watcher: Option<Watcher<MetricsAnswer>>,
+    ) -> Result<MetricsAnswer, QueryError> {
         let Self { query, intervals, .. } = self;
-        let answer = run(store, query, intervals, self.exemplars_max, self.extrapolate);
-        let mut answer = answer.await?;
+        run(store, query, intervals, self.exemplars_max, self.extrapolate, watcher).await
+    }
+
+    /// Whether every point that is there before the end is there in the end, too. Clients replace
+    /// points and forget none: what ranks, filters and compares may take some back.
+    pub(super) fn grows(&self) -> bool {
+        let grows = match &self.query {
+            MetricsQuery::Leaf(leaf) => !matches!(leaf.function, MetricsFunction::Compare { .. }),
+            _ => false,
+        };
+        grows && self.series_max.is_none()
+    }
+
+    /// Series with points by time.
+    pub(super) fn series(&self, series: &[MeasuredSeries]) -> Vec<TimeSeries> {
+        series.iter().map(|series| time_series(series, &self.intervals)).collect()
+    }
+
+    /// What is told of the store's answer.
+    pub(super) fn measured(&self, mut answer: MetricsAnswer) -> Measured {
         let left_out = self.series_max.is_some_and(|max| answer.series.len() > max);
         answer.series.truncate(self.series_max.unwrap_or(usize::MAX));
         let message = match (left_out, answer.partial) {
@@ -70,7 +97,7 @@ impl Asked {
             (false, true) => DAMAGED.to_owned(),
             (false, false) => String::new(),
         };
-        Ok(Measured { answer, message, intervals: self.intervals })
+        Measured { answer, message, intervals: self.intervals }
     }
 }
 

@@ -1,25 +1,23 @@
 //! Answers in several messages.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
 
 use futures_util::stream::{self, Stream, StreamExt};
 use prost::Message;
-use store::{FoundPage, QueryError};
-use tokio::sync::mpsc::Sender;
+use query::metrics::MetricsAnswer;
+use store::{FoundPage, QueryError, Watcher};
 use tonic::{Response, Status};
 
 use super::fault::Fault;
-use super::proto::{SearchResponse, TraceSearchMetadata};
+use super::proto::{QueryRangeResponse, SearchMetrics, SearchResponse, TimeSeries};
 use super::search;
+use crate::steps::{Step, steps};
 use crate::waiting::{BUSY, Room};
 
 /// How long a message may be, but for one that holds a single item: clients take 4 MiB by default.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
-
-/// Pages of a search that wait for a slow client; more are not made.
-const PROGRESS_MAX: usize = 1;
 
 /// The messages that answer a call.
 pub(super) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -73,25 +71,77 @@ fn split<I>(items: Vec<I>, length: impl Fn(&I) -> usize) -> (Vec<Vec<I>>, usize)
     (groups, sum)
 }
 
-enum Step {
-    Progress(FoundPage),
-    Done(Result<FoundPage, QueryError>),
-}
-
 /// The traces that a search finds, as it finds them. A message has those that are new or changed;
 /// the last says that it is the last. Dropping the stream ends the search.
-pub(super) fn searched<F>(find: impl FnOnce(Sender<FoundPage>) -> F) -> Answers<SearchResponse>
+pub(super) fn searched<F>(find: impl FnOnce(Watcher<FoundPage>) -> F) -> Answers<SearchResponse>
 where
     F: Future<Output = Result<FoundPage, QueryError>> + Send + 'static,
 {
-    let (sender, mut receiver) = tokio::sync::mpsc::channel(PROGRESS_MAX);
-    let progress = stream::poll_fn(move |context| receiver.poll_recv(context));
-    let found = find(sender);
-    let done = async move { Step::Done(found.await) };
     let mut told = Told::default();
-    let messages = stream::select(progress.map(Step::Progress), stream::once(done))
-        .flat_map(move |step| stream::iter(told.take(step, Room::take)));
+    Box::pin(steps(find).flat_map(move |step| stream::iter(told.take(step, Room::take))))
+}
+
+/// The series that a query counts, as it counts them: whole ones, each again when it grew, as
+/// clients replace what they had of the same labels; in the end all of them, as `answer` makes them.
+/// `series` makes those of an answer so far. Dropping the stream ends the query.
+pub(super) fn counted<F>(
+    run: impl FnOnce(Watcher<MetricsAnswer>) -> F,
+    series: impl Fn(&MetricsAnswer) -> Vec<TimeSeries> + Send + 'static,
+    answer: impl Fn(MetricsAnswer) -> QueryRangeResponse + Send + 'static,
+) -> Answers<QueryRangeResponse>
+where
+    F: Future<Output = Result<MetricsAnswer, QueryError>> + Send + 'static,
+{
+    let mut told: HashSet<u64> = HashSet::new();
+    let messages = steps(run).flat_map(move |step| {
+        let whole = match step {
+            Step::Done(Ok(whole)) => answer(whole),
+            Step::Done(Err(error)) => return stream::iter(failed(refused(error))),
+            Step::Progress(progress) => {
+                let mut news = series(&progress.so_far);
+                let digests: Vec<u64> = news.iter().map(digest).collect();
+                let mut each = digests.iter();
+                news.retain(|_| each.next().is_some_and(|digest| !told.contains(digest)));
+                if news.is_empty() {
+                    return stream::iter(none());
+                }
+                let stats = search::metrics(&progress.so_far.stats, false);
+                let part = QueryRangeResponse {
+                    series: news,
+                    metrics: Some(stats),
+                    ..QueryRangeResponse::default()
+                };
+                // What finds no room is news still.
+                let messages = range_messages(part, false).unwrap_or_else(|_| none());
+                told = digests.into_iter().collect();
+                return stream::iter(messages);
+            }
+        };
+        stream::iter(range_messages(whole, true).unwrap_or_else(failed))
+    });
     Box::pin(messages)
+}
+
+/// An answer, or a part of it, in messages; only the last of an answer says that its jobs are done.
+fn range_messages(
+    answer: QueryRangeResponse,
+    is_whole: bool,
+) -> Result<Messages<QueryRangeResponse>, Status> {
+    let QueryRangeResponse { series, metrics, status, message } = answer;
+    let (groups, bytes) = split(series, Message::encoded_len);
+    let room = Room::take(bytes).ok_or_else(busy)?;
+    let count = groups.len();
+    let message = move |(at, series)| {
+        let is_last = is_whole && at + 1 == count;
+        let metrics = if is_last { metrics } else { metrics.map(unfinished) };
+        Ok(QueryRangeResponse { series, metrics, status, message: message.clone() })
+    };
+    Ok(Box::new(room.held_by(groups.into_iter().enumerate().map(message))))
+}
+
+/// What a query took, before the last of its messages.
+pub(super) fn unfinished(metrics: SearchMetrics) -> SearchMetrics {
+    SearchMetrics { completed_jobs: 0, ..metrics }
 }
 
 /// What a client knows already.
@@ -99,25 +149,18 @@ where
 struct Told {
     /// A number for what was told of each trace.
     traces: HashMap<String, u64>,
-    done: bool,
 }
 
-type Messages = Box<dyn Iterator<Item = Result<SearchResponse, Status>> + Send>;
+type Messages<T> = Box<dyn Iterator<Item = Result<T, Status>> + Send>;
 
 impl Told {
     /// The messages for a step. Progress for which there is no room is told later or at the end.
-    fn take(&mut self, step: Step, room: TakeRoom) -> Messages {
+    fn take(&mut self, step: Step<FoundPage>, room: TakeRoom) -> Messages<SearchResponse> {
         let (page, done) = match step {
-            // What was still on its way when the search ended.
-            Step::Progress(_) if self.done => return none(),
-            Step::Progress(page) => (page, false),
+            Step::Progress(progress) => (progress.so_far, false),
             Step::Done(Ok(page)) => (page, true),
-            Step::Done(Err(error)) => {
-                self.done = true;
-                return Box::new(std::iter::once(Err(refused(error))));
-            }
+            Step::Done(Err(error)) => return failed(refused(error)),
         };
-        self.done = done;
         let traces = page.traces.iter().map(search::trace);
         let news = traces.map(|trace| (digest(&trace), trace));
         let news: Vec<_> = news
@@ -131,7 +174,7 @@ impl Told {
         let news = news.into_iter().map(|(_, trace)| trace).collect();
         let (groups, bytes) = split(news, Message::encoded_len);
         let Some(room) = room(bytes) else {
-            return if done { Box::new(std::iter::once(Err(busy()))) } else { none() };
+            return if done { failed(busy()) } else { none() };
         };
         self.traces.extend(ids);
         let last = groups.len() - 1;
@@ -144,13 +187,17 @@ impl Told {
     }
 }
 
-fn none() -> Messages {
+fn none<T: 'static>() -> Messages<T> {
     Box::new(std::iter::empty())
 }
 
-fn digest(trace: &TraceSearchMetadata) -> u64 {
+fn failed<T: Send + 'static>(status: Status) -> Messages<T> {
+    Box::new(std::iter::once(Err(status)))
+}
+
+fn digest(message: &impl Message) -> u64 {
     let mut state = DefaultHasher::new();
-    trace.encode_to_vec().hash(&mut state);
+    message.encode_to_vec().hash(&mut state);
     state.finish()
 }
 
@@ -158,7 +205,7 @@ fn digest(trace: &TraceSearchMetadata) -> u64 {
 mod tests {
     use super::*;
     use model::{SpanId, TraceId};
-    use store::{FoundSpan, FoundSpanset, FoundTrace, TraceSummary};
+    use store::{FoundSpan, FoundSpanset, FoundTrace, Progress, TraceSummary};
     use tokio::sync::oneshot::error::TryRecvError;
 
     fn found(id: u8, name: &str) -> FoundTrace {
@@ -189,8 +236,16 @@ mod tests {
         FoundPage { traces, ..FoundPage::default() }
     }
 
+    fn news<T>(so_far: T) -> Progress<T> {
+        Progress { so_far, spans_done: 1, spans_all: 2 }
+    }
+
+    fn so_far(page: FoundPage) -> Step<FoundPage> {
+        Step::Progress(news(page))
+    }
+
     /// The names of the traces in each message, and whether it is the last.
-    fn told(told: &mut Told, step: Step) -> Vec<(Vec<String>, bool)> {
+    fn told(told: &mut Told, step: Step<FoundPage>) -> Vec<(Vec<String>, bool)> {
         let message = |message: Result<SearchResponse, Status>| {
             let message = message.unwrap();
             let metrics = message.metrics.unwrap();
@@ -205,13 +260,12 @@ mod tests {
         let mut state = Told::default();
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let first = page(vec![found(1, "a"), found(2, "b")]);
-        assert_eq!(told(&mut state, Step::Progress(first.clone())), [(names(&["a", "b"]), false)]);
-        assert_eq!(told(&mut state, Step::Progress(first)), []);
+        assert_eq!(told(&mut state, so_far(first.clone())), [(names(&["a", "b"]), false)]);
+        assert_eq!(told(&mut state, so_far(first)), []);
         let changed = page(vec![found(1, "a"), found(2, "c"), found(3, "d")]);
         let expected = [(names(&["c", "d"]), false)];
-        assert_eq!(told(&mut state, Step::Progress(changed.clone())), expected);
+        assert_eq!(told(&mut state, so_far(changed.clone())), expected);
         assert_eq!(told(&mut state, Step::Done(Ok(changed))), [(names(&[]), true)]);
-        assert_eq!(told(&mut state, Step::Progress(page(vec![found(9, "late")]))), []);
     }
 
     #[tokio::test]
@@ -220,9 +274,9 @@ mod tests {
         struct Guard(tokio::sync::oneshot::Sender<()>);
         let (sender, mut ended) = tokio::sync::oneshot::channel();
         let guard = Guard(sender);
-        let mut stream = searched(|progress: Sender<FoundPage>| async move {
+        let mut stream = searched(|watcher| async move {
             let guard = guard;
-            progress.send(page(vec![found(1, "first")])).await.unwrap();
+            watcher.tell(news(page(vec![found(1, "first")])));
             std::future::pending::<()>().await;
             drop(guard.0);
             Ok(FoundPage::default())
@@ -238,6 +292,59 @@ mod tests {
     async fn a_search_that_fails_ends_its_stream_with_a_status() {
         let refused = || async { Err(QueryError::Refused("too much".to_owned())) };
         let answers: Vec<_> = searched(|_| refused()).collect().await;
+        let [Err(status)] = &answers[..] else { panic!("{answers:?}") };
+        assert_eq!((status.code(), status.message()), (tonic::Code::InvalidArgument, "too much"));
+    }
+
+    #[tokio::test]
+    async fn series_are_told_as_they_grow_and_all_in_the_end() {
+        let one = |name: &str, value| store::MeasuredSeries {
+            labels: vec![("a".to_owned(), traceql::Static::String(name.to_owned()))],
+            values: vec![value],
+            exemplars: Vec::new(),
+        };
+        let counted_so_far = move |x: f64, y: f64| {
+            let series = [one("x", x), one("y", y)].into_iter().filter(|of| of.values[0] > 0.0);
+            MetricsAnswer { series: series.collect(), ..MetricsAnswer::default() }
+        };
+        let series = |answer: &MetricsAnswer| -> Vec<TimeSeries> {
+            let series = |of: &store::MeasuredSeries| TimeSeries {
+                labels: vec![super::super::values::key_value("a", &of.labels[0].1)],
+                samples: vec![super::super::proto::Sample { value: of.values[0], timestamp_ms: 1 }],
+                exemplars: Vec::new(),
+            };
+            answer.series.iter().map(series).collect()
+        };
+        let answer = move |answer: MetricsAnswer| QueryRangeResponse {
+            series: series(&answer),
+            metrics: Some(search::metrics(&answer.stats, true)),
+            ..QueryRangeResponse::default()
+        };
+        let run = move |watcher: Watcher<MetricsAnswer>| async move {
+            for (x, y) in [(0.0, 0.0), (1.0, 0.0), (1.0, 2.0), (1.0, 2.0), (3.0, 2.0)] {
+                while !watcher.is_free() {
+                    tokio::task::yield_now().await;
+                }
+                watcher.tell(news(counted_so_far(x, y)));
+            }
+            while !watcher.is_free() {
+                tokio::task::yield_now().await;
+            }
+            Ok(counted_so_far(3.0, 2.0))
+        };
+        let told = |message: Result<QueryRangeResponse, Status>| {
+            let message = message.unwrap();
+            let values: Vec<f64> = message.series.iter().map(|of| of.samples[0].value).collect();
+            let metrics = message.metrics.unwrap();
+            (values, metrics.completed_jobs == metrics.total_jobs)
+        };
+        let told: Vec<_> = counted(run, series, answer).map(told).collect().await;
+        let expected = [(vec![1.0], false), (vec![2.0], false), (vec![3.0], false)];
+        let (last, before) = told.split_last().unwrap();
+        assert_eq!((before, last), (&expected[..], &(vec![3.0, 2.0], true)));
+
+        let refused = |_| async { Err(QueryError::Refused("too much".to_owned())) };
+        let answers: Vec<_> = counted(refused, series, answer).collect().await;
         let [Err(status)] = &answers[..] else { panic!("{answers:?}") };
         assert_eq!((status.code(), status.message()), (tonic::Code::InvalidArgument, "too much"));
     }
@@ -259,9 +366,9 @@ mod tests {
         let mut state = Told::default();
         let full: TakeRoom = |_| None;
         let all = page(vec![found(1, "a")]);
-        assert_eq!(state.take(Step::Progress(all.clone()), full).count(), 0);
+        assert_eq!(state.take(so_far(all.clone()), full).count(), 0);
         // It is news still.
-        assert_eq!(told(&mut state, Step::Progress(all)), [(vec!["a".to_owned()], false)]);
+        assert_eq!(told(&mut state, so_far(all)), [(vec!["a".to_owned()], false)]);
         let end = page(vec![found(2, "b")]);
         let answers: Vec<_> = state.take(Step::Done(Ok(end)), full).collect();
         let [Err(status)] = &answers[..] else { panic!("{answers:?}") };

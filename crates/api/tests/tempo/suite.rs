@@ -142,7 +142,7 @@ async fn every_metrics_query_of_the_suite_has_its_series() {
             panic!("no metrics query: {query}")
         };
         let expected =
-            run(bench.engine.as_ref(), &parsed, &intervals, 0, false).await.expect("series");
+            run(bench.engine.as_ref(), &parsed, &intervals, 0, false, None).await.expect("series");
         let path = format!(
             "/api/metrics/query_range?start={start}&end={end}&step=600&q={}",
             encode(&format!("{query} with(exemplars=false)"))

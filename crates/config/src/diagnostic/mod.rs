@@ -60,11 +60,20 @@ pub struct Diagnostic {
     pub notes: Vec<String>,
     /// What to do.
     pub help: Option<String>,
+    /// Whether the lines of its places are left out, because there is a secret in them.
+    pub(crate) hides_lines: bool,
 }
 
 impl Diagnostic {
     fn new(severity: Severity, message: String) -> Self {
-        Self { severity, message: cut(message), labels: Vec::new(), notes: Vec::new(), help: None }
+        Self {
+            severity,
+            message: cut(message),
+            labels: Vec::new(),
+            notes: Vec::new(),
+            help: None,
+            hides_lines: false,
+        }
     }
 
     /// Something without which nothing can run.
@@ -104,6 +113,12 @@ impl Diagnostic {
         if !via.note.is_empty() {
             self.notes.push(via.note.clone());
         }
+        self
+    }
+
+    /// Leaves out the lines of its places.
+    pub(crate) fn without_lines(mut self) -> Self {
+        self.hides_lines = true;
         self
     }
 

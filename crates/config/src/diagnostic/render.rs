@@ -104,7 +104,7 @@ impl Page<'_> {
         self.paint(BLUE, &format!("{:1$}{arrow}", "", self.margin));
         let _ =
             writeln!(self.out, " {}:{}:{}", visible(&source.name), first.at.line, first.at.column);
-        if source.hidden {
+        if source.hidden || diagnostic.hides_lines {
             return;
         }
         let mut labels: Vec<(&Label, bool)> = diagnostic

@@ -243,11 +243,11 @@ impl<'r, 'n, 'd> Field<'r, 'n, 'd> {
         self.reader.diagnostics.mark_secret(path);
         let node = self.value()?;
         let Some(text) = node.as_text() else {
-            // At the map, lest the line of the secret be shown.
             let got = node.type_name();
             let text = format!("expected type 'string', got unconvertible type '{got}'");
             let error = Diagnostic::error(self.reader.message(self.key, &text));
-            let error = error.at(self.reader.at, format!("of `{}` in this", self.key));
+            let error = error.at_node(node, "expected text").without_lines();
+            let error = error.note("the line is not shown: there is a secret in it");
             self.reader.diagnostics.push(error.help("text is written in quotes"));
             return None;
         };

@@ -103,11 +103,11 @@ fn a_document_of_nothing() {
 fn keys_that_are_secret_without_a_reader() {
     let text = "
 processors: {redaction: {hmac_key: hunter2}}
-extensions: {basicauth: {htpasswd: {inline: 'me:hunter2', file: /etc/users}}}
+extensions: {basicauth: {htpasswd: {inline: 'me:hunter2'}}}
 ";
     let (document, diagnostics) = World::of(text).load();
     let printed = print(&document, &diagnostics, Format::Yaml, Secrets::Redacted);
-    assert!(!printed.contains("hunter2") && printed.contains("/etc/users"), "{printed}");
+    assert!(!printed.contains("hunter2"), "{printed}");
 }
 
 /// A password of digits is a number, which is reported without its line.

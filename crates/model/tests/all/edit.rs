@@ -204,6 +204,8 @@ proptest! {
                 break;
             }
             let at = at.index(batch.len());
+            // What it was encoded to before is not what it is after.
+            let _ = batch.encoded();
             edit_batch(&mut batch, at, edit);
             edit_prost(&mut request, at, edit);
         }
@@ -290,6 +292,18 @@ fn spans_that_were_left_out_are_not_handed_on() {
     assert_eq!((batch.len(), batch.rejection().spans), (1, 1));
     let again = SpanBatch::decode(batch.encoded()).unwrap();
     assert_eq!((again.len(), again.rejection().spans), (1, 0));
+}
+
+#[test]
+fn an_edited_batch_is_encoded_once() {
+    let mut batch = SpanBatch::decode(with_unknown_fields().into()).unwrap();
+    let name = batch.add_text(b"renamed").unwrap();
+    batch.edit_span(0).name = name;
+    let first = batch.encoded();
+    assert_eq!(first.as_ptr(), batch.encoded().as_ptr());
+    assert_eq!(first.as_ptr(), batch.clone().encoded().as_ptr());
+    batch.retain_spans(|_, _, _| false);
+    assert!(batch.encoded().is_empty());
 }
 
 #[test]

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use config::{Diagnostics, Document, Section, Status, System};
+use ottl::Context;
 
 use super::{known, register};
 use crate::graph::{Plans, Registry};
@@ -174,7 +175,7 @@ fn every_component_has_its_part() {
         assert!(anchors.insert(&*part.anchor), "two headings have the anchor {}", part.anchor);
     }
     for link in between(DOCS, "](#", ")") {
-        assert!(anchors.contains(&link.to_owned()), "#{link} leads nowhere");
+        assert!(anchors.contains(link), "#{link} leads nowhere");
     }
 }
 
@@ -195,6 +196,53 @@ fn what_is_not_here_is_said() {
             };
             assert!(is_told, "{section}: {name}");
         }
+    }
+}
+
+/// What stands in backticks in the line about OTTL that begins so.
+fn listed(start: &str) -> Vec<&'static str> {
+    let (_, ottl) = DOCS.split_once("\n## OTTL\n").unwrap();
+    let line = ottl.lines().find(|line| line.starts_with(start)).unwrap();
+    line.split('`').skip(1).step_by(2).collect()
+}
+
+/// What is said of a call with arguments that nobody takes.
+fn said_of(function: &str) -> String {
+    let call = format!("{function}(1, 2, 3, 4, 5, 6, 7, 8, 9)");
+    let is_editor = function.starts_with(|first: char| first.is_ascii_lowercase());
+    let error = match is_editor {
+        true => ottl::parse_statement(&call, Context::Span).map(drop),
+        false => ottl::parse_condition(&format!("{call} == nil"), Context::Span).map(drop),
+    };
+    error.unwrap_err().message
+}
+
+#[test]
+fn functions_and_paths_of_ottl_are_as_listed() {
+    let here = [listed("**Editors**"), listed("**Converters**")].concat();
+    assert!(here.len() > 90, "{here:?}");
+    for function in here {
+        let said = said_of(function);
+        assert!(!said.contains("there is no") && !said.contains("is not here"), "{said}");
+    }
+    let (_, missing) = DOCS.split_once("| not here | instead |").unwrap();
+    let rows = missing.lines().skip(2).take_while(|line| line.starts_with('|'));
+    for row in rows {
+        let first = row.split(" | ").next().unwrap();
+        for function in first.split('`').skip(1).step_by(2) {
+            let said = said_of(function);
+            assert!(said.contains("is not here"), "{function}: {said}");
+        }
+    }
+    for context in Context::ALL {
+        for path in listed(&format!("| `{}` |", context.name())).into_iter().skip(1) {
+            let text = format!("{}.{path} == nil", context.name());
+            ottl::parse_condition(&text, context).unwrap_or_else(|error| panic!("{text}: {error}"));
+        }
+    }
+    for path in listed("| any | `otelcol.") {
+        let text = format!("{path} == nil");
+        ottl::parse_condition(&text, Context::Resource).unwrap();
     }
 }
 

@@ -3,6 +3,8 @@
 
 pub(crate) mod clients;
 mod connectors;
+#[cfg(test)]
+mod docs_test;
 mod exporters;
 mod exporters_jaeger_zipkin;
 mod extensions;

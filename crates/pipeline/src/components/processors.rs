@@ -336,7 +336,8 @@ fn redaction(reader: &mut Reader<'_, '_>) -> Option<Redaction> {
         HashName::Hmac256 => Hashing::HmacSha256(own_key()),
         HashName::Hmac512 => Hashing::HmacSha512(own_key()),
     });
-    if matches!(hash, Some(HashName::Hmac256 | HashName::Hmac512)) && own_key().expose().is_empty() {
+    if matches!(hash, Some(HashName::Hmac256 | HashName::Hmac512)) && own_key().expose().is_empty()
+    {
         reader.fault("hmac_key", "must be specified with this hash_function");
     }
     let presets = reader.field("presets").strings().unwrap_or_default();

@@ -145,6 +145,7 @@ service:
   pipelines:
     traces: {{receivers: [otlp], exporters: [{name}]}}
     {signal}/a: {{receivers: [{name}], exporters: [nop]}}
+    {signal}/b: {{receivers: [{name}], exporters: [nop]}}
 "
     );
     let (_, diagnostics) = check(&text);
@@ -321,8 +322,8 @@ fn settings_of_kafka_are_read() {
     let exporters = [
         ("traces: {topic: a, encoding: otlp_json}, metrics: {topic: b}, logs: {topic: c}", &[][..]),
         ("traces: {encoding: zipkin_thrift}", &["unsupported value \"zipkin_thrift\""]),
-        ("traces: {topic_from_metadata_key: x}", &["a queue on disk does not keep it"]),
-        ("include_metadata_keys: [x]", &["a queue on disk does not keep it"]),
+        ("traces: {topic_from_metadata_key: x}", &["a queue on disk does not keep them"]),
+        ("include_metadata_keys: [x]", &["a queue on disk does not keep them"]),
         ("partition_traces_by_id: true, topic_from_attribute: x, signal_header: true", &[]),
         ("partition_logs_by_trace_id: true", &["only traces can be given partitions"]),
         ("record_headers: {a: b}, record_partitioner: {sticky_key: {hasher: murmur2}}", &[]),
@@ -388,8 +389,11 @@ fn receiver_faults(receiver: &str) -> String {
         "
 receivers:
   {receiver}
+extensions: {{basicauth/a: {{htpasswd: {{file: users}}}}}}
 exporters: {{nop: }}
-service: {{pipelines: {{traces: {{receivers: [{name}], exporters: [nop]}}}}}}
+service:
+  extensions: [basicauth/a]
+  pipelines: {{traces: {{receivers: [{name}], exporters: [nop]}}}}
 "
     );
     errors(&text)

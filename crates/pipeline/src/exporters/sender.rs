@@ -155,8 +155,8 @@ impl Sender {
             return Left::default();
         };
         if let Queue::Persistent(queue) = queue {
-            queue.unlock();
-            return Left { dropped: 0, stored: queue.records() };
+            queue.unlock().await;
+            return Left { dropped: 0, stored: queue.records().await };
         }
         while gather.next_left().await.is_some() {}
         let dropped = inner.counters.snapshot().failed_for(FailReason::Shutdown);

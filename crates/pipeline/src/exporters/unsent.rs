@@ -47,18 +47,18 @@ impl Unsent {
     }
 
     /// Requests that stay on disk.
-    pub(super) fn stored(&self) -> u64 {
+    pub(super) async fn stored(&self) -> u64 {
         match &self.queue {
-            Some((Queue::Persistent(queue), _)) => queue.records(),
+            Some((Queue::Persistent(queue), _)) => queue.records().await,
             _ => 0,
         }
     }
 
     /// Lets another have the files.
-    pub(super) fn release(mut self) {
+    pub(super) async fn release(mut self) {
         self.stopped.clear();
         if let Some((Queue::Persistent(queue), _)) = &self.queue {
-            queue.unlock();
+            queue.unlock().await;
         }
     }
 }

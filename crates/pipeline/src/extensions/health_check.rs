@@ -23,7 +23,7 @@ use crate::component::{Extension, Health, Running};
 use crate::receivers::{ConnectionCounters, Drained, Handler, ServerSettings, serve};
 
 /// Settings of [`HealthCheck`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HealthCheckSettings {
     /// Where it answers. Default `/`, and `/status` as well.
     pub path: Option<String>,
@@ -31,12 +31,6 @@ pub struct HealthCheckSettings {
     pub healthy: Option<String>,
     /// When it is not. Default: JSON with the status and what is wrong.
     pub unhealthy: Option<String>,
-}
-
-impl Default for HealthCheckSettings {
-    fn default() -> Self {
-        Self { path: None, healthy: None, unhealthy: None }
-    }
 }
 
 /// The extension.

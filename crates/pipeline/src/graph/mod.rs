@@ -152,12 +152,14 @@ impl Graph {
 
     /// Where components listen: section and id, what for, address.
     pub fn addresses(&self) -> Vec<(Section, Id, &'static str, SocketAddr)> {
-        let extensions = self.extensions.iter().map(|(id, held)| {
-            (Section::Extensions, id, held.running.addresses())
-        });
-        let receivers = self.receivers.iter().map(|(id, receiver)| {
-            (Section::Receivers, id, receiver.held.running.addresses())
-        });
+        let extensions = self
+            .extensions
+            .iter()
+            .map(|(id, held)| (Section::Extensions, id, held.running.addresses()));
+        let receivers = self
+            .receivers
+            .iter()
+            .map(|(id, receiver)| (Section::Receivers, id, receiver.held.running.addresses()));
         let all = extensions.chain(receivers).flat_map(|(section, id, addresses)| {
             addresses.into_iter().map(move |(name, at)| (section, id.clone(), name, at))
         });
@@ -239,10 +241,8 @@ impl Graph {
             let own = Pipeline { entrance: pipeline.entrance.clone(), processors: taken };
             out.pipelines.insert(id.clone(), own);
         }
-        out.receivers = self
-            .receivers
-            .extract_if(|id, _| is_named(Section::Receivers, id))
-            .collect();
+        out.receivers =
+            self.receivers.extract_if(|id, _| is_named(Section::Receivers, id)).collect();
         out
     }
 
@@ -540,9 +540,9 @@ impl Graph {
         };
         let leaving: Vec<(Id, Receiver)> =
             old.receivers.extract_if(|id, before| !stays(id, before)).collect();
-        let stopped = leaving.into_iter().map(|(id, before)| async move {
-            (id, before.held.running.stop(deadline()).await)
-        });
+        let stopped = leaving
+            .into_iter()
+            .map(|(id, before)| async move { (id, before.held.running.stop(deadline()).await) });
         for (id, items) in futures_util::future::join_all(stopped).await {
             changed.items_left += items;
             if !is_wanted(&id) {

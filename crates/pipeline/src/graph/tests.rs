@@ -424,7 +424,9 @@ service:
 "
     .to_owned();
     for name in ["a", "b", "c", "d"] {
-        text += &format!("    traces/{name}: {{receivers: [source], processors: [mark, mark/b], exporters: [sink]}}\n");
+        text += &format!(
+            "    traces/{name}: {{receivers: [source], processors: [mark, mark/b], exporters: [sink]}}\n"
+        );
     }
     let (world, mut graph) = world();
     apply(&mut graph, &world, &text).await.unwrap();

@@ -154,9 +154,7 @@ impl HttpClient {
         builder
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(
-                (!settings.idle_timeout.is_zero()).then_some(settings.idle_timeout),
-            )
+            .pool_idle_timeout((!settings.idle_timeout.is_zero()).then_some(settings.idle_timeout))
             .pool_max_idle_per_host(settings.idle_connections_max)
             .http2_only(protocol == Protocol::Http2)
             .http2_keep_alive_interval((!keepalive.time.is_zero()).then_some(keepalive.time))

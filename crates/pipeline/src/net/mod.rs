@@ -11,8 +11,8 @@ mod tls_server;
 
 pub use client::{Answer, ClientAuth, ClientSettings, HttpClient, KeepaliveSettings, Protocol};
 pub use compression::{Algorithm, Compression};
-pub use kafka::{KafkaClient, KafkaEncoding};
 pub use headers::{HeaderError, Headers};
+pub use kafka::{KafkaClient, KafkaEncoding};
 pub use tls::{ClientTls, Pem, TlsClientSettings, TlsError, TlsVersion};
 pub use tls_server::{ServerTls, TlsServerSettings};
 

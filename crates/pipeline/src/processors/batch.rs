@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use crate::consumer::{Consumer, Refusal, Taken};
 use crate::data::{Client, Data, Request};
 use crate::panics::unpanicked;
+use crate::telemetry::{self, SpanContext};
 
 /// A batch whose senders wait is sent when nothing came for so long.
 const LINGER: Duration = Duration::from_millis(5);
@@ -143,6 +144,8 @@ struct Ticket {
     /// Who waits for the answer; nobody once it was acknowledged.
     waiter: Mutex<Option<oneshot::Sender<Result<(), Refusal>>>>,
     is_acknowledged: bool,
+    /// The span that it came under.
+    parent: Option<SpanContext>,
     _room: OwnedSemaphorePermit,
 }
 
@@ -269,6 +272,7 @@ impl Consumer for Batch {
             refusal: Mutex::default(),
             waiter: Mutex::new(waits.then_some(waiter)),
             is_acknowledged: !waits,
+            parent: telemetry::context(),
             _room: room,
         });
         {
@@ -411,8 +415,13 @@ async fn send(shared: &Arc<Shared>, lane: &Arc<Lane>, items: Vec<Item>) {
 async fn offer(shared: &Shared, lane: &Lane, items: &[Item], taken: &Taken) -> Result<(), Refusal> {
     let batches = items.iter().map(|item| item.batch.clone()).collect();
     let request = Request { data: Data::Traces(batches), client: lane.client.clone() };
+    let offered = shared.next.offer(request, taken);
     // A lane outlives a fault in what lies behind.
-    unpanicked(shared.next.offer(request, taken)).await.unwrap_or_else(|_| {
+    let answer = match SpanContext::common(items.iter().map(|item| item.ticket.parent)) {
+        Some(parent) => unpanicked(parent.scope(offered)).await,
+        None => unpanicked(offered).await,
+    };
+    answer.unwrap_or_else(|_| {
         let reason = "a component behind the batch processor panicked".to_owned();
         Err(Refusal::Internal { reason })
     })

@@ -150,9 +150,13 @@ mod tests {
 
     #[test]
     fn pages_of_files_do_not_count() {
-        for (statm, pages) in
-            [("5000 900 300 20 0 700 0\n", 600), ("5000 900", 900), ("1 2 3", 0), ("", 0), ("x y z", 0)]
-        {
+        for (statm, pages) in [
+            ("5000 900 300 20 0 700 0\n", 600),
+            ("5000 900", 900),
+            ("1 2 3", 0),
+            ("", 0),
+            ("x y z", 0),
+        ] {
             assert_eq!(private_pages(statm), pages, "{statm}");
         }
     }

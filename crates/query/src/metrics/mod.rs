@@ -8,7 +8,12 @@ mod intervals;
 mod math;
 mod stages;
 
-use store::{MeasureRequest, MeasuredSeries, QueryError, QueryStats, Store};
+use std::sync::Arc;
+
+use store::{
+    MeasureRequest, Measured, MeasuredSeries, Progress, QueryError, QueryStats, Store, Watch,
+    Watcher,
+};
 use traceql::{Exemplars, Hints, MetricsLeaf, MetricsQuery, Static};
 
 pub use intervals::{INTERVALS_MAX, Intervals};
@@ -34,7 +39,8 @@ pub struct MetricsAnswer {
 const POINTS_MAX: usize = 2_000_000;
 
 /// Runs a query over some intervals, with at most `exemplars_max` exemplars; `extrapolate` is that
-/// of [`MeasureRequest`]. Dropping the future ends it.
+/// of [`MeasureRequest`]. `watcher` is told how far it is and, of a query with one first stage, the
+/// series so far. Dropping the future ends it.
 ///
 /// # Errors
 /// What the store refuses, in words for the query's author.
@@ -44,12 +50,14 @@ pub async fn run(
     intervals: &Intervals,
     exemplars_max: usize,
     extrapolate: bool,
+    watcher: Option<Watcher<MetricsAnswer>>,
 ) -> Result<MetricsAnswer, QueryError> {
     let mut leaves = Vec::new();
     collect(query, &mut leaves);
     let mut answer = MetricsAnswer::default();
     let mut measured = Vec::with_capacity(leaves.len());
-    for leaf in leaves {
+    let count = leaves.len();
+    for (at, leaf) in leaves.into_iter().enumerate() {
         let request = MeasureRequest {
             leaf: leaf.clone(),
             start_unix_nano: intervals.start_unix_nano,
@@ -58,7 +66,10 @@ pub async fn run(
             exemplars_max,
             extrapolate,
         };
-        let part = store.measure(request).await?;
+        let watcher = watcher.clone().map(|to| -> Watcher<Measured> {
+            Arc::new(Leaf { query: query.clone(), intervals: *intervals, place: (at, count), to })
+        });
+        let part = store.measure(request, watcher).await?;
         answer.partial |= part.partial;
         answer.stats.add(&part.stats);
         let points = part.series.len().saturating_mul(intervals.count);
@@ -75,6 +86,43 @@ pub async fn run(
     let series = compute(query, &mut measured.into_iter());
     answer.series = settled(series, intervals, exemplars_max);
     Ok(answer)
+}
+
+/// Watches one of the first stages for someone who waits for the whole query.
+struct Leaf {
+    query: MetricsQuery,
+    intervals: Intervals,
+    /// Which of how many it is.
+    place: (usize, usize),
+    to: Watcher<MetricsAnswer>,
+}
+
+impl Watch<Measured> for Leaf {
+    fn is_free(&self) -> bool {
+        self.to.is_free()
+    }
+
+    fn tell(&self, progress: Progress<Measured>) {
+        let Progress { so_far, spans_done, spans_all } = progress;
+        let (at, count) = self.place;
+        let points = so_far.series.len().saturating_mul(self.intervals.count);
+        // What is computed of series that are not all there would be wrong.
+        let series = match count == 1 && points <= POINTS_MAX {
+            true => settled(
+                compute(&self.query, &mut std::iter::once(so_far.series)),
+                &self.intervals,
+                0,
+            ),
+            false => Vec::new(),
+        };
+        let so_far = MetricsAnswer { series, partial: so_far.partial, stats: so_far.stats };
+        // Each stage looks at the same spans, or nearly.
+        self.to.tell(Progress {
+            so_far,
+            spans_done: spans_all.saturating_mul(at as u64).saturating_add(spans_done),
+            spans_all: spans_all.saturating_mul(count as u64),
+        });
+    }
 }
 
 /// Whether spans count as many as they stand for.
@@ -253,6 +301,43 @@ mod tests {
         let shown = computed(query, vec![one("rate", 1.0), one("count_over_time", 2.0)]);
         assert_eq!(shown.len(), 1);
         assert!(shown[0].starts_with("__name__=(") && shown[0].ends_with(": 0.5"), "{shown:?}");
+    }
+
+    #[test]
+    fn what_is_told_before_the_end_is_computed_like_the_end() {
+        let told = |query: &str, place| {
+            let query = traceql::parse(query).unwrap();
+            let traceql::QueryKind::Metrics(query) = query.kind else { panic!("no metrics query") };
+            let (to, from) = std::sync::mpsc::channel();
+            struct To(std::sync::mpsc::Sender<Progress<MetricsAnswer>>);
+            impl Watch<MetricsAnswer> for To {
+                fn is_free(&self) -> bool {
+                    true
+                }
+                fn tell(&self, progress: Progress<MetricsAnswer>) {
+                    self.0.send(progress).unwrap();
+                }
+            }
+            let intervals = Intervals { start_unix_nano: 0, step_nano: 10, count: 2 };
+            let leaf = Leaf { query, intervals, place, to: Arc::new(To(to)) };
+            let of = |name: &str, values: &[f64]| series(&[("a", name)], values);
+            let series = vec![of("x", &[1.0, 5.0]), of("y", &[2.0, 3.0])];
+            let so_far = Measured { series, ..Measured::default() };
+            leaf.tell(Progress { so_far, spans_done: 50, spans_all: 100 });
+            let told = from.recv().unwrap();
+            (shown(&told.so_far.series), told.share())
+        };
+        for (query, place, series, share) in [
+            ("{} | rate() by(.a)", (0, 1), vec!["a=x: 1 5", "a=y: 2 3"], 0.5),
+            ("{} | rate() by(.a) | topk(1)", (0, 1), vec!["a=x: NaN 5", "a=y: 2 NaN"], 0.5),
+            ("({} | rate() by(.a)) * 2 > 9", (0, 1), vec!["a=x: NaN 10"], 0.5),
+            ("({} | rate() by(.a)) / ({} | rate() by(.a))", (0, 2), vec![], 0.25),
+            ("({} | rate() by(.a)) / ({} | rate() by(.a))", (1, 2), vec![], 0.75),
+        ] {
+            let (told, of) = told(query, place);
+            let told: Vec<&str> = told.iter().map(String::as_str).collect();
+            assert_eq!((told, of), (series, share), "{query}");
+        }
     }
 
     #[test]

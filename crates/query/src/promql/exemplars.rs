@@ -138,7 +138,7 @@ impl Exemplars {
             if room == 0 {
                 break;
             }
-            let measured = store.measure(request).await.map_err(|error| match error {
+            let measured = store.measure(request, None).await.map_err(|error| match error {
                 QueryError::Refused(reason) => PromqlError::execution(reason),
                 failed => PromqlError::store(failed.to_string()),
             })?;

@@ -1,5 +1,6 @@
 //! The query API v1 (`crates/api/openapi.json`).
 
+use std::io::{self, BufRead, BufReader, Read};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -8,7 +9,8 @@ use clap::Args;
 use model::{SpanBatch, TraceId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use ureq::Agent;
+use ureq::typestate::WithoutBody;
+use ureq::{Agent, RequestBuilder};
 
 use super::http::{agent, describe, is_nobody};
 use super::query::FilterArgs;
@@ -150,18 +152,62 @@ impl Client {
         query: &[(&str, String)],
         accept: &str,
     ) -> anyhow::Result<(u16, Vec<u8>)> {
+        let request = self.request(path, query, accept);
+        let mut answer = request.call().map_err(|error| self.unreachable(&error))?;
+        let status = answer.status().as_u16();
+        let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
+        Ok((status, body.map_err(|error| self.unreachable(&error))?))
+    }
+
+    /// An answer that may come line by line, however long that takes: all lines but the last are
+    /// given to `progress`, if they can be. A server that knows no lines answers with one.
+    pub(super) fn get_lines(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        mut progress: impl FnMut(&[u8]),
+    ) -> anyhow::Result<(u16, Vec<u8>)> {
+        let request = self.request(path, query, "application/x-ndjson, application/json;q=0.5");
+        let request = request.config().timeout_global(None).build();
+        let answer = request.call().map_err(|error| self.unreachable(&error))?;
+        let status = answer.status().as_u16();
+        let body = answer.into_body().into_with_config().limit(u64::MAX).reader();
+        let mut reader = BufReader::new(body);
+        let mut last = Vec::new();
+        loop {
+            let mut line = Vec::new();
+            let read = reader.by_ref().take(ANSWER_BYTES_MAX).read_until(b'\n', &mut line);
+            let read = read.and_then(|bytes| match bytes as u64 >= ANSWER_BYTES_MAX {
+                true => Err(io::Error::other("it is longer than 1 GiB")),
+                false => Ok(bytes),
+            });
+            match read {
+                Ok(0) => return Ok((status, last)),
+                Ok(_) => {}
+                Err(error) => return Err(self.unreachable(&ureq::Error::Io(error))),
+            }
+            if !last.is_empty() {
+                progress(&last);
+            }
+            last = line;
+        }
+    }
+
+    fn request(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        accept: &str,
+    ) -> RequestBuilder<WithoutBody> {
         let url = format!("{}/api/v1{path}", self.server);
         let mut request = self.agent.get(&url).header("accept", accept);
         for (name, value) in query {
             request = request.query(name, value);
         }
-        if let Some(authorization) = &self.authorization {
-            request = request.header("authorization", authorization);
+        match &self.authorization {
+            Some(authorization) => request.header("authorization", authorization),
+            None => request,
         }
-        let mut answer = request.call().map_err(|error| self.unreachable(&error))?;
-        let status = answer.status().as_u16();
-        let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
-        Ok((status, body.map_err(|error| self.unreachable(&error))?))
     }
 
     pub(super) fn json<T: DeserializeOwned>(&self, body: &[u8]) -> anyhow::Result<T> {

@@ -13,4 +13,4 @@ pub use api::{Client, ServerArgs, TraceSummary};
 pub use otlp::{OtlpArgs, Refusal, Sender};
 pub use query::FilterArgs;
 pub use retry::Patience;
-pub use traceql::{Answer, FoundTrace, Label, Misspelt, Series, SeriesList, Stats};
+pub use traceql::{Answer, FoundTrace, HowFar, Label, Misspelt, Series, SeriesList, Stats};

@@ -1,5 +1,6 @@
 //! TraceQL by way of the API's `/query`.
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::api::{Client, TraceSummary};
@@ -141,14 +142,101 @@ pub struct Misspelt {
     pub caret: String,
 }
 
+/// How far a query is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HowFar {
+    /// From 0 to 1.
+    pub share: f64,
+    /// Traces, or series, so far.
+    pub found: usize,
+    /// They are series.
+    pub is_series: bool,
+}
+
+/// A line before the last.
+#[derive(Deserialize)]
+struct SoFar {
+    progress: f64,
+    traces: Option<Vec<IgnoredAny>>,
+    series: Option<Vec<IgnoredAny>>,
+}
+
+/// What ended a query that had begun.
+#[derive(Deserialize)]
+struct Ended {
+    #[serde(rename = "error")]
+    _error: String,
+}
+
 impl Client {
-    /// Asks a query; or tells what is wrong with its text.
-    pub fn query(&self, parameters: &Parameters) -> anyhow::Result<Result<Answer, Misspelt>> {
-        let (status, body) = self.get("/query", parameters, "application/json")?;
+    /// Asks a query, and tells how far it is; or tells what is wrong with its text.
+    pub fn query(
+        &self,
+        parameters: &Parameters,
+        mut progress: impl FnMut(HowFar),
+    ) -> anyhow::Result<Result<Answer, Misspelt>> {
+        let line = |line: &[u8]| {
+            // What cannot be read is not worth to end a query for.
+            let Ok(SoFar { progress: share, traces, series }) = serde_json::from_slice(line) else {
+                return;
+            };
+            let found = series.as_ref().or(traces.as_ref()).map_or(0, Vec::len);
+            progress(HowFar { share, found, is_series: series.is_some() });
+        };
+        let (status, body) = self.get_lines("/query", parameters, line)?;
+        if let (200, Ok(Ended { .. })) = (status, serde_json::from_slice(&body)) {
+            return Err(self.failure(status, &body));
+        }
         match (status, serde_json::from_slice(&body)) {
             (200, _) => self.json(&body).map(Ok),
             (400, Ok(misspelt)) => Ok(Err(misspelt)),
             _ => Err(self.failure(status, &body)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ServerArgs;
+    use super::super::stub::{Stub, reply};
+    use super::*;
+
+    fn asked(status: u16, body: &str) -> (anyhow::Result<Result<Answer, Misspelt>>, Vec<HowFar>) {
+        let stub = Stub::new([reply(status, &[], body.as_bytes())]);
+        let args = ServerArgs { server: stub.url().to_owned(), token: None };
+        let mut told = Vec::new();
+        let answer = Client::new(&args).query(&Vec::new(), |far| told.push(far));
+        (answer, told)
+    }
+
+    #[test]
+    fn lines_tell_how_far_it_is_and_the_last_is_the_answer() {
+        let page = r#"{"traces":[],"next_cursor":null,"partial":false}"#;
+        let series = r#"{"start_unix_nano":"0","step_nano":"1","series":[],"partial":false}"#;
+        let far = |share, found, is_series| HowFar { share, found, is_series };
+        for (body, expected) in [
+            (page.to_owned(), vec![]),
+            (format!("{page}\n"), vec![]),
+            (
+                format!("{{\"progress\":0.5,\"traces\":[1,2]}}\nodd\n{page}\n"),
+                vec![far(0.5, 2, false)],
+            ),
+            (
+                format!(
+                    "{{\"progress\":0,\"series\":[]}}\n{{\"progress\":1,\"series\":[3]}}\n{series}\n"
+                ),
+                vec![far(0.0, 0, true), far(1.0, 1, true)],
+            ),
+        ] {
+            let (answer, told) = asked(200, &body);
+            assert!(matches!(answer, Ok(Ok(_))), "{body}: {answer:?}");
+            assert_eq!(told, expected, "{body}");
+        }
+        let (answer, told) =
+            asked(200, "{\"progress\":0,\"traces\":[]}\n{\"error\":\"too much\"}\n");
+        let error = answer.unwrap_err().to_string();
+        assert!(error.ends_with("answered: too much") && told.len() == 1, "{error}");
+        let wrong = r#"{"error":"odd","parameter":"q","line":1,"column":2,"caret":"x"}"#;
+        assert!(matches!(asked(400, wrong).0, Ok(Err(_))));
     }
 }

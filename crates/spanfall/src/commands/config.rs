@@ -19,6 +19,10 @@ pub struct ConfigArgs {
 impl ConfigArgs {
     /// Without a file that which plain `spanfall serve` runs is still to be added.
     pub fn place(&self) -> Where {
-        Where { configs: self.config.clone(), sets: self.set.clone() }
+        Where {
+            configs: self.config.clone(),
+            sets: self.set.clone(),
+            is_built_in: self.config.is_empty(),
+        }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 use clap::Args;
@@ -10,7 +11,7 @@ use model::TraceId;
 
 use super::search;
 use crate::chart::{self, Line, Times};
-use crate::client::{Answer, Client, FoundTrace, Misspelt, SeriesList, ServerArgs, Stats};
+use crate::client::{Answer, Client, FoundTrace, HowFar, Misspelt, SeriesList, ServerArgs, Stats};
 use crate::printer::Printer;
 use crate::text::{bytes, clean, columns, count, counted, duration, padding};
 use crate::values::{parse_duration, parse_positive_duration};
@@ -20,6 +21,8 @@ use crate::waterfall;
 const PAGE_MAX: u64 = 1000;
 /// Lines of a chart; further series are only counted.
 const LINES_MAX: usize = 20;
+/// What takes longer is told how far it is.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// A mistake in the query is one of usage.
 const MISSPELT: u8 = 2;
 
@@ -82,7 +85,8 @@ pub fn run(args: QueryArgs, printer: &Printer) -> anyhow::Result<ExitCode> {
     }
     let mut parameters = fixed.clone();
     loop {
-        let page = match client.query(&parameters)? {
+        let answer = watched(printer, |progress| client.query(&parameters, progress))?;
+        let page = match answer {
             Err(misspelt) => return Ok(told(&misspelt, printer)),
             Ok(Answer::Series(list)) => return args.series(&list, printer),
             Ok(Answer::Traces(page)) => page,
@@ -124,6 +128,55 @@ pub fn run(args: QueryArgs, printer: &Printer) -> anyhow::Result<ExitCode> {
         Some(id) => draw(&client, &id, printer),
         None => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Asks on a thread of its own and shows on a terminal how far it is, when that takes long.
+fn watched<T: Send>(
+    printer: &Printer,
+    ask: impl FnOnce(&mut dyn FnMut(HowFar)) -> anyhow::Result<T> + Send,
+) -> anyhow::Result<T> {
+    let (sender, told) = channel();
+    let since = Instant::now();
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(move || {
+            // Nobody listens when the other end is gone, and it goes last.
+            ask(&mut |far| drop(sender.send(far)))
+        });
+        let (mut last, mut bar) = (None, None);
+        loop {
+            let left = PATIENCE.saturating_sub(since.elapsed());
+            let news = match left.is_zero() {
+                true => told.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                false => told.recv_timeout(left),
+            };
+            match news {
+                Ok(far) => last = Some(far),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if since.elapsed() >= PATIENCE {
+                let bar = bar.get_or_insert_with(|| printer.progress_line());
+                bar.set_message(shown(last));
+            }
+        }
+        if let Some(bar) = bar {
+            bar.finish_and_clear();
+        }
+        asking.join().unwrap_or_else(|_| anyhow::bail!("the client of the server failed"))
+    })
+}
+
+/// How far a query is, in a line.
+fn shown(far: Option<HowFar>) -> String {
+    let Some(HowFar { share, found, is_series }) = far else {
+        return "waiting for the server".to_owned();
+    };
+    let percent = (share.clamp(0.0, 1.0) * 100.0) as u64;
+    let found = match is_series {
+        true => format!("{} series", count(found as u64)),
+        false => counted(found as u64, "trace"),
+    };
+    format!("looked at {percent} %, {found} so far")
 }
 
 impl QueryArgs {
@@ -288,4 +341,23 @@ fn draw(client: &Client, id: &str, printer: &Printer) -> anyhow::Result<ExitCode
         .and_then(|()| out.flush())
         .context("writing to stdout")?;
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_far_it_is() {
+        let far = |share, found, is_series| Some(HowFar { share, found, is_series });
+        for (far, expected) in [
+            (None, "waiting for the server"),
+            (far(0.0, 0, false), "looked at 0 %, 0 traces so far"),
+            (far(0.428, 1, false), "looked at 42 %, 1 trace so far"),
+            (far(f64::NAN, 1200, true), "looked at 0 %, 1,200 series so far"),
+            (far(7.0, 3, true), "looked at 100 %, 3 series so far"),
+        ] {
+            assert_eq!(shown(far), expected);
+        }
+    }
 }

@@ -169,7 +169,7 @@ pub fn run(
 ) -> anyhow::Result<ExitCode> {
     // Before anything is read: a word that means nothing is told at once.
     let filter = args.log.as_deref().map(log_filter).transpose()?;
-    save_memory();
+    serve::without_huge_pages();
     let is_built_in = args.config.config.is_empty();
     let place = if is_built_in {
         for origin in &args.cors_allowed_origin {
@@ -326,14 +326,6 @@ fn parse_request_size(text: &str) -> Result<u64, String> {
             Err(format!("the most is {} MiB", REQUEST_BYTES_MAX >> 20))
         }
         size => Ok(size),
-    }
-}
-
-/// Huge pages cost a fifth of all CPU here: they are cleared whole and used in part.
-fn save_memory() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
-        tracing::debug!(%error, "huge pages stay on");
     }
 }
 

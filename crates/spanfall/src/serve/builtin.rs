@@ -4,8 +4,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
-
 /// What the flags of `spanfall serve` say.
 #[derive(Debug, Clone)]
 pub struct Flags {
@@ -96,60 +94,68 @@ pub fn in_words_of_flags(error: &str) -> String {
 impl Flags {
     /// The YAML, as a value of `--config`.
     pub fn document(&self) -> String {
-        format!("yaml:{}", escaped(&self.settings()))
+        // No dollar sign begins a reference.
+        format!("yaml:{}", self.settings().replace('$', "$$"))
     }
 
-    fn settings(&self) -> Value {
+    /// JSON, which is YAML, in the order in which people write it.
+    fn settings(&self) -> String {
         let at = |port: u16| SocketAddr::new(self.listen, port).to_string();
+        let endpoint = |port: u16| ("endpoint", text(&at(port)));
         let mut origins: Vec<String> = pipeline::receivers::CorsSettings::default().allowed_origins;
         origins.extend(self.cors_allowed_origins.iter().cloned());
-        let mut query = json!({
-            "endpoint": at(self.ports.ui),
-            "jaeger_grpc": { "endpoint": at(self.ports.jaeger_grpc) },
-            "zipkin": { "endpoint": at(self.ports.zipkin) },
-            "tempo": { "endpoint": at(self.ports.tempo) },
-            "max_clock_skew_adjust": self.max_clock_skew_adjust,
-        });
-        let more = [
-            ("token", self.token.as_ref().map(|token| json!(token))),
-            ("token_file", self.token_file.as_ref().map(|path| json!(path.to_string_lossy()))),
-            ("insecure_public", self.insecure_public.then(|| json!(true))),
-        ];
-        for (key, value) in more {
-            if let Some(value) = value {
-                query[key] = value;
-            }
-        }
         // The largest gRPC message is told in MiB; a smaller one holds for HTTP alone.
         let mib = self.max_request_bytes.div_ceil(1 << 20);
-        json!({
-            "receivers": { "otlp": { "protocols": {
-                "grpc": { "endpoint": at(self.ports.otlp_grpc), "max_recv_msg_size_mib": mib },
-                "http": {
-                    "endpoint": at(self.ports.otlp_http),
-                    "max_request_body_size": self.max_request_bytes,
-                    "cors": { "allowed_origins": origins, "max_age": 7200 },
-                },
-            } } },
-            "exporters": { "spanfall": {
-                "data_dir": self.data_dir.to_string_lossy(),
-                "retention": self.retention,
-                "retention_bytes": self.retention_bytes,
-                "head_max_spans": self.head_max_spans,
-                "sync": self.sync,
-            } },
-            "extensions": {
-                "health_check": { "endpoint": at(self.ports.health) },
-                "spanfall_query": query,
-            },
-            "service": {
-                "extensions": ["health_check", "spanfall_query"],
-                "pipelines": { "traces": { "receivers": ["otlp"], "exporters": ["spanfall"] } },
-                "telemetry": { "metrics": { "readers": [ { "pull": { "exporter": {
-                    "prometheus": { "host": self.listen.to_string(), "port": self.ports.metrics },
-                } } } ] } },
-            },
-        })
+        let grpc = [endpoint(self.ports.otlp_grpc), ("max_recv_msg_size_mib", mib.to_string())];
+        let cors = [
+            ("allowed_origins", list(origins.iter().map(|origin| text(origin)))),
+            ("max_age", "7200".to_owned()),
+        ];
+        let http = [
+            endpoint(self.ports.otlp_http),
+            ("max_request_body_size", self.max_request_bytes.to_string()),
+            ("cors", map(cors)),
+        ];
+        let otlp = map([("protocols", map([("grpc", map(grpc)), ("http", map(http))]))]);
+        let store = [
+            ("data_dir", text(&self.data_dir.to_string_lossy())),
+            ("retention", text(&self.retention)),
+            ("retention_bytes", text(&self.retention_bytes)),
+            ("head_max_spans", self.head_max_spans.to_string()),
+            ("sync", text(&self.sync)),
+        ];
+        let mut query = vec![
+            endpoint(self.ports.ui),
+            ("jaeger_grpc", map([endpoint(self.ports.jaeger_grpc)])),
+            ("zipkin", map([endpoint(self.ports.zipkin)])),
+            ("tempo", map([endpoint(self.ports.tempo)])),
+            ("max_clock_skew_adjust", text(&self.max_clock_skew_adjust)),
+        ];
+        let file = self.token_file.as_ref().map(|path| text(&path.to_string_lossy()));
+        query.extend(self.token.as_ref().map(|token| ("token", text(token))));
+        query.extend(file.map(|file| ("token_file", file)));
+        query.extend(self.insecure_public.then(|| ("insecure_public", "true".to_owned())));
+        let prometheus =
+            [("host", text(&self.listen.to_string())), ("port", self.ports.metrics.to_string())];
+        let reader = map([("pull", map([("exporter", map([("prometheus", map(prometheus))]))]))]);
+        let traces = [("receivers", list([text("otlp")])), ("exporters", list([text("spanfall")]))];
+        let service = [
+            ("extensions", list([text("health_check"), text("spanfall_query")])),
+            ("pipelines", map([("traces", map(traces))])),
+            ("telemetry", map([("metrics", map([("readers", list([reader]))]))])),
+        ];
+        map([
+            ("receivers", map([("otlp", otlp)])),
+            ("exporters", map([("spanfall", map(store))])),
+            (
+                "extensions",
+                map([
+                    ("health_check", map([endpoint(self.ports.health)])),
+                    ("spanfall_query", map(query)),
+                ]),
+            ),
+            ("service", map(service)),
+        ])
     }
 
     /// Traces hold customers' data: nobody serves them to the world by accident.
@@ -166,7 +172,15 @@ impl Flags {
     }
 }
 
-/// JSON, which is YAML, in which no dollar sign begins a reference.
-fn escaped(settings: &Value) -> String {
-    settings.to_string().replace('$', "$$")
+fn text(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn list(values: impl IntoIterator<Item = String>) -> String {
+    format!("[{}]", values.into_iter().collect::<Vec<_>>().join(","))
+}
+
+fn map(entries: impl IntoIterator<Item = (&'static str, String)>) -> String {
+    let entries = entries.into_iter().map(|(key, value)| format!("{}:{value}", text(key)));
+    format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
 }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use config::{Id, Reader, Value};
 use model::SpanBatch;
 use pipeline::component::{ExporterPlan, Plan, Running, Stage, Surroundings};
-use pipeline::telemetry::{MetricKind, Metrics, Sample};
+use pipeline::telemetry::{MetricKind, Metrics, Sample, Traced};
 use pipeline::{Consumer, Data, Refusal, Request};
 use store::{AppendError, Engine, Options, Store};
 use tokio::time::Instant;
@@ -124,7 +124,8 @@ impl ExporterPlan for SpanfallPlan {
         let metrics: Arc<dyn Metrics> = own.clone();
         around.telemetry.add(&metrics);
         self.host.stores.set(id, Some(engine));
-        Ok(Stage { consumer: own.clone(), running: own, is_durable: true })
+        let traced = Traced::exporter(id, around.telemetry.own_traces(), own.clone());
+        Ok(Stage { consumer: Arc::new(traced), running: own, is_durable: true })
     }
 }
 

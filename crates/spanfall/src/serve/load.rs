@@ -20,6 +20,8 @@ pub struct Where {
     pub configs: Vec<String>,
     /// The values of `--set`.
     pub sets: Vec<String>,
+    /// Whether it is not a person's, so that it will be the same when it is read again.
+    pub is_built_in: bool,
 }
 
 /// A configuration that was read.

@@ -5,6 +5,7 @@ mod exporter;
 mod limits;
 mod listen;
 mod load;
+mod memory;
 mod query;
 mod stores;
 mod watch;
@@ -18,13 +19,14 @@ use parking_lot::{Mutex, RwLock};
 use pipeline::component::{Health, Running, Surroundings};
 use pipeline::graph::{Changed, Graph};
 use pipeline::receivers::{ByteBudget, IN_FLIGHT_BYTES_MAX_DEFAULT};
-use pipeline::telemetry::{Telemetry, TelemetryPlan};
+use pipeline::telemetry::{LogSettings, Telemetry, TelemetryPlan};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 pub use builtin::{Flags, Ports, in_words_of_flags};
 pub use exporter::{DATA_DIR_DEFAULT, HEAD_SPANS};
 pub use load::{Loaded, Where, load};
+pub use memory::without_huge_pages;
 
 use stores::Stores;
 use watch::Watch;
@@ -82,12 +84,13 @@ impl Notices for Silent {
 pub async fn run(place: &Where, loaded: Loaded, host: Arc<Host>) -> anyhow::Result<()> {
     // Before anyone can know that it runs. While a log is read, a signal ends the process at once:
     // there is nothing to drain.
-    let mut signals = Signals::catch(!loaded.files.is_empty())?;
+    let mut signals = Signals::catch(!place.is_built_in)?;
     let mut server = tokio::select! {
         server = Server::start(loaded, host.clone()) => server?,
         () = signals.stop() => return Ok(()),
     };
     host.notices.ready(&server.banner().await);
+    memory::give_back_code();
     loop {
         let reason = tokio::select! {
             asked = signals.next() => match asked {
@@ -133,6 +136,7 @@ struct Server {
 struct Own {
     running: Arc<Mutex<Arc<dyn Running>>>,
     node: Option<config::Node>,
+    logs: LogSettings,
 }
 
 impl Server {
@@ -154,7 +158,8 @@ impl Server {
         let mut graph = Graph::new(around.clone());
         let changed = graph.apply(loaded.document, loaded.plans).await;
         changed.map_err(|failed| anyhow::anyhow!(failed.error))?;
-        let own = Own { running: Arc::new(Mutex::new(running)), node };
+        let logs = loaded.telemetry.logs.clone();
+        let own = Own { running: Arc::new(Mutex::new(running)), node, logs };
         let (graph, broken) = (Arc::new(tokio::sync::RwLock::new(graph)), Arc::default());
         let watch = Watch::new(loaded.files);
         let server = Self { graph, around, own, watch, host, broken };
@@ -201,6 +206,10 @@ impl Server {
             Ok(Changed { started, stopped, items_left }) => {
                 *self.broken.lock() = None;
                 tracing::info!(?started, ?stopped, items_left, "the new configuration is in force");
+                if self.own.logs != loaded.telemetry.logs {
+                    tracing::warn!("service::telemetry: 'logs' takes effect at the next start");
+                    self.own.logs = loaded.telemetry.logs.clone();
+                }
                 if self.own.node != node {
                     self.restart_telemetry(&loaded.telemetry, node).await;
                 }
@@ -256,7 +265,7 @@ struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
-    /// Where there is no file to be read again, SIGHUP means that the terminal is gone.
+    /// Where there is nothing to be read again, SIGHUP means that the terminal is gone.
     reloads: bool,
 }
 

@@ -28,7 +28,7 @@ use crate::catalog::Catalogs;
 use crate::edges::{self, EdgeRequest, EdgeSet};
 use crate::files::folder_bytes;
 use crate::piece::{Damaged, Piece};
-use crate::query::{self, Cancel, KeptSeams, Stop};
+use crate::query::{self, Cancel, KeptSeams, Probe, Stop, Teller};
 use crate::search::{self, View};
 use crate::spm::{self, RedRequest, RedSet};
 use crate::trace;
@@ -37,7 +37,7 @@ use crate::types::{
     AppendError, AttributeRow, ChoiceRequest, FieldValues, FindRequest, FoundPage, Health, Level,
     MeasureRequest, Measured, NameSet, OperationRow, QueryError, ReadError, SearchPage,
     SearchRequest, SeriesRequest, SeriesSet, ServiceRow, StoreStatus, TraceRead, TraceSummary,
-    ValueList,
+    ValueList, Watcher,
 };
 
 pub use open::OpenError;
@@ -45,6 +45,9 @@ use state::State;
 use turns::Turns;
 use workers::Workers;
 use writer::Command;
+
+/// How often a query that is watched tells how far it is.
+const TELL_EVERY: Duration = Duration::from_millis(300);
 
 /// When an acknowledged span is safe from loss of power. A killed process loses nothing either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -358,7 +361,10 @@ impl Engine {
         }
         let cancel = Cancel::default();
         let waiting = OnDrop(cancel.clone());
-        let work = move |view: &mut View| work(view, &cancel);
+        let work = move |view: &mut View| {
+            view.probe = Arc::new(Probe::of(&cancel));
+            work(view, &cancel)
+        };
         let answer = if is_search { self.searching(work).await } else { self.blocking(work).await };
         drop(waiting);
         match answer {
@@ -419,19 +425,26 @@ impl Store for Engine {
     async fn find(
         &self,
         request: FindRequest,
-        progress: Option<tokio::sync::mpsc::Sender<FoundPage>>,
+        watcher: Option<Watcher<FoundPage>>,
     ) -> Result<FoundPage, QueryError> {
         self.query(true, move |view, cancel| {
-            let Some(sender) = progress else { return query::find(view, &request, cancel, None) };
-            // Who does not listen any more, or not quickly enough, misses nothing of the end.
-            let mut tell = |page| drop(sender.try_send(page));
-            query::find(view, &request, cancel, Some(&mut tell))
+            // The first results are news at once.
+            let teller = watcher.map(|to| Teller::new(to, Duration::ZERO, TELL_EVERY));
+            query::find(view, &request, cancel, teller.as_ref())
         })
         .await
     }
 
-    async fn measure(&self, request: MeasureRequest) -> Result<Measured, QueryError> {
-        self.query(false, move |view, cancel| query::measure(view, &request, cancel)).await
+    async fn measure(
+        &self,
+        request: MeasureRequest,
+        watcher: Option<Watcher<Measured>>,
+    ) -> Result<Measured, QueryError> {
+        self.query(false, move |view, cancel| {
+            let teller = watcher.map(|to| Teller::new(to, TELL_EVERY, TELL_EVERY));
+            query::measure(view, &request, cancel, teller.as_ref())
+        })
+        .await
     }
 
     async fn series(&self, request: SeriesRequest) -> Result<SeriesSet, ReadError> {

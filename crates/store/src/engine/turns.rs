@@ -199,7 +199,7 @@ mod tests {
             exemplars_max: 0,
             extrapolate: false,
         };
-        let mut measuring = pin!(engine.measure(request));
+        let mut measuring = pin!(engine.measure(request, None));
         let mut context = Context::from_waker(Waker::noop());
         assert!(measuring.as_mut().poll(&mut context).is_pending());
         drop(long);

@@ -4,20 +4,23 @@
 //! last, when it is known which of them can still be among the newest.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
 use model::{SpanId, TraceId};
 use traceql::{Field, Pipeline, Static};
 
+use super::budget::{Budget, Share};
 use super::filter::Domain;
+use super::groups::value_bytes;
 use super::mask::Mask;
 use super::probe::Probe;
 use super::prune::{Unread, Verdict};
 use super::seam::{Seam, SharedTraces, Times, narrow, traces_together};
 use super::slab::Slab;
 use super::spansets::{Spanset, Spansets, refusal};
+use super::telling::{TOLD_BYTES_MAX, Teller};
 use super::value::Val;
 use super::values::field_values;
 use super::{Cancel, Stop, in_parallel, is_local, slabs};
@@ -25,14 +28,18 @@ use crate::columns::{Table, name};
 use crate::piece::{Damaged, Piece};
 use crate::search::View;
 use crate::types::{
-    FindRequest, FoundPage, FoundSpan, FoundSpanset, FoundTrace, Position, QueryStats, QueryStep,
+    FindRequest, FoundPage, FoundSpan, FoundSpanset, FoundTrace, Position, Progress, QueryStats,
+    QueryStep,
 };
+
+/// What a search may hold in memory of its results: those that it has found, and its answer.
+const RESULT_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Slabs that are looked at between two looks at whether it is enough.
 const WAVE: usize = 4;
 
 /// Pieces that are opened at once.
-const OPENED: usize = 2;
+const OPENED: usize = 4;
 
 /// Traces of several pieces that are put together between two looks at whether it is enough: few
 /// at first, as the newest are mostly enough.
@@ -59,6 +66,20 @@ struct Hit {
     rows: Range<usize>,
     /// Rows counted from its first.
     spansets: Vec<Spanset>,
+    /// The piece was put together for queries; it is not the store's.
+    is_joined: bool,
+}
+
+impl Hit {
+    /// What it takes in memory beside its piece, about.
+    fn bytes(&self) -> usize {
+        let set = |set: &Spanset| {
+            let named = |(name, value): &(String, Static)| name.len() + value_bytes(value);
+            let attributes: usize = set.attributes.iter().map(named).sum();
+            size_of::<Spanset>() + size_of_val(&*set.rows) + attributes
+        };
+        size_of::<(Rank, Self)>() + self.spansets.iter().map(set).sum::<usize>()
+    }
 }
 
 /// What a slab has to say.
@@ -73,16 +94,54 @@ struct Best {
     hits: BTreeMap<Rank, Hit>,
     wanted: usize,
     after: Option<Rank>,
+    /// Pieces that were put together, by where they are: how many hits lie in each, and its bytes.
+    joined: HashMap<*const (), (usize, usize)>,
+    share: Share,
 }
 
 impl Best {
-    fn add(&mut self, hit: Hit) {
-        if self.after.is_none_or(|after| hit.rank > after) {
-            self.hits.insert(hit.rank, hit);
-            if self.hits.len() > self.wanted {
-                self.hits.pop_last();
-            }
+    fn add(&mut self, hit: Hit) -> Result<(), Stop> {
+        if self.after.is_some_and(|after| hit.rank <= after) {
+            return Ok(());
         }
+        let mut bytes = self.share.bytes() + hit.bytes() + self.holds(&hit);
+        let same = self.hits.insert(hit.rank, hit);
+        let last = match self.hits.len() > self.wanted {
+            true => self.hits.pop_last().map(|(_, hit)| hit),
+            false => None,
+        };
+        for gone in same.into_iter().chain(last) {
+            bytes = bytes.saturating_sub(gone.bytes() + self.releases(&gone));
+        }
+        match self.share.set(bytes) {
+            true => Ok(()),
+            false => Err(too_much()),
+        }
+    }
+
+    /// The bytes of a hit's piece, if it is the first to keep it in memory.
+    fn holds(&mut self, hit: &Hit) -> usize {
+        let Some(memory) = hit.piece.memory().filter(|_| hit.is_joined) else { return 0 };
+        let entry = self.joined.entry(Arc::as_ptr(&hit.piece).cast()).or_default();
+        entry.0 += 1;
+        if entry.0 > 1 {
+            return 0;
+        }
+        entry.1 = memory.bytes();
+        entry.1
+    }
+
+    /// The bytes of a hit's piece, if it was the last to keep it in memory.
+    fn releases(&mut self, hit: &Hit) -> usize {
+        let place = Arc::as_ptr(&hit.piece).cast();
+        let Some((hits, bytes)) = self.joined.get_mut(&place) else { return 0 };
+        *hits -= 1;
+        let (is_last, bytes) = (*hits == 0, *bytes);
+        if !is_last {
+            return 0;
+        }
+        self.joined.remove(&place);
+        bytes
     }
 
     /// What ranks behind this is not wanted.
@@ -90,6 +149,15 @@ impl Best {
         let last = self.hits.last_key_value().map(|(rank, _)| *rank);
         last.filter(|_| self.hits.len() >= self.wanted)
     }
+}
+
+fn too_much() -> Stop {
+    Stop::Refused(format!(
+        "the results of the search take more than {} MiB: ask for fewer traces (limit), or for \
+         fewer spans of each (spss in Tempo's API, spans in Spanfall's); a cursor gives the next \
+         page",
+        RESULT_BYTES_MAX >> 20
+    ))
 }
 
 fn latest(piece: &Arc<dyn Piece>) -> u64 {
@@ -107,7 +175,17 @@ pub(crate) fn find(
     view: &mut View,
     request: &FindRequest,
     cancel: &Cancel,
-    mut progress: Option<&mut dyn FnMut(FoundPage)>,
+    teller: Option<&Teller<FoundPage>>,
+) -> Result<FoundPage, Stop> {
+    find_within(view, request, cancel, teller, &Budget::of(RESULT_BYTES_MAX))
+}
+
+fn find_within(
+    view: &mut View,
+    request: &FindRequest,
+    cancel: &Cancel,
+    teller: Option<&Teller<FoundPage>>,
+    budget: &Arc<Budget>,
 ) -> Result<FoundPage, Stop> {
     if let Some(refusal) = refusal(&request.pipeline) {
         return Err(refusal);
@@ -116,7 +194,13 @@ pub(crate) fn find(
     let after = request
         .after
         .map(|Position { start_unix_nano, trace_id }| rank(start_unix_nano, trace_id.to_number()));
-    let mut best = Best { hits: BTreeMap::new(), wanted: request.limit.saturating_add(1), after };
+    let mut best = Best {
+        hits: BTreeMap::new(),
+        wanted: request.limit.saturating_add(1),
+        after,
+        joined: HashMap::new(),
+        share: budget.share(),
+    };
     let mut stats = QueryStats::default();
     let local = is_local(&request.pipeline);
     // Of a query that judges spans by themselves a trace in several pieces is looked for when one of
@@ -133,6 +217,7 @@ pub(crate) fn find(
     stats.pieces = view.pieces.len() as u64;
     stats.pieces_skipped = stats.pieces.saturating_sub(queue.unopened.len() as u64);
     let pieces = view.pieces.clone();
+    let spans_all = queue.spans();
 
     let mut seen: HashSet<u128> = HashSet::new();
     loop {
@@ -141,7 +226,10 @@ pub(crate) fn find(
         let bound = best.bound();
         let wave = queue.wave(view, request, bound, &mut stats);
         if wave.is_empty() {
-            break;
+            match queue.is_empty() {
+                true => break,
+                false => continue,
+            }
         }
         let answers = in_parallel(&wave, |(piece, rows)| {
             let apart = |id: u128| match &shared {
@@ -167,24 +255,31 @@ pub(crate) fn find(
                         probe.step(QueryStep::Seams, || together(view, request, id))?
                     }
                 };
-                hit.into_iter().for_each(|hit| best.add(hit));
+                hit.map_or(Ok(()), |hit| best.add(hit))?;
             }
         }
-        if let Some(progress) = progress.as_mut().filter(|_| !queue.is_empty()) {
-            let traces = told(view, request, best.hits.values());
-            let stats = stats.clone();
-            progress(FoundPage { traces, more: true, partial: view.is_partial(), stats });
+        if let Some(teller) = teller.filter(|teller| !queue.is_empty() && teller.is_due()) {
+            let spans_done = spans_all.saturating_sub(queue.spans());
+            let so_far = page_so_far(view, request, &best, &stats);
+            teller.tell(Progress { so_far, spans_done, spans_all });
         }
     }
     if let Some(shared) = &shared {
         // Those without a start rank behind all others.
         let since = best.bound().map_or(0, |(Reverse(start), _)| start);
         let times = probe.step(QueryStep::Seams, || shared.times(view, since));
-        find_shared(view, request, shared, times, &mut best, &mut stats, cancel)?;
+        let mut tell = |view: &mut View, best: &Best, stats: &QueryStats| {
+            if let Some(teller) = teller.filter(|teller| teller.is_due()) {
+                let so_far = page_so_far(view, request, best, stats);
+                teller.tell(Progress { so_far, spans_done: spans_all, spans_all });
+            }
+        };
+        find_shared(view, request, shared, times, &mut best, &mut stats, cancel, &mut tell)?;
     }
+    cancel.check()?;
     let more = best.hits.len() > request.limit;
-    let answer = || told(view, request, best.hits.values());
-    let traces = probe.step(QueryStep::Answer, answer);
+    let answer = || told(view, request, best.hits.values(), budget.share());
+    let traces = probe.step(QueryStep::Answer, answer)?;
     probe.tell(&mut stats);
     Ok(FoundPage { traces, more, partial: view.is_partial(), stats })
 }
@@ -208,8 +303,21 @@ fn noted(
     }
 }
 
+/// The page as it is now; without traces where they are too many to be told again and again.
+fn page_so_far(
+    view: &mut View,
+    request: &FindRequest,
+    best: &Best,
+    stats: &QueryStats,
+) -> FoundPage {
+    let share = Budget::of(TOLD_BYTES_MAX).share();
+    let traces = told(view, request, best.hits.values(), share).unwrap_or_default();
+    FoundPage { traces, more: true, partial: view.is_partial(), stats: stats.clone() }
+}
+
 /// Judges the traces that lie in several pieces, newest first, as long as they can be among the
 /// newest results.
+#[allow(clippy::too_many_arguments)]
 fn find_shared(
     view: &mut View,
     request: &FindRequest,
@@ -218,6 +326,7 @@ fn find_shared(
     best: &mut Best,
     stats: &mut QueryStats,
     cancel: &Cancel,
+    tell: &mut dyn FnMut(&mut View, &Best, &QueryStats),
 ) -> Result<(), Stop> {
     let probe = view.probe.clone();
     let after = best.after;
@@ -260,11 +369,12 @@ fn find_shared(
         for answer in answers {
             for answer in noted(view, answer, stats)? {
                 if let Answer::Hit(hit) = answer {
-                    best.add(hit);
+                    best.add(Hit { is_joined: true, ..hit })?;
                 }
             }
         }
         cut(&mut order, best.bound());
+        tell(view, best, stats);
     }
     Ok(())
 }
@@ -319,7 +429,14 @@ impl Queue {
         self.unopened.is_empty() && self.opened.is_empty()
     }
 
-    /// The next slabs; none at the end.
+    /// Spans that have not been looked at.
+    fn spans(&self) -> u64 {
+        let unopened = self.unopened.iter().map(|(piece, _)| piece.span_count());
+        let opened = self.opened.iter().map(|(_, rows)| rows.len());
+        unopened.chain(opened).map(|spans| spans as u64).sum()
+    }
+
+    /// The next slabs; none at the end, or where the pieces that were opened have none.
     fn wave(
         &mut self,
         view: &mut View,
@@ -332,7 +449,7 @@ impl Queue {
         self.unopened.retain(|(piece, _)| !is_behind(piece, bound));
         stats.pieces_behind += (before - self.unopened.len()) as u64;
         let probe = view.probe.clone();
-        while self.opened.len() < WAVE && !self.unopened.is_empty() {
+        if self.opened.len() < WAVE && !self.unopened.is_empty() {
             let next: Vec<_> = self.unopened.drain(..self.unopened.len().min(OPENED)).collect();
             let opened = in_parallel(&next, |(piece, is_inside)| {
                 probe.step(QueryStep::Prune, || self.open(piece, *is_inside, &request.pipeline))
@@ -397,17 +514,48 @@ pub(super) fn possible_slabs(
     Ok(possible)
 }
 
-/// What is told of the newest hits.
+/// What is told of the newest hits, as far as a share of memory allows.
 fn told<'h>(
     view: &mut View,
     request: &FindRequest,
     hits: impl Iterator<Item = &'h Hit>,
-) -> Vec<FoundTrace> {
+    mut share: Share,
+) -> Result<Vec<FoundTrace>, Stop> {
     let fields = shown_fields(&request.pipeline);
     let probe = view.probe.clone();
-    let result = |hit| result(hit, request, &fields, &probe);
-    let told = hits.take(request.limit).map(|hit| view.note(result(hit)));
-    told.flatten().collect()
+    let mut told = Vec::new();
+    for hit in hits.take(request.limit) {
+        let Some(trace) = view.note(result(hit, request, &fields, &probe)) else { continue };
+        if !share.set(share.bytes() + told_bytes(&trace)) {
+            return Err(too_much());
+        }
+        told.push(trace);
+    }
+    Ok(told)
+}
+
+/// What a result takes in memory, about.
+fn told_bytes(trace: &FoundTrace) -> usize {
+    let summary = &trace.summary;
+    let services = summary.services.iter().map(|share| size_of_val(share) + share.name.len());
+    let texts = summary.root_service.len() + summary.root_name.len();
+    let named = |(name, value): &(String, Static)| name.len() + value_bytes(value);
+    let field = |(field, values): &(Field, Vec<Static>)| {
+        let name = match field {
+            Field::Attribute(attribute) => attribute.name.len(),
+            Field::Intrinsic(_) => 0,
+        };
+        size_of::<(Field, Vec<Static>)>() + name + values.iter().map(value_bytes).sum::<usize>()
+    };
+    let span = |span: &FoundSpan| {
+        size_of_val(span) + span.name.len() + span.fields.iter().map(field).sum::<usize>()
+    };
+    let spanset = |set: &FoundSpanset| {
+        let attributes: usize = set.attributes.iter().map(named).sum();
+        size_of_val(set) + attributes + set.spans.iter().map(span).sum::<usize>()
+    };
+    let spansets: usize = trace.spansets.iter().map(spanset).sum();
+    size_of_val(trace) + texts + services.sum::<usize>() + spansets
 }
 
 /// Whether a trace with a span in the piece may touch the range of time.
@@ -541,7 +689,7 @@ fn hit(
     for row in spansets.iter_mut().flat_map(|set| &mut set.rows) {
         *row -= offset;
     }
-    Hit { rank, piece: piece.clone(), rows, spansets }
+    Hit { rank, piece: piece.clone(), rows, spansets, is_joined: false }
 }
 
 /// The result for a trace that lies in several pieces.
@@ -555,8 +703,11 @@ fn together(view: &mut View, request: &FindRequest, id: u128) -> Result<Option<H
         return Ok(None);
     }
     let spansets = Spansets::new(&slab).run(&request.pipeline, 0)?;
-    let hit = || hit(&piece, rank(start, id), 0..piece.span_count(), spansets.clone(), 0);
-    Ok((!spansets.is_empty()).then(hit))
+    if spansets.is_empty() {
+        return Ok(None);
+    }
+    let hit = hit(&piece, rank(start, id), 0..piece.span_count(), spansets, 0);
+    Ok(Some(Hit { is_joined: true, ..hit }))
 }
 
 /// What is told of a trace.
@@ -610,4 +761,81 @@ fn shown_fields(pipeline: &Pipeline) -> Vec<Field> {
         }
     });
     fields
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use traceql::QueryKind;
+
+    use super::super::seam::tests::{piece, view_of};
+    use super::*;
+
+    fn request(query: &str, limit: usize) -> FindRequest {
+        let QueryKind::Search(pipeline) = traceql::parse(query).unwrap().kind else {
+            panic!("no search: {query}");
+        };
+        FindRequest {
+            pipeline,
+            start_unix_nano: None,
+            end_unix_nano: None,
+            duration_min_nano: None,
+            duration_max_nano: None,
+            limit,
+            spans_per_spanset: 3,
+            after: None,
+        }
+    }
+
+    fn view(pieces: u64) -> View {
+        view_of((1..=pieces).map(|at| piece(&format!("{at}"), 80, at)).collect())
+    }
+
+    #[test]
+    fn a_search_is_refused_when_its_results_do_not_fit() {
+        // One piece, whose traces are judged where they lie; three, whose traces are put together
+        // one by one, and all at once.
+        for (pieces, query) in
+            [(1, "{ name != `` }"), (3, "{ name != `` }"), (3, "{ } | count() > 1")]
+        {
+            let run = |limit, bytes_max| {
+                let cancel = Cancel::default();
+                let budget = Budget::of(bytes_max);
+                let found =
+                    find_within(&mut view(pieces), &request(query, limit), &cancel, None, &budget);
+                assert_eq!(budget.share().set(bytes_max), true, "all is given back");
+                found
+            };
+            assert_eq!(run(100, usize::MAX).unwrap().traces.len(), 80, "{query}");
+            let enough = (10..).map(|power| 1 << power).find(|&bytes| run(100, bytes).is_ok());
+            let enough: usize = enough.unwrap();
+            assert!(enough < 1 << 20, "{enough}");
+            match run(100, enough / 4) {
+                Err(Stop::Refused(reason)) => {
+                    assert!(reason.contains("(limit)") && reason.contains("spss"), "{reason}");
+                }
+                other => panic!("{query}: {other:?}"),
+            }
+            // Less fits where less is asked for.
+            assert_eq!(run(2, enough / 4).unwrap().traces.len(), 2, "{query}");
+        }
+    }
+
+    #[test]
+    fn what_is_found_so_far_is_told_and_grows() {
+        let (watcher, mut told) = tokio::sync::mpsc::channel(100);
+        let teller = Teller::new(Arc::new(watcher), Duration::ZERO, Duration::ZERO);
+        // Every trace is in all pieces, so that only the last are found more than once.
+        let pieces = (1..=12).map(|at| piece(&format!("{at}"), at * 5, at.into())).collect();
+        let (mut view, request) = (view_of(pieces), request("{ name != `` }", 1000));
+        let found = find(&mut view, &request, &Cancel::default(), Some(&teller)).unwrap();
+        let news = std::iter::from_fn(|| told.try_recv().ok()).collect::<Vec<_>>();
+        assert_eq!((found.traces.len(), found.more), (60, false));
+        assert!(news.len() >= 2, "{}", news.len());
+        let shares: Vec<f64> = news.iter().map(Progress::share).collect();
+        assert!(shares.is_sorted_by(|one, next| one < next), "{shares:?}");
+        assert!(shares.iter().all(|share| (0.0..1.0).contains(share)), "{shares:?}");
+        assert!(news.iter().all(|news| news.so_far.more && !news.so_far.traces.is_empty()));
+    }
 }

@@ -21,13 +21,16 @@ use super::mask::Mask;
 use super::seam::Seam;
 use super::slab::Slab;
 use super::spansets::{Spansets, refusal};
+use super::telling::{TOLD_BYTES_MAX, Teller};
 use super::weights::{ONE, weights};
 use super::{Cancel, Stop, in_parallel, is_local, needs_trace, slabs};
 use crate::columns::name;
 use crate::piece::{Damaged, Piece};
 use crate::search::View;
 use crate::spare;
-use crate::types::{MeasureRequest, Measured, MeasuredSeries, MeasuredSpan, QueryStats, QueryStep};
+use crate::types::{
+    MeasureRequest, Measured, MeasuredSeries, MeasuredSpan, Progress, QueryStats, QueryStep,
+};
 
 /// What the series of a query may take in memory, those that every thread counts together.
 const SERIES_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -71,15 +74,17 @@ pub(crate) fn measure(
     view: &mut View,
     request: &MeasureRequest,
     cancel: &Cancel,
+    teller: Option<&Teller<Measured>>,
 ) -> Result<Measured, Stop> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    measure_within(view, request, cancel, &Budget::of(SERIES_BYTES_MAX), threads)
+    measure_within(view, request, cancel, teller, &Budget::of(SERIES_BYTES_MAX), threads)
 }
 
 fn measure_within(
     view: &mut View,
     request: &MeasureRequest,
     cancel: &Cancel,
+    teller: Option<&Teller<Measured>>,
     budget: &Arc<Budget>,
     threads: usize,
 ) -> Result<Measured, Stop> {
@@ -128,7 +133,18 @@ fn measure_within(
         counted.stats.traces += slab.traces.len() as u64;
         Ok(())
     };
-    let counted = count_all(work.len(), count_slab, request, budget, threads)?;
+    let spans_all = work.iter().map(|(_, rows)| rows.len() as u64).sum();
+    let partial = view.is_partial();
+    let telling = teller.map(|teller| Telling {
+        is_due: Box::new(|| teller.is_due()),
+        tell: Box::new(|part: &Part, took: &QueryStats| {
+            let so_far =
+                Measured { series: part.series_so_far(request), partial, stats: took.clone() };
+            teller.tell(Progress { so_far, spans_done: took.spans, spans_all });
+        }),
+    });
+    let counted = count_all(work.len(), count_slab, request, budget, threads, telling)?;
+    cancel.check()?;
     for damaged in counted.damaged {
         view.note::<()>(Err(damaged));
     }
@@ -136,6 +152,12 @@ fn measure_within(
     let series = probe.step(QueryStep::Answer, || counted.part.series(request));
     probe.tell(&mut stats);
     Ok(Measured { series, partial: view.is_partial(), stats })
+}
+
+/// How what was counted so far is told: when it is time all threads bring together what they have.
+struct Telling<'t> {
+    is_due: Box<dyn Fn() -> bool + Sync + 't>,
+    tell: Box<dyn Fn(&Part, &QueryStats) + 't>,
 }
 
 /// Counts slabs by their places, on several threads as long as what each counts for itself has room
@@ -147,13 +169,16 @@ fn count_all(
     request: &MeasureRequest,
     budget: &Arc<Budget>,
     threads: usize,
+    telling: Option<Telling<'_>>,
 ) -> Result<Counted, Stop> {
     // Of what is counted at the same time, one half is for what was counted before.
     let part_bytes_max = budget.bytes_max() / (2 * threads.max(1));
     let all = Mutex::new(Part::new(request, budget));
     let (next, is_stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
     let again: Mutex<Vec<usize>> = Mutex::default();
-    let work = |counted: &mut Counted| {
+    // Where memory is short nothing is told any more.
+    let is_roomy = || again.lock().is_empty();
+    let work = |counted: &mut Counted, is_due: Option<&(dyn Fn() -> bool + Sync)>| {
         while !is_stopped.load(Ordering::Relaxed) {
             let at = next.fetch_add(1, Ordering::Relaxed);
             if at >= slabs {
@@ -167,32 +192,48 @@ fn count_all(
             if counted.part.is_overflown() {
                 again.lock().append(&mut counted.slabs);
                 counted.part = Part::new(request, budget);
-                break;
+                return Ok(false);
             }
             if counted.part.bytes() > part_bytes_max {
                 let part = std::mem::replace(&mut counted.part, Part::new(request, budget));
                 all.lock().join(part, request.exemplars_max)?;
                 counted.slabs.clear();
             }
+            if is_due.is_some_and(|is_due| is_due()) {
+                break;
+            }
         }
-        Ok(())
+        Ok(true)
     };
     let workers = vec![(); threads.min(slabs).max(1)];
-    let parts = in_parallel(&workers, |()| {
-        let mut counted = Counted::into(Part::new(request, budget));
-        let done = work(&mut counted);
-        if done.is_err() {
-            is_stopped.store(true, Ordering::Relaxed);
+    let (mut stats, mut damaged) = (QueryStats::default(), Vec::new());
+    loop {
+        let telling = telling.as_ref().filter(|_| is_roomy());
+        let is_due = telling.map(|telling| &*telling.is_due);
+        let parts = in_parallel(&workers, |()| {
+            let mut counted = Counted::into(Part::new(request, budget));
+            let done = work(&mut counted, is_due);
+            if done.is_err() {
+                is_stopped.store(true, Ordering::Relaxed);
+            }
+            done.map(|goes_on| (counted, goes_on))
+        });
+        let mut goes_on = false;
+        for part in parts {
+            let (part, has_room) = part?;
+            goes_on |= has_room;
+            stats.add(&part.stats);
+            damaged.extend(part.damaged);
+            all.lock().join(part.part, request.exemplars_max)?;
         }
-        done.map(|()| counted)
-    });
-    let mut all = Counted::into(all.into_inner());
-    for part in parts {
-        let part = part?;
-        all.stats.add(&part.stats);
-        all.damaged.extend(part.damaged);
-        all.part.join(part.part, request.exemplars_max)?;
+        if !goes_on || next.load(Ordering::Relaxed) >= slabs {
+            break;
+        }
+        if let Some(telling) = telling {
+            (telling.tell)(&all.lock(), &stats);
+        }
     }
+    let mut all = Counted { stats, damaged, ..Counted::into(all.into_inner()) };
     // Where all threads have given up, there are slabs that nobody took.
     let left = next.into_inner().min(slabs)..slabs;
     for at in again.into_inner().into_iter().chain(left) {
@@ -663,14 +704,29 @@ impl Part {
 
     /// The series, by their labels.
     fn series(mut self, request: &MeasureRequest) -> Vec<MeasuredSeries> {
-        let function = &request.leaf.function;
-        if let MetricsFunction::Compare { top_n, .. } = function {
+        if let MetricsFunction::Compare { top_n, .. } = &request.leaf.function {
             return self.compared.series(*top_n as usize);
         }
+        let mut exemplars = std::mem::take(&mut self.exemplars);
+        thin(&mut exemplars, request.exemplars_max);
+        self.grouped(request, exemplars)
+    }
+
+    /// The series as they are now, without exemplars; none where they are not to be told before the
+    /// end.
+    fn series_so_far(&self, request: &MeasureRequest) -> Vec<MeasuredSeries> {
+        // A comparison tells the most frequent values, which may be others in the end.
+        match self.bytes() <= TOLD_BYTES_MAX {
+            true => self.grouped(request, Vec::new()),
+            false => Vec::new(),
+        }
+    }
+
+    fn grouped(&self, request: &MeasureRequest, exemplars: Vec<Exemplar>) -> Vec<MeasuredSeries> {
+        let function = &request.leaf.function;
         let scale = if self.durations { 1e-9 } else { 1.0 };
         let step_seconds = request.step_nano as f64 / 1e9;
-        thin(&mut self.exemplars, request.exemplars_max);
-        let mut exemplars = self.exemplars.into_iter().peekable();
+        let mut exemplars = exemplars.into_iter().peekable();
         let mut out = Vec::new();
         for (group, key) in self.groups.keys().iter().enumerate() {
             let labels = labels(function, &request.leaf.by, key);
@@ -756,6 +812,8 @@ fn labels(function: &MetricsFunction, by: &[Field], key: &[Static]) -> Vec<(Stri
 mod tests {
     use traceql::{MetricsQuery, QueryKind};
 
+    use std::time::Duration;
+
     use super::super::seam::tests::{piece, view_of};
     use super::*;
 
@@ -782,10 +840,19 @@ mod tests {
         let pieces = || sizes.iter().zip(1..).map(|(&of, at)| piece(&format!("{at}"), of, at));
         for query in ["{ } | count_over_time() by (name)", "{ } | compare({ name = `3` }, 100)"] {
             let request = request(query);
-            let run = |bytes_max, threads| {
+            let run_watched = |bytes_max, threads, teller: Option<&Teller<Measured>>| {
                 let mut view = view_of(pieces().collect());
                 let budget = Budget::of(bytes_max);
-                measure_within(&mut view, &request, &Cancel::default(), &budget, threads)
+                let cancel = Cancel::default();
+                measure_within(&mut view, &request, &cancel, teller, &budget, threads)
+            };
+            let run = |bytes_max, threads| {
+                let (watcher, _told) = tokio::sync::mpsc::channel(100);
+                let teller = Teller::new(Arc::new(watcher), Duration::ZERO, Duration::ZERO);
+                let watched = run_watched(bytes_max, threads, Some(&teller));
+                let alone = run_watched(bytes_max, threads, None);
+                assert_eq!(watched.is_ok(), alone.is_ok(), "{threads}, {bytes_max}");
+                watched.and(alone)
             };
             let expected = run(usize::MAX, 1).unwrap().series;
             assert!(expected.len() >= 80);
@@ -804,6 +871,42 @@ mod tests {
                 let refused = run(small / 8, threads);
                 assert!(matches!(refused, Err(Stop::Refused(_))), "{threads}: {refused:?}");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_counted_so_far_is_told_and_grows() {
+        let of = |query: &str, threads| {
+            let pieces = (1..=6).map(|at| piece(&format!("{at}"), 40, at)).collect();
+            let (watcher, mut told) = tokio::sync::mpsc::channel(100);
+            let teller = Teller::new(Arc::new(watcher), Duration::ZERO, Duration::ZERO);
+            let (mut view, budget) = (view_of(pieces), Budget::of(usize::MAX));
+            let (request, cancel) = (request(query), Cancel::default());
+            let found =
+                measure_within(&mut view, &request, &cancel, Some(&teller), &budget, threads);
+            let news = std::iter::from_fn(|| told.try_recv().ok()).collect::<Vec<_>>();
+            (found.unwrap(), news)
+        };
+        let spans = |found: &Measured| -> f64 {
+            found.series.iter().flat_map(|series| &series.values).sum()
+        };
+        for threads in [1, 2] {
+            let (found, news) = of("{ } | count_over_time() by (name)", threads);
+            assert_eq!((found.series.len(), spans(&found)), (40, 240.0));
+            assert!(news.len() >= 2, "{}", news.len());
+            let counts: Vec<f64> = news.iter().map(|news| spans(&news.so_far)).collect();
+            let done: Vec<f64> = news.iter().map(|news| news.spans_done as f64).collect();
+            assert_eq!(counts, done);
+            assert!(counts.is_sorted_by(|one, next| one < next), "{counts:?}");
+            assert!(news.iter().all(|news| news.spans_all == 240 && news.share() < 1.0));
+            let exemplars = |found: &Measured| -> usize {
+                found.series.iter().map(|series| series.exemplars.len()).sum()
+            };
+            assert_eq!(exemplars(&found), 3);
+            assert!(news.iter().all(|news| exemplars(&news.so_far) == 0));
+            // What is told of a comparison could be wrong in the end.
+            let (_, news) = of("{ } | compare({ name = `3` }, 100)", threads);
+            assert!(news.len() >= 2 && news.iter().all(|news| news.so_far.series.is_empty()));
         }
     }
 

@@ -22,6 +22,7 @@ mod seam;
 mod slab;
 mod spansets;
 mod structure;
+mod telling;
 mod trace_metrics;
 mod value;
 mod values;
@@ -41,6 +42,7 @@ pub(crate) use find::find;
 pub(crate) use measure::measure;
 pub(crate) use probe::Probe;
 pub(crate) use seam::KeptSeams;
+pub(crate) use telling::Teller;
 pub(crate) use trace_metrics::trace_metrics;
 
 /// Why a query ended without an answer.
@@ -65,7 +67,12 @@ pub(crate) struct Cancel(pub(crate) Arc<AtomicBool>);
 
 impl Cancel {
     fn check(&self) -> Result<(), Stop> {
-        if self.0.load(Ordering::Relaxed) { Err(Stop::Cancelled) } else { Ok(()) }
+        if self.is_set() { Err(Stop::Cancelled) } else { Ok(()) }
+    }
+
+    /// Whether nobody waits any more.
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::Cancel;
 use crate::columns::{Table, parse_attribute_column};
 use crate::files::bytes_read;
 use crate::types::{QueryStats, QueryStep, ReadColumn, StepTime, ValueType};
@@ -15,6 +16,8 @@ use crate::types::{QueryStats, QueryStep, ReadColumn, StepTime, ValueType};
 #[derive(Debug, Default)]
 pub(crate) struct Probe {
     inner: Mutex<Inner>,
+    /// Whether somebody waits for the query.
+    pub(super) cancel: Cancel,
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +45,10 @@ struct Read {
 }
 
 impl Probe {
+    pub(crate) fn of(cancel: &Cancel) -> Self {
+        Self { inner: Mutex::default(), cancel: cancel.clone() }
+    }
+
     /// Does the work of a step. A step within another counts as a part of the outer one.
     pub(super) fn step<R>(&self, step: QueryStep, work: impl FnOnce() -> R) -> R {
         if IN_STEP.with(Cell::get) {

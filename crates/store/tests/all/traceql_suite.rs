@@ -54,7 +54,7 @@ pub fn metrics_leaf(query: &str) -> MetricsLeaf {
 }
 
 pub fn measure(bench: &Bench, request: &MeasureRequest) -> Measured {
-    bench.wait(bench.engine().measure(request.clone())).unwrap()
+    bench.wait(bench.engine().measure(request.clone(), None)).unwrap()
 }
 
 /// How the answers of the engine and of the naive evaluator differ, if they do.

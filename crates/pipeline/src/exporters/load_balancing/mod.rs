@@ -304,7 +304,7 @@ impl Shared {
             group.settle(result);
         }
         let _folder = self.folders.lock().await;
-        if unsent.stored() == 0
+        if unsent.stored().await == 0
             && !self.wants(name)
             && let Some(folder) = self.folder(name)
             && let Err(error) = tokio::fs::remove_dir_all(&folder).await
@@ -312,7 +312,7 @@ impl Shared {
             let path = folder.display();
             tracing::warn!(exporter = self.name, %path, %error, "an empty queue stays");
         }
-        unsent.release();
+        unsent.release().await;
     }
 
     async fn consume_encoded(&self, encoded: &Encoded, taken: &Taken) -> Result<(), Refusal> {
@@ -328,8 +328,8 @@ impl Shared {
         let now = Arc::clone(&self.now.read());
         let split = self.split(&now, data)?;
         let own = now.senders.iter().zip(split).enumerate();
-        let asked = own.filter(|(_, (_, encoded))| encoded.items > 0).map(
-            |(way, (sender, encoded))| {
+        let asked =
+            own.filter(|(_, (_, encoded))| encoded.items > 0).map(|(way, (sender, encoded))| {
                 let place = now.place;
                 async move {
                     if let Some(answer) = taken.answer(place, way) {
@@ -342,8 +342,7 @@ impl Shared {
                     taken.keep(place, way, &answer);
                     answer
                 }
-            },
-        );
+            });
         all(join_all(asked).await)
     }
 

@@ -68,7 +68,10 @@ pub(super) struct DiskQueue {
     size_max: u64,
     write_at: WriteAt,
     lock: File,
+    /// Held while a disk is waited for: never to be taken on a thread of the runtime's.
     state: Mutex<State>,
+    /// What nobody has taken yet. Apart from the state, as it is looked at by who must not wait.
+    waiting: Mutex<VecDeque<u64>>,
 }
 
 #[derive(Default)]
@@ -80,8 +83,6 @@ struct State {
     /// What is not done, by its number; that is in the order of arrival.
     entries: BTreeMap<u64, Entry>,
     next_entry: u64,
-    /// What nobody has taken yet.
-    waiting: VecDeque<u64>,
     /// Of the entries, in the sizer's unit.
     size: u64,
     disk_bytes: u64,
@@ -103,9 +104,8 @@ struct Entry {
     header: Header,
 }
 
-/// A record that was taken, to be read without holding up others.
+/// A record, to be read without holding up others.
 pub(super) struct Found {
-    pub(super) id: u64,
     pub(super) items: u64,
     file: Arc<File>,
     offset: u64,
@@ -163,6 +163,7 @@ impl DiskQueue {
             (bytes_max / 16).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX).min(bytes_max / 4);
         let mut state = State::default();
         state.recover(&folder, sizer).map_err(failed)?;
+        let waiting = state.entries.keys().copied().collect();
         Ok(Self {
             fsync: settings.fsync,
             bytes_max,
@@ -172,6 +173,7 @@ impl DiskQueue {
             write_at,
             lock,
             state: Mutex::new(state),
+            waiting: Mutex::new(waiting),
             folder,
         })
     }
@@ -207,32 +209,32 @@ impl DiskQueue {
         Ok(id)
     }
 
-    /// Lets a record be taken.
+    /// Lets a record be taken. Does not wait for the disk.
     pub(super) fn publish(&self, id: u64) {
-        self.state.lock().waiting.push_back(id);
+        self.waiting.lock().push_back(id);
     }
 
-    /// Lets a record be taken again, before all others.
+    /// Lets a record be taken again, before all others. Does not wait for the disk.
     pub(super) fn put_back(&self, id: u64) {
-        self.state.lock().waiting.push_front(id);
+        self.waiting.lock().push_front(id);
     }
 
+    /// Does not wait for the disk.
     pub(super) fn has_waiting(&self) -> bool {
-        !self.state.lock().waiting.is_empty()
+        !self.waiting.lock().is_empty()
     }
 
-    pub(super) fn take(&self) -> Option<Found> {
-        let mut state = self.state.lock();
-        loop {
-            let id = state.waiting.pop_front()?;
-            let Some(&Entry { segment, offset, header }) = state.entries.get(&id) else {
-                continue;
-            };
-            if let Some(segment) = state.segments.get(&segment) {
-                let file = Arc::clone(&segment.file);
-                return Some(Found { id, items: header.items, file, offset, header });
-            }
-        }
+    /// Takes the oldest. Does not wait for the disk.
+    pub(super) fn take(&self) -> Option<u64> {
+        self.waiting.lock().pop_front()
+    }
+
+    /// Where a record lies; nowhere once it is done.
+    pub(super) fn find(&self, id: u64) -> Option<Found> {
+        let state = self.state.lock();
+        let &Entry { segment, offset, header } = state.entries.get(&id)?;
+        let file = Arc::clone(&state.segments.get(&segment)?.file);
+        Some(Found { items: header.items, file, offset, header })
     }
 
     /// A record need not be kept any longer.
@@ -425,7 +427,6 @@ impl State {
                 segment.live_bytes += header.record_bytes();
                 self.size += size(sizer, header);
                 self.entries.insert(self.next_entry, Entry { segment: number, offset, header });
-                self.waiting.push_back(self.next_entry);
                 self.next_entry += 1;
             }
             self.next_segment = number + 1;

@@ -54,6 +54,16 @@ impl Folder {
     }
 }
 
+impl DiskQueue {
+    /// From here on nothing that was written can be read.
+    pub(in crate::exporters::queue) fn break_reads(&self) {
+        for segment in self.state.lock().segments.values_mut() {
+            let file = OpenOptions::new().write(true).open(&segment.path).unwrap();
+            segment.file = Arc::new(file);
+        }
+    }
+}
+
 /// A payload that is like no other.
 fn data(tag: u64, length: usize) -> Encoded {
     let mut payload = tag.to_le_bytes().to_vec();
@@ -76,8 +86,13 @@ fn tag(found: &Found) -> u64 {
     tag
 }
 
+fn take(queue: &DiskQueue) -> Option<(u64, Found)> {
+    let id = queue.take()?;
+    Some((id, queue.find(id).expect("a record that is not done")))
+}
+
 fn take_all(queue: &DiskQueue) -> Vec<u64> {
-    std::iter::from_fn(|| queue.take()).map(|found| tag(&found)).collect()
+    std::iter::from_fn(|| take(queue)).map(|(_, found)| tag(&found)).collect()
 }
 
 #[test]
@@ -87,8 +102,9 @@ fn what_is_not_done_comes_again_in_order() {
     for tag in 1..=5 {
         push(&queue, tag, 100).unwrap();
     }
-    let taken: Vec<Found> = (0..3).map(|_| queue.take().unwrap()).collect();
-    queue.done(taken[1].id);
+    let taken: Vec<u64> = (0..3).map(|_| queue.take().unwrap()).collect();
+    queue.done(taken[1]);
+    assert!(queue.find(taken[1]).is_none());
     drop(queue);
     let queue = folder.open();
     assert_eq!(queue.held().records, 4);
@@ -131,7 +147,7 @@ fn a_queue_that_is_full_has_room_when_some_is_done() {
         push(&queue, tag, 10).unwrap();
     }
     assert!(matches!(push(&queue, 4, 10), Err(WriteError::Full)));
-    queue.done(queue.take().unwrap().id);
+    queue.done(queue.take().unwrap());
     push(&queue, 4, 10).unwrap();
     assert!(matches!(push(&queue, 5, BYTES_MAX as usize), Err(WriteError::TooLarge)));
     assert_eq!(take_all(&queue), [2, 3, 4]);
@@ -144,12 +160,12 @@ fn a_record_that_is_stuck_does_not_keep_others_on_disk() {
     let mut stuck = BTreeSet::new();
     for tag in 1..=3000 {
         push(&queue, tag, 700).unwrap();
-        let found = queue.take().unwrap();
+        let id = queue.take().unwrap();
         // One in each few segments, so that none could be deleted.
         if tag % 100 == 1 {
             stuck.insert(tag);
         } else {
-            queue.done(found.id);
+            queue.done(id);
         }
         assert!(folder.bytes() <= BYTES_MAX, "{tag}");
         assert_eq!(folder.bytes(), queue.held().disk_bytes, "{tag}");
@@ -179,7 +195,7 @@ fn damage_costs_what_is_damaged() {
         file.write_all_at(with, at).unwrap();
         let queue = folder.open();
         let (mut read, mut broken) = (Vec::new(), Vec::new());
-        while let Some(found) = queue.take() {
+        while let Some((_, found)) = take(&queue) {
             match found.read().unwrap() {
                 Some(_) => read.push(found.items),
                 None => broken.push(found.items),
@@ -263,10 +279,10 @@ proptest! {
                     }
                 }
                 Op::Take => {
-                    if let Some(found) = queue.take() {
+                    if let Some((id, found)) = take(&queue) {
                         let tag = tag(&found);
                         prop_assert!(kept.contains(&tag), "{tag} was done");
-                        prop_assert!(taken.insert(tag, found.id).is_none(), "{tag} came twice");
+                        prop_assert!(taken.insert(tag, id).is_none(), "{tag} came twice");
                     }
                 }
                 Op::Done(which) if !taken.is_empty() => {

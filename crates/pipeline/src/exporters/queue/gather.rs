@@ -35,12 +35,9 @@ impl Group {
         Self { data: part.data, of }
     }
 
-    /// Whose work it is, where it is that of one request.
+    /// Whose work it is.
     pub(in crate::exporters) fn parent(&self) -> Option<SpanContext> {
-        match &self.of[..] {
-            [(ticket, _)] => ticket.parent,
-            _ => None,
-        }
+        SpanContext::common(self.of.iter().map(|(ticket, _)| ticket.parent))
     }
 
     /// What all of it came to.

@@ -1,4 +1,5 @@
-//! The queue on disk, for asynchronous callers.
+//! The queue on disk, for asynchronous callers: whatever may wait for the disk runs on threads that
+//! may block, so that a slow one holds up those who use it and nobody else.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -7,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, Semaphore};
 
 use super::disk::{DiskQueue, OpenError, WriteError};
 use super::{Part, Place, PushError, Ticket, Waiter};
@@ -21,7 +23,16 @@ pub(in crate::exporters) struct PersistentQueue {
     disk: DiskQueue,
     counters: Arc<ExporterCounters>,
     waiters: Mutex<HashMap<u64, Waiter>>,
+    /// One writes at a time: those that wait their turn take no thread.
+    turn: Arc<Semaphore>,
+    /// Records that are done and not marked so yet.
+    finished: Mutex<Vec<u64>>,
+    /// Held by who marks them.
+    marking: Mutex<()>,
+    /// Takes nothing more.
     closed: AtomicBool,
+    /// Nobody will take what is in it.
+    released: AtomicBool,
     pushed: Notify,
     freed: Notify,
 }
@@ -38,16 +49,24 @@ impl PersistentQueue {
             tokio::task::spawn_blocking(move || DiskQueue::open(&storage, sizer, size_max)).await;
         let disk = opened
             .map_err(|error| OpenError::Io { folder, error: std::io::Error::other(error) })??;
+        Ok(Self::of(disk, counters))
+    }
+
+    fn of(disk: DiskQueue, counters: Arc<ExporterCounters>) -> Arc<Self> {
         let queue = Self {
             disk,
             counters,
             waiters: Mutex::default(),
+            turn: Arc::new(Semaphore::new(1)),
+            finished: Mutex::default(),
+            marking: Mutex::default(),
             closed: AtomicBool::new(false),
+            released: AtomicBool::new(false),
             pushed: Notify::new(),
             freed: Notify::new(),
         };
         queue.gauge();
-        Ok(Arc::new(queue))
+        Arc::new(queue)
     }
 
     fn gauge(&self) {
@@ -67,11 +86,17 @@ impl PersistentQueue {
             let mut freed = pin!(self.freed.notified());
             // From here on no notice is missed.
             freed.as_mut().enable();
+            // It is never closed.
+            let turn = Arc::clone(&self.turn).acquire_owned().await;
             if self.closed.load(Ordering::Acquire) {
                 return Err(PushError::Closed);
             }
             let (queue, copy) = (Arc::clone(self), data.clone());
-            let pushed = tokio::task::spawn_blocking(move || queue.push_here(&copy, waiter)).await;
+            let pushed = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                queue.push_here(&copy, waiter)
+            })
+            .await;
             match pushed {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err((PushError::Full, unused))) if block => {
@@ -101,6 +126,10 @@ impl PersistentQueue {
         };
         if let Some(waiter) = waiter {
             self.waiters.lock().insert(id, waiter);
+            // Then nobody would ever answer.
+            if self.released.load(Ordering::Acquire) {
+                self.waiters.lock().remove(&id);
+            }
         }
         self.disk.publish(id);
         self.gauge();
@@ -126,30 +155,38 @@ impl PersistentQueue {
     /// read for now stays on disk for the next start.
     pub(super) async fn pop(self: &Arc<Self>) -> Option<Part> {
         loop {
-            let found = self.disk.take()?;
-            let (id, items) = (found.id, found.items);
+            let id = self.disk.take()?;
             let back = OnDrop(|| self.disk.put_back(id));
-            let read = tokio::task::spawn_blocking(move || found.read()).await;
+            let queue = Arc::clone(self);
+            let read = tokio::task::spawn_blocking(move || {
+                queue.disk.find(id).map(|found| (found.items, found.read()))
+            });
+            let read = read.await;
             if read.as_ref().is_err_and(tokio::task::JoinError::is_cancelled) {
                 // The runtime ends.
                 return None;
             }
             std::mem::forget(back);
             let waiter = self.waiters.lock().remove(&id);
-            let reason = match read {
-                Ok(Ok(Some(payload))) => {
+            let (items, payload) = match read {
+                Ok(Some(read)) => read,
+                // It was done, which nobody knows of who has not taken it.
+                Ok(None) => continue,
+                Err(error) => {
+                    tracing::error!(%error, "reading the queue on disk met a bug");
+                    continue;
+                }
+            };
+            let reason = match payload {
+                Ok(Some(payload)) => {
                     let place = Place::Persistent { queue: Arc::clone(self), id };
                     let data = Encoded { parts: vec![payload], items };
                     return Some(Part { data, ticket: Ticket::new(place, items, waiter) });
                 }
-                Ok(Ok(None)) => "its checksum is another".to_owned(),
-                Ok(Err(error)) if error.kind() == ErrorKind::UnexpectedEof => error.to_string(),
-                Ok(Err(error)) => {
-                    tracing::error!(items, %error, "a record of the queue on disk cannot be read");
-                    continue;
-                }
+                Ok(None) => "its checksum is another".to_owned(),
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => error.to_string(),
                 Err(error) => {
-                    tracing::error!(items, %error, "reading the queue on disk met a bug");
+                    tracing::error!(items, %error, "a record of the queue on disk cannot be read");
                     continue;
                 }
             };
@@ -159,20 +196,46 @@ impl PersistentQueue {
         }
     }
 
-    /// A request is done, unless some of its items are not: then it stays for the next start.
-    pub(super) fn leave(&self, id: u64, open_items: u64) {
+    /// A request is done, unless some of its items are not: then it stays for the next start. Does
+    /// not wait for the disk; a record whose mark is not made in time is sent again.
+    pub(super) fn leave(self: &Arc<Self>, id: u64, open_items: u64) {
         if open_items > 0 {
             return;
         }
-        // A byte written to the page cache, and now and then a file deleted. Not worth a thread.
-        self.disk.done(id);
+        let is_first = {
+            let mut finished = self.finished.lock();
+            finished.push(id);
+            finished.len() == 1
+        };
+        // Whoever comes behind the first finds somebody under way who will mark both.
+        if is_first && let Ok(runtime) = Handle::try_current() {
+            let queue = Arc::clone(self);
+            runtime.spawn_blocking(move || queue.mark());
+        }
+    }
+
+    /// Marks what is done.
+    fn mark(&self) {
+        let _marking = self.marking.lock();
+        let finished = std::mem::take(&mut *self.finished.lock());
+        if finished.is_empty() {
+            return;
+        }
+        for id in finished {
+            self.disk.done(id);
+        }
         self.gauge();
         self.freed.notify_waiters();
     }
 
     /// Requests in it.
-    pub(in crate::exporters) fn records(&self) -> u64 {
-        self.disk.held().records
+    pub(in crate::exporters) async fn records(self: &Arc<Self>) -> u64 {
+        let queue = Arc::clone(self);
+        let records = tokio::task::spawn_blocking(move || {
+            queue.mark();
+            queue.disk.held().records
+        });
+        records.await.unwrap_or_default()
     }
 
     pub(super) fn close(&self) {
@@ -181,9 +244,25 @@ impl PersistentQueue {
         self.freed.notify_waiters();
     }
 
-    /// Lets another have the files.
-    pub(in crate::exporters) fn unlock(&self) {
-        self.disk.close();
+    /// Lets another have the files. Who waits for the result of what is left is told to come again.
+    pub(in crate::exporters) async fn unlock(self: &Arc<Self>) {
+        self.released.store(true, Ordering::Release);
+        self.waiters.lock().clear();
+        let queue = Arc::clone(self);
+        let unlocked = tokio::task::spawn_blocking(move || {
+            queue.mark();
+            queue.disk.close();
+        });
+        if let Err(error) = unlocked.await {
+            tracing::warn!(%error, "a queue on disk could not be closed");
+        }
+    }
+}
+
+impl Drop for PersistentQueue {
+    /// What was done when there was no runtime any more.
+    fn drop(&mut self) {
+        self.mark();
     }
 }
 
@@ -194,3 +273,7 @@ impl<F: FnMut()> Drop for OnDrop<F> {
         (self.0)();
     }
 }
+
+#[cfg(test)]
+#[path = "persistent_tests.rs"]
+mod tests;

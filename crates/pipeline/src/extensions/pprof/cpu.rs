@@ -5,7 +5,7 @@
 //! its own in memory that was reserved before: it neither allocates nor locks.
 //!
 //! Written here, and not taken from a library: `pprof`, which there is for it, has had no release
-//! since March 2025, and brings seventeen others that are not needed for anything else.
+//! since March 2025, and brings ten others that nothing else needs.
 //!
 //! The unwinder is the system's. With glibc 2.35 and later it takes no locks; before, and elsewhere,
 //! one that a thread may take again. A thread that walks its stack for the heap's profile is left

@@ -35,6 +35,17 @@ impl SpanContext {
         CURRENT.scope(self, work)
     }
 
+    /// Whose work it is to send several requests as one: nobody's in particular, if they are not of
+    /// one span; but an export of own traces stays one.
+    pub(crate) fn common(of: impl IntoIterator<Item = Option<Self>>) -> Option<Self> {
+        let mut of = of.into_iter();
+        let first = of.next()??;
+        let is_same = |own: Option<Self>| {
+            own.is_some_and(|own| own == first || own.is_muted && first.is_muted)
+        };
+        of.all(is_same).then_some(first)
+    }
+
     /// Of a header `traceparent`; nothing if it is not one.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.trim().split('-');
@@ -136,6 +147,27 @@ pub(crate) fn incoming() -> Option<Incoming> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn several_requests_have_a_span_in_common_or_none() {
+        let one = SpanContext::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        let two = SpanContext::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203332-01");
+        let mute = |own: Option<SpanContext>| own.map(|own| SpanContext { is_muted: true, ..own });
+        let (first, second) = (mute(one), mute(two));
+        for (of, common) in [
+            (&[][..], None),
+            (&[None], None),
+            (&[one], one),
+            (&[one, one], one),
+            (&[one, two], None),
+            (&[one, None], None),
+            (&[None, one], None),
+            (&[first, second], first),
+            (&[first, two], None),
+        ] {
+            assert_eq!(SpanContext::common(of.iter().copied()), common, "{of:?}");
+        }
+    }
 
     #[test]
     fn headers_are_read_as_the_specification_says() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use config::Id;
 
 use super::{Kind, OwnTraces, context, incoming};
-use crate::consumer::{Consumer, Refusal};
+use crate::consumer::{Consumer, Refusal, Taken};
 use crate::data::{Request, Signal};
 
 /// What is counted in a span, if it was taken and if it was not.
@@ -47,7 +47,12 @@ impl Traced {
         }
     }
 
-    async fn consumed(&self, tracer: Arc<super::Tracer>, request: Request) -> Result<(), Refusal> {
+    async fn consumed(
+        &self,
+        tracer: Arc<super::Tracer>,
+        request: Request,
+        taken: Option<&Taken>,
+    ) -> Result<(), Refusal> {
         let signal = request.data.signal();
         let items = request.data.items();
         let incoming = incoming().filter(|_| self.is_receiver);
@@ -57,10 +62,14 @@ impl Traced {
         if let Some(incoming) = incoming {
             span.set_text("transport", incoming.transport);
         }
-        let answer = span.context().scope(self.next.consume(request)).await;
-        let [taken, refused] = self.counts(signal);
+        let work = match taken {
+            Some(taken) => self.next.offer(request, taken),
+            None => self.next.consume(request),
+        };
+        let answer = span.context().scope(work).await;
+        let [accepted, refused] = self.counts(signal);
         let is_taken = answer.is_ok();
-        span.set(taken, if is_taken { items } else { 0 });
+        span.set(accepted, if is_taken { items } else { 0 });
         span.set(refused, if is_taken { 0 } else { items });
         if let Err(refusal) = &answer {
             span.fail(&refusal.to_string());
@@ -90,7 +99,23 @@ impl Consumer for Traced {
     {
         match self.traces.tracer() {
             None => self.next.consume(request),
-            Some(tracer) => Box::pin(self.consumed(tracer, request)),
+            Some(tracer) => Box::pin(self.consumed(tracer, request, None)),
+        }
+    }
+
+    fn offer<'own, 'taken, 'out>(
+        &'own self,
+        request: Request,
+        taken: &'taken Taken,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send + 'out>>
+    where
+        'own: 'out,
+        'taken: 'out,
+        Self: 'out,
+    {
+        match self.traces.tracer() {
+            None => self.next.offer(request, taken),
+            Some(tracer) => Box::pin(self.consumed(tracer, request, Some(taken))),
         }
     }
 }

@@ -75,7 +75,9 @@ pub(super) fn is_single(expr: &FieldExpr) -> bool {
 /// have to hold for the same event; what is below an `||` or `!` looks for an event of its own. The
 /// same goes for links.
 pub(super) fn filter(slab: &Slab<'_>, expr: &FieldExpr, alive: &Mask) -> Result<Mask, Damaged> {
-    if alive.is_empty() {
+    // A query that nobody waits for any more may have thousands of conditions left. What it finds
+    // from now on is not told to anybody.
+    if alive.is_empty() || slab.probe.cancel.is_set() {
         return Ok(Mask::none(alive.len()));
     }
     match expr {
