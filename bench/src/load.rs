@@ -100,6 +100,17 @@ pub fn steady(
     seconds: usize,
     batch: usize,
 ) -> anyhow::Result<(Sent, Tally)> {
+    paced(target, spans_a_second, seconds, batch, |_| {})
+}
+
+/// The same; `acknowledged` is told of each request how long after it was due it was acknowledged.
+pub fn paced(
+    target: &Target,
+    spans_a_second: usize,
+    seconds: usize,
+    batch: usize,
+    mut acknowledged: impl FnMut(Duration),
+) -> anyhow::Result<(Sent, Tally)> {
     let mut sender = Sender::new(target, 1)?;
     let started = Instant::now();
     let requests = spans_a_second * seconds / batch;
@@ -108,6 +119,7 @@ pub fn steady(
         // A pace is time that passes.
         thread::sleep(due.saturating_sub(started.elapsed()));
         sender.send(batch)?;
+        acknowledged(started.elapsed().saturating_sub(due));
     }
     Ok((sender.sent, sender.tally))
 }

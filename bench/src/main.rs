@@ -6,6 +6,7 @@
 
 mod grpc;
 mod load;
+mod pace;
 mod pipelines;
 mod queries;
 mod server;
@@ -100,6 +101,8 @@ fn store(args: &Args, folder: &Path) -> anyhow::Result<()> {
     queries::measure_traceql(server.api(), &ids, begin..end, args.runs)?;
     queries::measure_values(server.tempo(), args.runs)?;
     row("memory after the queries, peak", server.usage()?.peak_bytes as f64 / 1e6, "MB");
+    let target = server.target(Protocol::Http);
+    pace::measure(&target, server.api(), &ids, begin..end, args.batch)?;
     server.stop()
 }
 

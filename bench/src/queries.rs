@@ -158,7 +158,7 @@ pub fn measure_values(tempo: &str, runs: usize) -> anyhow::Result<()> {
 }
 
 /// A condition on a text attribute with many values, for one of the rarest that are known.
-fn rare_value(api: &str, ids: &[String]) -> anyhow::Result<String> {
+pub fn rare_value(api: &str, ids: &[String]) -> anyhow::Result<String> {
     for id in ids {
         let trace = get(&format!("{api}/api/v1/traces/{id}"))?.1;
         for key in ["order.id", "session.id", "user.id"] {

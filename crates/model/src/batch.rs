@@ -171,7 +171,10 @@ pub struct Span {
     pub(crate) links: (u32, u32),
     /// The bytes of the whole `Span` message, as it came.
     pub(crate) message: Text,
+    /// Differs from `message` by more than `appended` says.
     pub(crate) edited: bool,
+    /// The last so many attributes are not in `message`; says nothing once it was edited.
+    pub(crate) appended: u16,
 }
 
 impl Span {
@@ -223,12 +226,17 @@ pub struct Rejection {
     pub reason: String,
 }
 
+/// How many added texts are looked through for one that is added again.
+pub(crate) const RECENT_TEXTS: usize = 8;
+
 /// The spans of one request.
 #[derive(Debug, Clone, Default)]
 pub struct SpanBatch {
     pub(crate) bytes: Bytes,
     /// Text that is not in the request as one piece. Offsets continue those of `bytes`.
     pub(crate) arena: Vec<u8>,
+    /// Of the short texts that edits added, the last ones: span after span gets the same.
+    pub(crate) recent: [Text; RECENT_TEXTS],
     pub(crate) resources: Vec<Resource>,
     pub(crate) scopes: Vec<Scope>,
     pub(crate) spans: Vec<Span>,

@@ -2,11 +2,14 @@
 //!
 //! An edit touches the index alone and leaves the request's bytes as they are; new text goes into
 //! the arena. Every span, scope and resource remembers whether it was edited, so that
-//! [`SpanBatch::encoded`] copies the others as they came.
+//! [`SpanBatch::encoded`] copies the others as they came. A span that only got further attributes
+//! is copied as well, with those behind it.
 
 use std::ops::Range;
 
-use crate::batch::{Attribute, Event, Link, Resource, Scope, Span, SpanBatch, Text, Value};
+use crate::batch::{
+    Attribute, Event, Link, RECENT_TEXTS, Resource, Scope, Span, SpanBatch, Text, Value,
+};
 
 /// What edits of one batch may add, beside the request's own bytes: statements that append a text
 /// to itself double it every time.
@@ -14,6 +17,9 @@ const ARENA_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Attributes that edits of one batch may add or move, beside those of the request.
 const ATTRIBUTES_MAX: usize = 2 * crate::ELEMENTS_MAX;
+
+/// What is longer is not looked for among the texts that were added before.
+const RECENT_BYTES_MAX: usize = 128;
 
 /// What has attributes. The numbers are indexes into the batch's lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +62,10 @@ impl SpanBatch {
 
     /// Keeps text, for use in this batch and its clones. Whoever wants it as text must have UTF-8.
     pub fn add_text(&mut self, bytes: &[u8]) -> Result<Text, EditError> {
+        let is_short = bytes.len() <= RECENT_BYTES_MAX;
+        if is_short && let Some(text) = self.added_before(bytes) {
+            return Ok(text);
+        }
         let offset = self.bytes.len() + self.arena.len();
         let end = offset + bytes.len();
         if self.arena.len() + bytes.len() > ARENA_BYTES_MAX + self.bytes.len() {
@@ -67,7 +77,17 @@ impl SpanBatch {
             return Ok(Text::EMPTY);
         }
         self.arena.extend_from_slice(bytes);
-        Ok(Text { offset: offset as u32, length: end - offset as u32 })
+        let text = Text { offset: offset as u32, length: end - offset as u32 };
+        if is_short {
+            self.recent.copy_within(..RECENT_TEXTS - 1, 1);
+            self.recent[0] = text;
+        }
+        Ok(text)
+    }
+
+    fn added_before(&self, bytes: &[u8]) -> Option<Text> {
+        let same = |text: &&Text| text.len() == bytes.len() && self.bytes_of(**text) == bytes;
+        self.recent.iter().find(same).copied()
     }
 
     /// The attributes of an owner.
@@ -86,18 +106,20 @@ impl SpanBatch {
     /// Gives the attribute at a place another value. Nothing happens beyond the last place.
     pub fn set_value(&mut self, owner: Owner, place: usize, value: Value) {
         let range = self.attribute_range(owner);
+        let count = range.len();
         if let Some(attribute) = self.attributes[range].get_mut(place) {
             attribute.value = value;
-            self.mark(owner);
+            self.mark_attribute(owner, count - place);
         }
     }
 
     /// Gives the attribute at a place another key. Nothing happens beyond the last place.
     pub fn set_key(&mut self, owner: Owner, place: usize, key: Text) {
         let range = self.attribute_range(owner);
+        let count = range.len();
         if let Some(attribute) = self.attributes[range].get_mut(place) {
             attribute.key = key;
-            self.mark(owner);
+            self.mark_attribute(owner, count - place);
         }
     }
 
@@ -110,6 +132,10 @@ impl SpanBatch {
         }
         let start = if moved > 0 || range.is_empty() {
             let start = self.attributes.len();
+            if self.attributes.capacity() - start <= moved {
+                // Whoever gives one span an attribute often gives every span one.
+                self.attributes.reserve(start + self.spans.len());
+            }
             self.attributes.extend_from_within(range);
             start
         } else {
@@ -117,7 +143,13 @@ impl SpanBatch {
         };
         self.attributes.push(attribute);
         *self.attributes_of_mut(owner) = (start as u32, self.attributes.len() as u32);
-        self.mark(owner);
+        match owner {
+            Owner::Span(at) => {
+                self.touch();
+                self.spans[at].count_appended();
+            }
+            _ => self.mark(owner),
+        }
         Ok(())
     }
 
@@ -270,6 +302,14 @@ impl SpanBatch {
         self.encoded.take();
     }
 
+    /// An attribute was changed, which is so many from the end of its owner's.
+    fn mark_attribute(&mut self, owner: Owner, from_end: usize) {
+        match owner {
+            Owner::Span(at) if from_end <= usize::from(self.spans[at].appended) => self.touch(),
+            _ => self.mark(owner),
+        }
+    }
+
     fn mark(&mut self, owner: Owner) {
         self.touch();
         match owner {
@@ -278,6 +318,16 @@ impl SpanBatch {
             Owner::Span(span) | Owner::Event { span, .. } | Owner::Link { span, .. } => {
                 self.spans[span].edited = true;
             }
+        }
+    }
+}
+
+impl Span {
+    /// It has one more attribute at the end.
+    fn count_appended(&mut self) {
+        match self.appended.checked_add(1) {
+            Some(appended) => self.appended = appended,
+            None => self.edited = true,
         }
     }
 }

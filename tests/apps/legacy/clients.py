@@ -6,6 +6,7 @@ The trace is `checkout`, a server's, and below it `charge`, a client's, with tag
 """
 
 import sys
+import threading
 import time
 
 client, address, service = sys.argv[1:4]
@@ -25,8 +26,10 @@ def opentracing_jaeger():
             child.set_tag(tags.SPAN_KIND, "client")
             child.set_tag("card", "visa")
             child.log_kv({"event": "paid", "amount": 7})
-    # Gives a future of the thread that sends.
-    tracer.close().result(timeout=30)
+    # The future is of a thread of the client's own.
+    closed = threading.Event()
+    tracer.close().add_done_callback(lambda _: closed.set())
+    closed.wait(30)
 
 
 def opentelemetry(exporter):
@@ -68,7 +71,12 @@ def opentelemetry_zipkin(way):
     from opentelemetry.exporter.zipkin.json import Protocol, ZipkinExporter
 
     version = Protocol.V1 if way == "v1" else Protocol.V2
-    return ZipkinExporter(version=version, endpoint=f"http://{address}/api/{way}/spans")
+    # Without a length its first version fails.
+    return ZipkinExporter(
+        version=version,
+        endpoint=f"http://{address}/api/{way}/spans",
+        max_tag_value_length=128,
+    )
 
 
 def py_zipkin(encoding):

@@ -28,6 +28,10 @@ use crate::telemetry::Traced;
 /// How long components may take to hand on what they hold.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long all of them together may take, one behind the other: Kubernetes kills a process after
+/// 30 s, and telemetry ends after the graph.
+const STOP_TIMEOUT_ALL: Duration = Duration::from_secs(20);
+
 /// What is left of it for who comes last.
 const STOP_LEAST: Duration = Duration::from_secs(1);
 
@@ -281,34 +285,35 @@ impl Graph {
         self.around.extensions.clear();
         let wanted: Vec<Id> =
             self.document.service.extensions.iter().map(|one| one.id.clone()).collect();
-        // Under another id it would have the same port.
-        let is_new = |id: &Id| old.extensions.iter().all(|(own, _)| own != id);
-        let new_kinds: HashSet<String> =
-            wanted.iter().filter(|id| is_new(id)).map(|id| id.kind.clone()).collect();
-        let is_in_the_way = |(id, _): &mut (Id, Held<Arc<dyn Extension>>)| {
-            !wanted.contains(id)
-                && new_kinds.contains(&id.kind)
-                && old.plans.extension(id).is_ok_and(|plan| plan.is_exclusive())
+        let stays = |id: &Id, held: &Held<Arc<dyn Extension>>| {
+            let node = self.document.component(Section::Extensions, id).map(|own| &own.node);
+            wanted.contains(id) && node.is_some_and(|node| held.node.is_same(node))
+        };
+        // Under another id, or with another's settings, it would have the same port.
+        let is_new =
+            |id: &Id| !old.extensions.iter().any(|(own, held)| own == id && stays(id, held));
+        let new_kinds: HashSet<&str> =
+            wanted.iter().filter(|id| is_new(id)).map(|id| &*id.kind).collect();
+        let is_in_the_way = |(id, held): &mut (Id, Held<Arc<dyn Extension>>)| {
+            let plans = if wanted.contains(id) { &self.plans } else { &old.plans };
+            !stays(id, held)
+                && new_kinds.contains(&*id.kind)
+                && plans.extension(id).is_ok_and(|plan| plan.is_exclusive())
         };
         let gone: Vec<_> = old.extensions.extract_if(.., is_in_the_way).collect();
         for (id, held) in gone {
             changed.items_left += held.running.stop(deadline()).await;
-            changed.stopped.push(format!("extensions::{id}"));
+            if !wanted.contains(&id) {
+                changed.stopped.push(format!("extensions::{id}"));
+            }
         }
         for id in wanted {
             let node = self.node(Section::Extensions, &id)?;
-            let place = old.extensions.iter().position(|(own, _)| *own == id);
-            let same = place.filter(|&at| old.extensions[at].1.node.is_same(&node));
-            let held = match same {
+            let is_it = |(own, held): &(Id, Held<_>)| *own == id && held.node.is_same(&node);
+            let held = match old.extensions.iter().position(is_it) {
                 Some(at) => old.extensions.swap_remove(at).1,
                 None => {
                     let plan = self.plans.extension(&id)?;
-                    if plan.is_exclusive()
-                        && let Some(at) = place
-                    {
-                        let (_, held) = old.extensions.swap_remove(at);
-                        changed.items_left += held.running.stop(deadline()).await;
-                    }
                     let running = plan.start(&id, &self.around).await;
                     let running = running.map_err(|error| format!("extensions::{id}: {error}"))?;
                     changed.started.push(format!("extensions::{id}"));
@@ -341,23 +346,32 @@ impl Graph {
         let pipelines = self.document.service.pipelines.clone();
         let wanted: HashSet<&Id> =
             pipelines.iter().flat_map(|own| &own.exporters).map(|own| &own.id).collect();
-        // Under another id it would have the same file or folder.
-        let new_kinds: HashSet<&str> = wanted
-            .iter()
-            .filter(|id| !old.exporters.contains_key(**id))
-            .map(|id| &*id.kind)
-            .collect();
-        let plans = &old.plans;
-        let is_in_the_way = |id: &Id, _: &mut Shared| {
-            !wanted.contains(id)
+        let stays = |id: &Id, before: &Shared| {
+            let node = self.document.component(Section::Exporters, id).map(|own| &own.node);
+            wanted.contains(id) && node.is_some_and(|node| before.held.is_same(node, fresh))
+        };
+        // Under another id, or with another's settings, it would have the same file or folder.
+        let is_new = |id: &Id| !old.exporters.get(id).is_some_and(|before| stays(id, before));
+        let new_kinds: HashSet<&str> =
+            wanted.iter().filter(|id| is_new(id)).map(|id| &*id.kind).collect();
+        let old_plans = &old.plans;
+        let is_in_the_way = |id: &Id, before: &mut Shared| {
+            let plans = if wanted.contains(id) { &self.plans } else { old_plans };
+            !stays(id, before)
                 && new_kinds.contains(&*id.kind)
                 && plans.exporter(id).is_ok_and(|plan| plan.is_exclusive())
         };
         let gone: Vec<(Id, Shared)> = old.exporters.extract_if(is_in_the_way).collect();
+        let mut entrances = HashMap::new();
         for (id, before) in gone {
+            // Who sends in between is asked to come again.
             before.entrance.set(Arc::new(Slot::empty()));
             changed.items_left += before.held.running.running.stop(deadline()).await;
-            changed.stopped.push(format!("exporters::{id}"));
+            if wanted.contains(&id) {
+                entrances.insert(id, before.entrance);
+            } else {
+                changed.stopped.push(format!("exporters::{id}"));
+            }
         }
         for id in pipelines.iter().flat_map(|pipeline| &pipeline.exporters) {
             let id = &id.id;
@@ -378,15 +392,8 @@ impl Graph {
                 old.exporters.insert(id.clone(), before);
             }
             let plan = self.plans.exporter(id)?;
-            let before = old.exporters.get(id);
-            let entrance = before.map_or_else(Slot::empty, |before| before.entrance.clone());
-            if plan.is_exclusive()
-                && let Some(before) = old.exporters.remove(id)
-            {
-                // Who sends in between is asked to come again.
-                entrance.set(Arc::new(Slot::empty()));
-                changed.items_left += before.held.running.running.stop(deadline()).await;
-            }
+            let before = old.exporters.get(id).map(|before| before.entrance.clone());
+            let entrance = before.or(entrances.remove(id)).unwrap_or_else(Slot::empty);
             let stage = plan.start(id, &self.around).await;
             let stage = stage.map_err(|error| format!("exporters::{id}: {error}"))?;
             changed.started.push(format!("exporters::{id}"));
@@ -589,6 +596,8 @@ impl Graph {
 
     async fn stop_rest(&mut self, stopped: &mut Vec<String>) -> u64 {
         let mut left = 0;
+        let end = Instant::now() + STOP_TIMEOUT_ALL;
+        let deadline = || deadline().min(end).max(Instant::now() + STOP_LEAST);
         let receivers = self.receivers.drain().map(|(id, receiver)| async move {
             (format!("receivers::{id}"), receiver.held.running.stop(deadline()).await)
         });
@@ -600,7 +609,7 @@ impl Graph {
         // together: each may take its time.
         for level in self.in_order() {
             let own = level.iter().filter_map(|id| Some((id, self.pipelines.remove(id)?)));
-            let ends = own.map(|(id, pipeline)| stop_processors(id, pipeline));
+            let ends = own.map(|(id, pipeline)| stop_processors(id, pipeline, deadline()));
             for (names, items) in futures_util::future::join_all(ends).await {
                 stopped.extend(names);
                 left += items;
@@ -684,8 +693,11 @@ fn layout(document: &Document) -> Layout {
 
 /// Stops a pipeline's processors as data flows, within one time for all; tells their names, and
 /// how many items are left.
-async fn stop_processors(id: &PipelineId, pipeline: Pipeline) -> (Vec<String>, u64) {
-    let deadline = deadline();
+async fn stop_processors(
+    id: &PipelineId,
+    pipeline: Pipeline,
+    deadline: Instant,
+) -> (Vec<String>, u64) {
     let (mut names, mut left) = (Vec::new(), 0);
     for processor in pipeline.processors {
         let own = deadline.max(Instant::now() + STOP_LEAST);

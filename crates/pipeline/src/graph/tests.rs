@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::component::{
-    ConnectorPlan, ExporterPlan, Plan, ProcessorPlan, ReceiverPlan, Running, Stage,
+    ConnectorPlan, ExporterPlan, ExtensionPlan, Plan, ProcessorPlan, ReceiverPlan, Running, Stage,
 };
 use crate::consumer::Refusal;
 use crate::data::{Data, Request};
@@ -27,12 +27,13 @@ fn known() -> Known {
     static EXPORTERS: [config::Kind; 1] = [kind("sink", TRACES)];
     static CONNECTORS: [config::Kind; 1] =
         [kind("bridge", Status::Connects(&[(Signal::Traces, Signal::Traces)]))];
+    static EXTENSIONS: [config::Kind; 1] = [kind("guard", Status::Here(&[]))];
     Known {
         receivers: &RECEIVERS,
         processors: &PROCESSORS,
         exporters: &EXPORTERS,
         connectors: &CONNECTORS,
-        extensions: &[],
+        extensions: &EXTENSIONS,
     }
 }
 
@@ -204,6 +205,16 @@ impl ConnectorPlan for Part {
     }
 }
 
+impl Extension for Alive {}
+
+#[async_trait]
+impl ExtensionPlan for Part {
+    async fn start(&self, _: &Id, _: &Surroundings) -> Result<Arc<dyn Extension>, String> {
+        self.world.start(&self.name)?;
+        Ok(Arc::new(self.alive()?))
+    }
+}
+
 fn part(world: &Arc<World>, reader: &mut Reader<'_, '_>) -> Arc<Part> {
     Arc::new(Part {
         world: world.clone(),
@@ -224,6 +235,8 @@ fn registry(world: &Arc<World>) -> Registry {
     registry.add_exporter("sink", move |reader| part(&own, reader));
     let own = world.clone();
     registry.add_connector("bridge", move |reader| part(&own, reader));
+    let own = world.clone();
+    registry.add_extension("guard", move |reader| part(&own, reader));
     registry
 }
 
@@ -411,6 +424,77 @@ service: {{pipelines: {{traces: {{receivers: [{from}], exporters: [{to}]}}}}}}
     assert!(matches!(&events[..], [one] if one.starts_with("y#")), "{events:?}");
     graph.stop().await;
     assert!(world.places.lock().is_empty());
+}
+
+/// What cannot run twice in one place gives it free before another takes it, also in a circle, and
+/// has it again when the reload fails.
+#[tokio::test]
+async fn places_of_those_that_cannot_share_them_are_swapped() {
+    let text = |extensions: [&str; 2], sinks: [&str; 2]| {
+        let part = |place: &str| format!("{{name: {place}, exclusive: true, place: {place}}}");
+        let [guard_a, guard_b, sink_a, sink_b] =
+            [extensions[0], extensions[1], sinks[0], sinks[1]].map(part);
+        format!(
+            "
+receivers: {{source: {{name: in}}}}
+extensions: {{guard/a: {guard_a}, guard/b: {guard_b}}}
+exporters: {{sink/a: {sink_a}, sink/b: {sink_b}}}
+service:
+  extensions: [guard/a, guard/b]
+  pipelines: {{traces: {{receivers: [source], exporters: [sink/a, sink/b]}}}}
+"
+        )
+    };
+    let sent = |events: Vec<String>| {
+        let names = events.iter().filter_map(|event| event.split('#').next());
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (world, mut graph) = world();
+    apply(&mut graph, &world, &text(["p", "q"], ["f", "g"])).await.unwrap();
+
+    let changed = apply(&mut graph, &world, &text(["q", "p"], ["g", "f"])).await.unwrap();
+    assert_eq!(changed.started.len(), 4, "{changed:?}");
+    assert!(changed.stopped.is_empty(), "{changed:?}");
+    assert_eq!(sent(world.send("in").await), ["g", "f"]);
+
+    let renamed =
+        text(["q", "p"], ["g", "f"]).replace("guard/a", "guard/c").replace("sink/a", "sink/c");
+    let changed = apply(&mut graph, &world, &renamed).await.unwrap();
+    assert_eq!(changed.started, ["extensions::guard/c", "exporters::sink/c"]);
+    assert_eq!(changed.stopped, ["extensions::guard/a", "exporters::sink/a"]);
+
+    world.broken.lock().push("out".to_owned());
+    let broken = text(["p", "q"], ["f", "g"]).replace("name: in}", "name: out}");
+    let error = apply(&mut graph, &world, &broken).await.unwrap_err();
+    assert_eq!(error, "receivers::source: as the test wants");
+    assert_eq!(sent(world.send("in").await), ["g", "f"]);
+    graph.stop().await;
+    assert!(world.places.lock().is_empty());
+}
+
+/// However many parts stand one behind the other and take their time.
+#[tokio::test(start_paused = true)]
+async fn an_end_is_in_time() {
+    let text = "
+receivers: {source: {name: in, slow: true}}
+extensions: {guard/a: {name: g, slow: true}, guard/b: {name: h, slow: true}}
+processors: {mark: {name: m, slow: true}}
+connectors: {bridge/a: {name: b, slow: true}, bridge/b: {name: c, slow: true}}
+exporters: {sink: {name: x, slow: true}}
+service:
+  extensions: [guard/a, guard/b]
+  pipelines:
+    traces: {receivers: [source], processors: [mark], exporters: [bridge/a]}
+    traces/a: {receivers: [bridge/a], processors: [mark], exporters: [bridge/b]}
+    traces/b: {receivers: [bridge/b], processors: [mark], exporters: [sink]}
+";
+    let (world, mut graph) = world();
+    apply(&mut graph, &world, text).await.unwrap();
+    let begun = Instant::now();
+    graph.stop().await;
+    // Who comes when the time is up has a second.
+    let most = STOP_TIMEOUT_ALL + 7 * STOP_LEAST;
+    assert!(begun.elapsed() <= most, "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
