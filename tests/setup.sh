@@ -37,15 +37,21 @@ command -v node >/dev/null || fail "Node.js 20 or later is needed: https://nodej
 command -v python3 >/dev/null || apt_install python3 python3-venv
 python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv
 
-python=$(cksum <"$tests/apps/requirements.txt")-$(python3 -V)
-if ! is_current python "$python" || [ ! -x "$tools/python/bin/python" ]; then
-    echo "tests/setup.sh: installing Python packages into $tools/python"
-    rm -rf "$tools/python"
-    python3 -m venv "$tools/python"
-    "$tools/python/bin/python" -m pip install --quiet --disable-pip-version-check \
-        --requirement "$tests/apps/requirements.txt"
-    echo "$python" >"$tools/python.stamp"
-fi
+# Python packages in a folder of their own.
+python_packages() {
+    stamp=$(cksum <"$2")-$(python3 -V)
+    if ! is_current "$1" "$stamp" || [ ! -x "$tools/$1/bin/python" ]; then
+        echo "tests/setup.sh: installing Python packages into $tools/$1"
+        rm -rf "${tools:?}/$1"
+        python3 -m venv "$tools/$1"
+        "$tools/$1/bin/python" -m pip install --quiet --disable-pip-version-check \
+            --requirement "$2"
+        echo "$stamp" >"$tools/$1.stamp"
+    fi
+}
+python_packages python "$tests/apps/requirements.txt"
+# Clients of old need libraries of old.
+python_packages python-legacy "$tests/apps/legacy/requirements.txt"
 
 # The interfaces that Jaeger publishes, for a client made from them.
 jaeger=github.com/jaegertracing/jaeger-idl@v0.14.0
@@ -60,12 +66,17 @@ if ! is_current jaeger-idl "$jaeger" || [ ! -d "$tools/jaeger-idl" ]; then
     echo "$jaeger" >"$tools/jaeger-idl.stamp"
 fi
 
-node=$(cksum <"$tests/package-lock.json")-$(node -v)
-if ! is_current node "$node" || [ ! -d "$tests/node_modules" ]; then
-    echo "tests/setup.sh: installing Node packages into $tests/node_modules"
-    (cd "$tests" && npm ci --silent --no-audit --no-fund)
-    echo "$node" >"$tools/node.stamp"
-fi
+# Node packages beside their list.
+node_packages() {
+    stamp=$(cksum <"$2/package-lock.json")-$(node -v)
+    if ! is_current "$1" "$stamp" || [ ! -d "$2/node_modules" ]; then
+        echo "tests/setup.sh: installing Node packages into $2/node_modules"
+        (cd "$2" && npm ci --silent --no-audit --no-fund)
+        echo "$stamp" >"$tools/$1.stamp"
+    fi
+}
+node_packages node "$tests"
+node_packages node-legacy "$tests/apps/legacy"
 
 # A broker of Kafka, which is kept outside of this folder.
 "$tests/kafka/setup.sh" >/dev/null

@@ -14,6 +14,7 @@ mod faults;
 mod http;
 mod jaeger;
 mod late;
+mod legacy_clients;
 mod lifecycle;
 mod openapi;
 mod otlp;

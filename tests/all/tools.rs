@@ -18,6 +18,20 @@ pub fn python() -> PathBuf {
     must_exist(downloads().join("python/bin"))
 }
 
+/// Where the Python program is that has Jaeger's and Zipkin's clients.
+pub fn legacy_python() -> PathBuf {
+    must_exist(downloads().join("python-legacy/bin/python"))
+}
+
+/// Node.js in the folder of Jaeger's and Zipkin's clients.
+pub fn legacy_node() -> Command {
+    let folder = folder().join("apps/legacy");
+    must_exist(folder.join("node_modules/jaeger-client"));
+    let mut command = Command::new("node");
+    command.current_dir(folder);
+    command
+}
+
 fn downloads() -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");
     let target = test.ancestors().nth(3).expect("target/<profile>/deps/all");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures_util::stream::{self, Stream, StreamExt};
+use futures_util::stream::{self, PollNext, Stream, StreamExt};
 use store::{Progress, QueryError, Watcher};
 
 /// Steps that wait for a slow client; more are not made.
@@ -28,8 +28,10 @@ where
     let progress = stream::poll_fn(move |context| receiver.poll_recv(context));
     let done = stream::once(async move { Step::Done(asked.await) });
     let mut is_done = false;
-    stream::select(progress.map(Step::Progress), done).take_while(move |step| {
-        // What was still on its way when the query ended is left out.
+    let progress = progress.map(Step::Progress);
+    // What was told before the end comes before it.
+    let first = |_: &mut ()| PollNext::Left;
+    stream::select_with_strategy(progress, done, first).take_while(move |step| {
         let goes_on = !is_done;
         is_done |= matches!(step, Step::Done(_));
         std::future::ready(goes_on)

@@ -7,6 +7,7 @@ use crate::document::{self, Document};
 use crate::known::Known;
 use crate::merge;
 use crate::node::{Entry, Key, Map, Node, Value, Via};
+use crate::secret::{is_reference, is_secret_path};
 use crate::source::{Outside, Span, TEXT_BYTES_MAX};
 use crate::suggest;
 use crate::yaml::{self, Place};
@@ -39,6 +40,7 @@ pub fn load(request: Request<'_>, outside: &dyn Outside, known: &Known) -> (Docu
         None => is_whole = false,
         Some(node) => {
             let node = split_keys(node);
+            hide_secrets(&node, &mut Vec::new(), diagnostics);
             merged = Some(match merged.take() {
                 None => node,
                 Some(earlier) => merge::merge(earlier, node, diagnostics),
@@ -59,6 +61,30 @@ pub fn load(request: Request<'_>, outside: &dyn Outside, known: &Known) -> (Docu
     let root = expand::expand(root, outside, &mut diagnostics);
     let document = document::read(root, is_whole, known, &mut diagnostics);
     (document, diagnostics)
+}
+
+/// Lines are shown without secrets, also those that another source replaces. What is written as a
+/// reference is shown: it is no secret itself.
+fn hide_secrets(node: &Node, path: &mut Vec<Arc<str>>, diagnostics: &mut Diagnostics) {
+    let keys: Vec<&str> = path.iter().map(|key| &**key).collect();
+    if is_secret_path(&keys) {
+        if !node.is_null() && !node.as_text().map(str::trim).is_some_and(is_reference) {
+            diagnostics.hide(node.at);
+        }
+        return;
+    }
+    let mut below = |key: Arc<str>, node: &Node| {
+        path.push(key);
+        hide_secrets(node, path, diagnostics);
+        path.pop();
+    };
+    match &node.value {
+        Value::Map(map) => map.iter().for_each(|entry| below(entry.key.text.clone(), &entry.node)),
+        Value::List(list) => {
+            list.iter().enumerate().for_each(|(at, node)| below(format!("[{at}]").into(), node));
+        }
+        _ => {}
+    }
 }
 
 /// The YAML that a value of `--config` names. Nothing if there is none, which is then reported.

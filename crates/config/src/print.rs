@@ -7,7 +7,7 @@ use crate::diagnostic::Diagnostics;
 use crate::document::Document;
 use crate::node::{Map, Node, Value};
 use crate::scalar;
-use crate::secret::{REDACTED, is_secret_key};
+use crate::secret::{REDACTED, is_secret_path};
 
 /// The most bytes of a key that is written on the line of its value.
 const SIMPLE_KEY_BYTES_MAX: usize = 1000;
@@ -111,16 +111,7 @@ impl Printer<'_> {
             return false;
         };
         let keys: Vec<&str> = self.path.iter().map(|key| &**key).collect();
-        let is_header = match keys.as_slice() {
-            [.., "headers", item, "value"] => item.starts_with('['),
-            [.., "headers", item] => !item.starts_with('['),
-            _ => false,
-        };
-        // A component or a pipeline may be called `token`; only settings are secret.
-        let is_setting = keys.len() > 2 && !keys.starts_with(&["service", "pipelines"]);
-        let key = keys.iter().rev().find(|key| !key.starts_with('['));
-        diagnostics.is_secret(&self.path)
-            || is_setting && (is_header || key.is_some_and(|key| is_secret_key(key)))
+        diagnostics.is_secret(&self.path) || is_secret_path(&keys)
     }
 
     /// `is_inline` says that the line is begun already, by a key or by the mark of a list.

@@ -1,6 +1,7 @@
 //! Text that is not to be shown.
 
 use std::fmt;
+use std::ops::Range;
 
 /// A password, a token or a key. Its `Debug` is redacted, and it has no `Display`.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
@@ -49,9 +50,64 @@ const SECRET_WORDS: [&str; 14] = [
 const NO_SECRET_ENDS: [&str; 8] =
     ["_file", "_path", "_url", "_ttl", "_size", "_header", "_scheme", "_endpoint"];
 
-/// Whether the value of a key is to be redacted although no reader has said so.
-pub(crate) fn is_secret_key(key: &str) -> bool {
+/// Whether the value at a path of keys is to be redacted although no reader has said so. Places in
+/// lists are written `[0]`.
+pub(crate) fn is_secret_path(keys: &[&str]) -> bool {
+    let is_header = match keys {
+        [.., "headers", item, "value"] => item.starts_with('['),
+        [.., "headers", item] => !item.starts_with('['),
+        _ => false,
+    };
+    // A component or a pipeline may be called `token`; only settings are secret.
+    let is_setting = keys.len() > 2 && !keys.starts_with(&["service", "pipelines"]);
+    let key = keys.iter().rev().find(|key| !key.starts_with('['));
+    is_setting && (is_header || key.is_some_and(|key| is_secret_key(key)))
+}
+
+/// Whether the value of a key is to be redacted.
+fn is_secret_key(key: &str) -> bool {
     let key = key.to_lowercase();
     SECRET_WORDS.iter().any(|word| key.contains(word))
         && !NO_SECRET_ENDS.iter().any(|end| key.ends_with(end))
+}
+
+/// Where values of keys that are secret by their names stand in a text that may be no YAML: behind
+/// a colon, or behind an equals sign as in `--set`, up to the end of a line or of the value.
+/// References are none.
+pub(crate) fn written(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut begin = 0;
+    for line in text.split_inclusive('\n') {
+        let (mut from, mut is_flow) = (0, false);
+        while let Some(at) = line[from..].find([':', '=']).map(|at| from + at) {
+            let before = line[from..at].trim_end().trim_end_matches(['"', '\'']);
+            is_flow |= before.contains(['{', '[']);
+            let is_part = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '-');
+            let key = before.rsplit(|letter| !is_part(letter)).next().unwrap_or_default();
+            from = at + 1;
+            if !is_secret_key(key) {
+                continue;
+            }
+            let rest = line[from..].trim_start();
+            let start = line.len() - rest.len();
+            let length = match rest.chars().next() {
+                None | Some('{' | '[' | '#') => continue,
+                Some(quote @ ('"' | '\'')) => rest[1..].find(quote).map(|end| end + 2),
+                Some(_) if is_flow => rest.find([',', '}', ']']),
+                Some(_) => None,
+            };
+            let value = rest[..length.unwrap_or(rest.len())].trim_end();
+            from = start + value.len();
+            if !is_reference(value.trim_matches(['"', '\''])) {
+                found.push(begin + start..begin + from);
+            }
+        }
+        begin += line.len();
+    }
+    found
+}
+
+/// Whether a text is a reference and nothing else: that is no secret itself.
+pub(crate) fn is_reference(text: &str) -> bool {
+    text.starts_with("${") && text.ends_with('}')
 }

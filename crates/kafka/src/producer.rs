@@ -245,9 +245,8 @@ impl Producer {
         let unix_ms = i64::try_from(now.as_millis()).unwrap_or_default();
         let mut batches: Vec<(i32, Bytes)> = Vec::with_capacity(round.len());
         for group in round {
-            let own: Vec<_> =
-                group.indices.iter().filter_map(|index| records.get(*index)).collect();
-            let batch = encode(own.into_iter(), self.settings.compression, unix_ms);
+            let own = group.indices.iter().filter_map(|index| records.get(*index));
+            let batch = batch(own.collect(), self.settings.compression, unix_ms).await;
             let batch = batch.map_err(|error| Error::Connection {
                 broker: format!("topic {topic}"),
                 reason: format!("a batch cannot be written: {error}"),
@@ -270,6 +269,24 @@ impl Producer {
         let own = answer.into_iter().filter(|one| one.topic == topic);
         Ok(own.map(|one| (one.partition, one.code)).collect())
     }
+}
+
+/// Up to this many bytes are compressed where others wait: a millisecond or two.
+const INLINE_BYTES_MAX: usize = 64 << 10;
+
+/// A batch of some records.
+async fn batch(
+    records: Vec<&NewRecord>,
+    compression: Compression,
+    unix_ms: i64,
+) -> std::io::Result<Bytes> {
+    let bytes: usize = records.iter().map(|record| record.bytes()).sum();
+    if compression == Compression::None || bytes <= INLINE_BYTES_MAX {
+        return encode(records.into_iter(), compression, unix_ms);
+    }
+    let records: Vec<NewRecord> = records.into_iter().cloned().collect();
+    let work = move || encode(records.iter(), compression, unix_ms);
+    tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)?
 }
 
 fn failed(which: &[usize], error: &Error) -> Vec<Unsent> {

@@ -9,8 +9,9 @@ use rand::RngCore;
 use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
 
-/// A broker that asks for more rounds would keep a processor busy for seconds.
-const ITERATIONS_MAX: u32 = 1 << 20;
+/// A broker that asks for more rounds would keep a processor busy for seconds; one that asks for
+/// fewer (RFC 7677, section 4) gets a proof from which the password is soon guessed.
+const ITERATIONS: std::ops::RangeInclusive<u32> = 4096..=1 << 20;
 
 /// How a user proves who he is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,7 +158,7 @@ impl Scram {
         let salt = salt.ok_or("its challenge has no salt")?;
         let iterations = part("i").and_then(|number| number.parse().ok());
         let iterations = iterations
-            .filter(|number| (1..=ITERATIONS_MAX).contains(number))
+            .filter(|number| ITERATIONS.contains(number))
             .ok_or("it asks for an impossible number of rounds")?;
         let hash = self.hash;
         let salted = hash.stretch(self.password.as_bytes(), &salt, iterations);
@@ -208,6 +209,7 @@ mod tests {
             "r=rOprNGfwEbeRWgbNEkqO,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096",
             "r=rOprNGfwEbeRWgbNEkqOx,s=?,i=4096",
             "r=rOprNGfwEbeRWgbNEkqOx,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=2000000000",
+            "r=rOprNGfwEbeRWgbNEkqOx,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4095",
             "",
         ] {
             assert!(scram.prove(wrong.as_bytes()).is_err(), "{wrong}");

@@ -21,17 +21,13 @@ const SCOPE_FIELDS: Range<u32> = 1..5;
 impl SpanBatch {
     /// The content as an `ExportTraceServiceRequest`: the bytes that came, when nothing was edited.
     /// An edited one is encoded once, for all who share it, and kept until it is edited again.
-    /// Fields that this version does not know survive in all but the events and links of edited
-    /// spans.
+    /// Fields that this version does not know survive in all but the events and links of spans
+    /// that were edited by more than giving them further attributes.
     pub fn encoded(&self) -> Bytes {
         if !self.edited {
             return self.bytes.clone();
         }
-        let encode = || {
-            let mut out = Vec::with_capacity(self.bytes.len() + self.arena.len());
-            Layout::of(self, self.spans.iter()).write(&mut out);
-            out.into()
-        };
+        let encode = || Layout::of(self, self.spans.iter()).write().into();
         self.encoded.get_or_init(encode).clone()
     }
 
@@ -48,11 +44,14 @@ impl SpanBatch {
     /// Some of the spans as a request of their own, with their resources and scopes. The numbers
     /// are indexes into [`Self::spans`], ascending.
     pub fn encoded_some(&self, spans: &[u32]) -> Bytes {
-        let share = (self.bytes.len() + self.arena.len()) / self.spans.len().max(1);
-        let mut out = Vec::with_capacity(share * spans.len() + 1024);
         let spans = spans.iter().filter_map(|&at| self.spans.get(at as usize));
-        Layout::of(self, spans).write(&mut out);
-        out.into()
+        Layout::of(self, spans).write().into()
+    }
+
+    /// The attributes that a span's message lacks, if it was not edited otherwise.
+    fn appended(&self, span: &Span) -> &[Attribute] {
+        let attributes = self.span_attributes(span);
+        &attributes[attributes.len().saturating_sub(span.appended.into())..]
     }
 }
 
@@ -61,6 +60,16 @@ impl SpanBatch {
 enum Piece {
     Old(Text),
     New { start: usize, end: usize },
+}
+
+/// Spans that are written at once.
+#[derive(Clone, Copy)]
+enum Run {
+    /// One after the other as they came, with the fields' headers between them. The first one's
+    /// length, because its header is written anew.
+    Old { first: u32, spans: Text },
+    /// One, as it came as far as it did, and what is new behind that.
+    New { old: Text, start: usize, end: usize },
 }
 
 /// What a request is made of, with the length of everything, so that it is written in one pass.
@@ -72,7 +81,10 @@ struct Layout<'a> {
     /// With its resource's place among `resources`.
     scopes: Vec<(usize, u32, Piece, usize)>,
     /// With its scope's place among `scopes`.
-    spans: Vec<(usize, Piece)>,
+    runs: Vec<(usize, Run)>,
+    /// The attributes that were appended to a span, and what they were encoded to: the next span
+    /// often got the same.
+    appended: (&'a [Attribute], usize, usize),
 }
 
 impl<'a> Layout<'a> {
@@ -82,15 +94,19 @@ impl<'a> Layout<'a> {
             new: Vec::new(),
             resources: Vec::new(),
             scopes: Vec::new(),
-            spans: Vec::with_capacity(batch.spans.len()),
+            runs: Vec::new(),
+            appended: (&[], 0, 0),
         };
         for span in spans {
             layout.add(span);
         }
+        for (resource, _, _, length) in &layout.scopes {
+            layout.resources[*resource].2 += field_length(*length);
+        }
         layout
     }
 
-    fn add(&mut self, span: &Span) {
+    fn add(&mut self, span: &'a Span) {
         let batch = self.batch;
         if self.scopes.last().is_none_or(|last| last.1 != span.scope) {
             let scope = &batch.scopes[span.scope as usize];
@@ -109,11 +125,46 @@ impl<'a> Layout<'a> {
                 self.field_length_unless_empty(piece) + text_length_unless_empty(scope.schema_url);
             self.scopes.push((self.resources.len() - 1, span.scope, piece, length));
         }
-        let piece = self.piece(span.edited, span.message, |out| encode_span(out, batch, span));
-        let length = field_length(self.length(piece));
         let at = self.scopes.len() - 1;
-        self.scopes[at].3 += length;
-        self.spans.push((at, piece));
+        self.scopes[at].3 += self.add_to(at, span);
+    }
+
+    /// Adds a span to the scope at a place, and tells what it takes as a field.
+    fn add_to(&mut self, at: usize, span: &'a Span) -> usize {
+        let message = span.message;
+        if span.edited {
+            let start = self.new.len();
+            encode_span(&mut self.new, self.batch, span);
+            let end = self.new.len();
+            self.runs.push((at, Run::New { old: Text::EMPTY, start, end }));
+            return field_length(end - start);
+        }
+        if span.appended > 0 {
+            let attributes = self.batch.appended(span);
+            if !are_same(attributes, self.appended.0) {
+                let start = self.new.len();
+                put_attributes(&mut self.new, 9, self.batch, attributes);
+                self.appended = (attributes, start, self.new.len());
+            }
+            let (_, start, end) = self.appended;
+            self.runs.push((at, Run::New { old: message, start, end }));
+            return field_length(message.len() + end - start);
+        }
+        let length = field_length(message.len());
+        let header = length - message.len();
+        let start = message.offset as usize;
+        match self.runs.last_mut() {
+            // So many bytes between two spans are the header of the second, as short as it can be.
+            Some((own, Run::Old { spans, .. }))
+                if *own == at
+                    && spans.offset as usize + spans.len() + header == start
+                    && start + message.len() <= self.batch.bytes.len() =>
+            {
+                spans.length += header as u32 + message.length;
+            }
+            _ => self.runs.push((at, Run::Old { first: message.length, spans: message })),
+        }
+        length
     }
 
     fn piece(&mut self, edited: bool, message: Text, encode: impl FnOnce(&mut Vec<u8>)) -> Piece {
@@ -139,42 +190,62 @@ impl<'a> Layout<'a> {
         }
     }
 
-    fn put(&self, out: &mut Vec<u8>, number: u32, piece: Piece) {
+    fn put_unless_empty(&self, out: &mut Vec<u8>, number: u32, piece: Piece) {
         let bytes = match piece {
             Piece::Old(text) => self.batch.bytes_of(text),
             Piece::New { start, end } => &self.new[start..end],
         };
-        put_bytes_field(out, number, bytes);
+        put_bytes_unless_empty(out, number, bytes);
     }
 
-    fn write(mut self, out: &mut Vec<u8>) {
-        for (resource, _, _, length) in &self.scopes {
-            self.resources[*resource].2 += field_length(*length);
-        }
-        let mut scopes = self.scopes.iter().enumerate().peekable();
-        let mut spans = self.spans.iter().peekable();
-        for (at, &(index, piece, length)) in self.resources.iter().enumerate() {
-            put_header(out, 1, length);
-            if self.length(piece) > 0 {
-                self.put(out, 1, piece);
+    fn put_run(&self, out: &mut Vec<u8>, number: u32, run: Run) {
+        match run {
+            Run::Old { first, spans } => {
+                put_header(out, number, first as usize);
+                out.extend_from_slice(self.batch.bytes_of(spans));
             }
+            Run::New { old, start, end } => {
+                put_header(out, number, old.len() + end - start);
+                out.extend_from_slice(self.batch.bytes_of(old));
+                out.extend_from_slice(&self.new[start..end]);
+            }
+        }
+    }
+
+    fn write(&self) -> Vec<u8> {
+        let length = self.resources.iter().map(|resource| field_length(resource.2)).sum();
+        let mut out = Vec::with_capacity(length);
+        let mut scopes = self.scopes.iter().enumerate().peekable();
+        let mut runs = self.runs.iter().peekable();
+        for (at, &(index, piece, length)) in self.resources.iter().enumerate() {
+            put_header(&mut out, 1, length);
+            self.put_unless_empty(&mut out, 1, piece);
             while let Some((place, &(_, index, piece, length))) =
                 scopes.next_if(|(_, scope)| scope.0 == at)
             {
-                put_header(out, 2, length);
-                if self.length(piece) > 0 {
-                    self.put(out, 1, piece);
-                }
-                while let Some(&(_, piece)) = spans.next_if(|span| span.0 == place) {
-                    self.put(out, 2, piece);
+                put_header(&mut out, 2, length);
+                self.put_unless_empty(&mut out, 1, piece);
+                while let Some(&(_, run)) = runs.next_if(|run| run.0 == place) {
+                    self.put_run(&mut out, 2, run);
                 }
                 let schema_url = self.batch.scopes[index as usize].schema_url;
-                put_bytes_unless_empty(out, 3, self.batch.bytes_of(schema_url));
+                put_bytes_unless_empty(&mut out, 3, self.batch.bytes_of(schema_url));
             }
             let schema_url = self.batch.resources[index as usize].schema_url;
-            put_bytes_unless_empty(out, 3, self.batch.bytes_of(schema_url));
+            put_bytes_unless_empty(&mut out, 3, self.batch.bytes_of(schema_url));
         }
+        out
     }
+}
+
+/// Whether attributes are encoded to the same bytes, as far as their texts' places tell.
+fn are_same(left: &[Attribute], right: &[Attribute]) -> bool {
+    let same = |(left, right): (&Attribute, &Attribute)| match (left.value, right.value) {
+        // There are two zeros.
+        (Value::Double(_), Value::Double(_)) => false,
+        _ => left == right,
+    };
+    left.len() == right.len() && left.iter().zip(right).all(same)
 }
 
 /// What a length-delimited field takes, its number being below 16.

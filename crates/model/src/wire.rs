@@ -78,6 +78,20 @@ impl<'a> Reader<'a> {
         Ok(Some((number, field)))
     }
 
+    /// The content of the next field if it has this tag, which is a small number's and of wire type
+    /// 2, and is shorter than 128 bytes; otherwise nothing is read.
+    #[inline(always)]
+    pub fn next_short(&mut self, tag: u8) -> Option<&'a [u8]> {
+        match self.bytes.get(self.at..)? {
+            [own, length @ ..0x80, rest @ ..] if *own == tag => {
+                let content = rest.get(..usize::from(*length))?;
+                self.at += 2 + content.len();
+                Some(content)
+            }
+            _ => None,
+        }
+    }
+
     #[inline(always)]
     fn varint(&mut self) -> Result<u64, WireError> {
         match self.bytes.get(self.at) {

@@ -186,6 +186,12 @@ impl Test {
                     Err(node.fault(message))
                 }
             },
+            // What most conditions are.
+            Self::Compare {
+                op,
+                left: Node { expr: Expr::Path(PathNode { path, computed, .. }), .. },
+                right: Node { expr: Expr::Literal(right), .. },
+            } if computed.is_empty() => Ok(compare(*op, &reader.get(path), right)),
             Self::Compare { op, left, right } => {
                 Ok(compare(*op, &*left.look(reader)?, &*right.look(reader)?))
             }

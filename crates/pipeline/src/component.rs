@@ -114,6 +114,12 @@ pub trait Running: Send + Sync + 'static {
     /// how many items are left, which are lost unless they are on a disk.
     async fn stop(&self, deadline: Instant) -> u64;
 
+    /// As [`Self::stop`], where another stands in its place by now: what it holds goes to that one
+    /// if it can.
+    async fn give_way(&self, _to: &Arc<dyn Consumer>, deadline: Instant) -> u64 {
+        self.stop(deadline).await
+    }
+
     /// What keeps it from its work, for health.
     fn problem(&self) -> Option<String> {
         None
@@ -153,10 +159,37 @@ impl Stage {
     }
 }
 
+/// What an extension can be to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It checks who sends.
+    Authenticator,
+    /// It says who we are.
+    ClientAuth,
+    /// It keeps things on a disk.
+    Storage,
+}
+
+/// An extension that a component cannot do without.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    /// Its id.
+    pub id: Id,
+    /// What it must be.
+    pub role: Role,
+}
+
+impl Need {
+    /// Of an extension that may be named or not.
+    pub fn of(id: Option<&Id>, role: Role) -> Option<Self> {
+        id.map(|id| Self { id: id.clone(), role })
+    }
+}
+
 /// What is needed of every plan.
 pub trait Plan: Send + Sync + 'static {
-    /// Extensions that it names, such as an authenticator or a storage.
-    fn needs(&self) -> Vec<Id> {
+    /// Extensions that it names.
+    fn needs(&self) -> Vec<Need> {
         Vec::new()
     }
 
@@ -219,6 +252,11 @@ pub trait ConnectorPlan: Plan {
 /// An extension that is configured.
 #[async_trait]
 pub trait ExtensionPlan: Plan {
+    /// Whether it can be this to others, once it runs.
+    fn is_a(&self, _role: Role) -> bool {
+        false
+    }
+
     /// Runs before all that may need it.
     async fn start(&self, id: &Id, around: &Surroundings) -> Result<Arc<dyn Extension>, String>;
 }

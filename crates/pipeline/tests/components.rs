@@ -341,10 +341,6 @@ async fn a_receiver_that_cannot_start_says_why() {
             "{endpoint: 'localhost:0', tls: {cert_file: /no, key_file: /no}}".to_owned(),
             vec!["receivers::otlp: grpc: tls: /no cannot be read"],
         ),
-        (
-            "{endpoint: 'localhost:0', auth: {authenticator: file_storage}}".to_owned(),
-            vec!["file_storage does not check who sends"],
-        ),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let text = format!(
@@ -633,6 +629,32 @@ async fn a_queue_on_disk_outlives_the_graph_and_the_backend() {
     let behind = House::of(&backend(backend_port)).await;
     let mut house = House::of(&text).await;
     arrived(&behind.sink, &numbers(50)).await;
+    house.graph.stop().await;
+}
+
+#[tokio::test]
+async fn a_reload_that_fails_leaves_what_a_file_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let text = |file: &str, endpoint: &str| {
+        let file = path(file);
+        format!(
+            "
+receivers: {{otlp: {{protocols: {{http: {{endpoint: '{endpoint}'}}}}}}}}
+exporters: {{file: {{path: '{}'}}}}
+service: {{pipelines: {{traces: {{receivers: [otlp], exporters: [file]}}}}}}
+",
+            file.display()
+        )
+    };
+    let mut house = House::of(&text("a", "localhost:0")).await;
+    house.post_spans(1).await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = taken.local_addr().unwrap().to_string();
+    house.apply(&text("b", &endpoint)).await.unwrap_err();
+    house.post_spans(1).await;
+    let lines = std::fs::read_to_string(path("a")).unwrap().lines().count();
+    assert_eq!(lines, 2);
     house.graph.stop().await;
 }
 

@@ -49,7 +49,12 @@ fn rich() -> Encoded {
         kind: 2,
         dropped_attributes_count: 1,
         dropped_events_count: 1,
-        attributes: vec![text("text", "a b"), attribute("n", any_value::Value::IntValue(-7))],
+        attributes: vec![
+            text("text", "a b"),
+            attribute("n", any_value::Value::IntValue(-7)),
+            attribute("whole", any_value::Value::DoubleValue(2.0)),
+            attribute("small", any_value::Value::DoubleValue(2.5e-9)),
+        ],
         events: vec![
             Event {
                 name: "event-with-attr".to_owned(),
@@ -103,7 +108,7 @@ fn rich() -> Encoded {
 const NORMAL: &str = "\
 ResourceTraces #0 service.name=shop
 ScopeTraces #0 lib@1.2 [https://schema]
-operationA 0102030405060708090a0b0c0d0e0f10 1112131415161718 text=a b n=-7
+operationA 0102030405060708090a0b0c0d0e0f10 1112131415161718 text=a b n=-7 whole=2 small=2.5e-9
 operationB 0102030405060708090a0b0c0d0e0f10 1112131415161718
 ";
 
@@ -129,6 +134,8 @@ Span #0
 Attributes:
      -> text: Str(a b)
      -> n: Int(-7)
+     -> whole: Double(2)
+     -> small: Double(2.5e-9)
 Events:
 SpanEvent #0
      -> Name: event-with-attr
@@ -183,6 +190,17 @@ async fn debug_writes_what_the_collector_writes() {
         let (exporter, out) = debug(DebugSettings { verbosity, ..DebugSettings::default() });
         exporter.export(Signal::Traces, &rich()).await.unwrap();
         assert_eq!(written(&out), expected);
+    }
+}
+
+/// It only looks: what it does not understand is others' to refuse.
+#[tokio::test]
+async fn debug_takes_what_it_cannot_read() {
+    for verbosity in [Verbosity::Basic, Verbosity::Detailed] {
+        let (exporter, out) = debug(DebugSettings { verbosity, ..DebugSettings::default() });
+        let encoded = Encoded { parts: vec![vec![0xff; 9].into()], items: 7 };
+        exporter.export(Signal::Traces, &encoded).await.unwrap();
+        assert_eq!(written(&out), "Traces\t{\"spans\": 7}\n");
     }
 }
 

@@ -288,6 +288,25 @@ async fn a_queue_may_make_who_sends_wait_for_the_result() {
     assert!(matches!(refusal, Refusal::Invalid { .. }), "{refusal:?}");
 }
 
+/// Who waits for the result has the data still: that is no loss, unless it is refused for good.
+#[tokio::test(start_paused = true)]
+async fn what_is_given_back_is_not_counted_as_lost() {
+    let retry = RetrySettings { enabled: false, ..even() };
+    for (wait_for_result, step, reason) in [
+        (true, Step::Retry(None), FailReason::Returned),
+        (true, Step::Refuse, FailReason::Permanent),
+        (false, Step::Retry(None), FailReason::RetriesEnded),
+    ] {
+        let queue = QueueSettings { wait_for_result, ..QueueSettings::default() };
+        let export = Scripted::new([step.clone()]);
+        let sender = started(SenderSettings { retry, ..queued(queue) }, export).await;
+        let result = sender.consume(spans(3)).await;
+        assert_eq!(result.is_err(), wait_for_result, "{step:?}");
+        until("it is counted", || sender.counters().snapshot().failed_for(reason) == 3).await;
+        assert_eq!(sender.counters().snapshot().failed.iter().sum::<u64>(), 3, "{step:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn batches_join_and_cut() {
     // Spans of the requests that come at once, and of what is exported. The rest is flushed.

@@ -11,6 +11,7 @@ mod commands;
 mod failure;
 mod import;
 mod load;
+mod logging;
 mod printer;
 mod serve;
 mod text;

@@ -10,6 +10,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 use tokio::sync::oneshot;
+use tonic::codec::CompressionEncoding;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Request, Response, Status};
@@ -54,7 +55,9 @@ impl Refuser {
                 let incoming = TcpIncoming::bind(any).expect("a port");
                 let address = incoming.local_addr().expect("its address");
                 tell.send(address.to_string()).expect("somebody who asks");
-                let server = Server::builder().add_service(TraceServiceServer::new(Always(status)));
+                let service = TraceServiceServer::new(Always(status));
+                let service = service.accept_compressed(CompressionEncoding::Gzip);
+                let server = Server::builder().add_service(service);
                 tokio::select! {
                     served = server.serve_with_incoming(incoming) => served.expect("a server"),
                     _ = ended => {}

@@ -82,11 +82,12 @@ fn under_load_nothing_is_lost() {
             );
         }),
         change("the exporter with a queue on disk", &|config| {
-            config.exporters[0].1 = config.exporters[0].1.replace("num_consumers: 2", "");
+            config.exporters[0].1 = config.exporters[0].1.replace("num_consumers: 2, ", "");
         }),
+        change("a queue in memory again", &|config| config.exporters[0].1 = exporter("1s")),
         change("batch is back, and the exporter has another name", &|config| {
             config.processors.push(("batch", "{timeout: 50ms}".to_owned()));
-            config.exporters = vec![("otlp_http/new", exporter("1s"))];
+            config.exporters[0].0 = "otlp_http/new";
         }),
         change("everything", &|config| *config = first.clone()),
     ];
@@ -111,13 +112,17 @@ fn under_load_nothing_is_lost() {
         for (name, config) in names.iter().zip(&steps[1..]) {
             let before = ledger.taken().len();
             wait_until(&format!("load before {name}"), || {
+                // Told in the log a little after the rest.
+                *ports.lock().expect("ports") = collector.ports();
                 (ledger.taken().len() > before + 20).then_some(())
             });
             collector.reload(folder.path(), config);
-            *ports.lock().expect("ports") = collector.ports();
         }
         let before = ledger.taken().len();
-        wait_until("load at the end", || (ledger.taken().len() > before + 20).then_some(()));
+        wait_until("load at the end", || {
+            *ports.lock().expect("ports") = collector.ports();
+            (ledger.taken().len() > before + 20).then_some(())
+        });
     });
     wait_for(&backend, &ledger.taken());
     let output = collector.stop();

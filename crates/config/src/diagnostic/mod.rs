@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::node::Node;
+use crate::secret::written;
 use crate::source::{Source, SourceId, Sources, Span, boundary_before};
 
 /// The most diagnostics that are kept. More help nobody.
@@ -154,6 +155,9 @@ fn cut(mut text: String) -> String {
     text
 }
 
+/// Places of secrets, which no line shows: in which source, from which byte to which.
+type Hidden = BTreeSet<(SourceId, usize, usize)>;
+
 /// What was found wrong with one configuration, and the texts that it was found in.
 #[derive(Debug, Clone, Default)]
 pub struct Diagnostics {
@@ -161,6 +165,7 @@ pub struct Diagnostics {
     all: Vec<Diagnostic>,
     left_out: usize,
     secrets: BTreeSet<Vec<Arc<str>>>,
+    hidden: Hidden,
 }
 
 impl Diagnostics {
@@ -209,7 +214,7 @@ impl Diagnostics {
     pub fn render(&self, with_colours: bool) -> String {
         let mut out = String::new();
         for diagnostic in self.iter() {
-            render::render(&mut out, &self.sources, diagnostic, with_colours);
+            render::render(&mut out, (&self.sources, &self.hidden), diagnostic, with_colours);
             out.push('\n');
         }
         if self.left_out > 0 {
@@ -230,12 +235,20 @@ impl Diagnostics {
 
     /// Keeps a text.
     pub(crate) fn add_source(&mut self, name: &str, text: &str, hidden: bool) -> SourceId {
-        self.sources.add(Source { name: name.into(), text: text.into(), hidden })
+        let source = self.sources.add(Source { name: name.into(), text: text.into(), hidden });
+        // Also where it turns out to be no YAML.
+        self.hidden.extend(written(text).into_iter().map(|at| (source, at.start, at.end)));
+        source
     }
 
     /// Remembers that the value at a path of keys is not to be printed.
     pub(crate) fn mark_secret(&mut self, path: Vec<Arc<str>>) {
         self.secrets.insert(path);
+    }
+
+    /// Lines are shown without what stands at a place.
+    pub(crate) fn hide(&mut self, at: Span) {
+        self.hidden.insert((at.source, at.start, at.end));
     }
 
     pub(crate) fn is_secret(&self, path: &[Arc<str>]) -> bool {

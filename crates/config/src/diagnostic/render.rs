@@ -1,10 +1,11 @@
 //! A diagnostic as rustc would print it.
 
 use std::fmt::Write;
+use std::ops::Range;
 
 use unicode_width::UnicodeWidthChar;
 
-use super::{Diagnostic, Label, Severity};
+use super::{Diagnostic, Hidden, Label, Severity};
 use crate::source::{Source, SourceId, Sources, boundary_before};
 
 /// The most columns of a line that are shown.
@@ -28,19 +29,21 @@ const RESET: &str = "\x1b[0m";
 struct Page<'a> {
     out: &'a mut String,
     with_colours: bool,
+    hidden: &'a Hidden,
     /// Columns of the line numbers.
     margin: usize,
 }
 
-/// Writes one diagnostic, with a line break at its end.
+/// Writes one diagnostic, with a line break at its end. Of the sources no line shows the places that
+/// come with them.
 pub(super) fn render(
     out: &mut String,
-    sources: &Sources,
+    (sources, hidden): (&Sources, &Hidden),
     diagnostic: &Diagnostic,
     with_colours: bool,
 ) {
     let margin = diagnostic.labels.iter().map(|label| label.at.line.to_string().len()).max();
-    let mut page = Page { out, with_colours, margin: margin.unwrap_or(0) };
+    let mut page = Page { out, with_colours, hidden, margin: margin.unwrap_or(0) };
     let colour = match diagnostic.severity {
         Severity::Error => RED,
         Severity::Warning => YELLOW,
@@ -137,7 +140,9 @@ impl Page<'_> {
         else {
             return;
         };
-        let line = Line::at(&source.text, first.at.start);
+        let mut line = Line::at(&source.text, first.at.start);
+        let secrets = self.hidden.iter().filter(|(source, ..)| *source == first.at.source);
+        secrets.for_each(|(_, start, end)| line.hide(*start..*end));
         let window = line.window(first);
         self.gutter(Some(first.at.line), "|");
         let blank = if window.text.is_empty() { "" } else { " " };
@@ -204,6 +209,15 @@ impl Line {
             }
         });
         Self { start, end: start + line.len(), shown: shown.collect(), is_cut }
+    }
+
+    /// What stands at a place is a secret.
+    fn hide(&mut self, secret: Range<usize>) {
+        for (at, shown, width) in &mut self.shown {
+            if secret.contains(at) {
+                (*shown, *width) = (Shown::Character('*'), 1);
+            }
+        }
     }
 
     /// The first column of a label and how many columns it covers in this line.

@@ -86,6 +86,23 @@ impl<'r, 'n, 'd> Field<'r, 'n, 'd> {
         self
     }
 
+    /// Warns that the key does nothing here, if it has a value. `why` follows the key.
+    pub fn without_effect(self, why: &str) -> Self {
+        if let Some(entry) = self.entry.filter(|entry| !entry.node.is_null()) {
+            let warning = self.reader.message(self.key, why);
+            let warning = Diagnostic::warning(warning).at(entry.key.at, "it has no effect here");
+            self.reader.diagnostics.push(warning.via(&entry.node).help("leave it out"));
+        }
+        self
+    }
+
+    /// Takes a key without a value for one that is not there, where [`section`](Self::section)
+    /// would turn it on.
+    pub fn unless_null(mut self) -> Self {
+        self.entry = self.entry.filter(|entry| !entry.node.is_null());
+        self
+    }
+
     /// Whether the key is there, with or without a value.
     pub fn is_present(&self) -> bool {
         self.entry.is_some()
@@ -242,6 +259,9 @@ impl<'r, 'n, 'd> Field<'r, 'n, 'd> {
         let path = self.reader.path_of(self.key);
         self.reader.diagnostics.mark_secret(path);
         let node = self.value()?;
+        if node.via.is_none() {
+            self.reader.diagnostics.hide(node.at);
+        }
         let Some(text) = node.as_text() else {
             let got = node.type_name();
             let text = format!("expected type 'string', got unconvertible type '{got}'");

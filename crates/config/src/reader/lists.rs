@@ -167,12 +167,15 @@ impl<'n> Field<'_, 'n, '_> {
     pub fn headers(mut self) -> Option<Vec<(String, Secret)>> {
         let node = self.value()?;
         let path = self.reader.path_of(self.key);
-        let mut mark = |below: &[&str]| {
+        let mut mark = |below: &[&str], value: Option<&Node>| {
             let below = below.iter().map(|key| Arc::<str>::from(*key));
             self.reader.diagnostics.mark_secret(path.iter().cloned().chain(below).collect());
+            if let Some(value) = value.filter(|value| value.via.is_none()) {
+                self.reader.diagnostics.hide(value.at);
+            }
         };
         if let Some(map) = node.as_map() {
-            map.iter().for_each(|entry| mark(&[&entry.key.text]));
+            map.iter().for_each(|entry| mark(&[&entry.key.text], Some(&entry.node)));
             let texts = self.texts(map);
             return Some(texts.into_iter().map(|(name, text)| (name, Secret::new(text))).collect());
         }
@@ -180,8 +183,9 @@ impl<'n> Field<'_, 'n, '_> {
             self.wrong_type(node, "map[string]string", "expected headers by their names");
             return None;
         };
-        for index in 0..list.len() {
-            mark(&[&format!("[{index}]"), "value"]);
+        for (index, header) in list.iter().enumerate() {
+            let value = header.as_map().and_then(|map| map.get("value"));
+            mark(&[&format!("[{index}]"), "value"], value);
         }
         let headers = self.list_of(|header| {
             let name = header.field("name").required().string();

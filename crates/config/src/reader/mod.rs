@@ -45,7 +45,7 @@ pub struct Reader<'n, 'd> {
     at: Span,
     /// Keys that were asked for, and are named where another is wrong.
     asked: Vec<&'static str>,
-    /// Keys that are read and no longer named.
+    /// Keys that are known, and not named.
     old: Vec<&'static str>,
 }
 
@@ -122,6 +122,15 @@ impl<'n, 'd> Reader<'n, 'd> {
             let error = self.message("", &format!("has invalid keys: {key}"));
             let error = Diagnostic::error(error).at(entry.key.at, "this key was removed");
             self.diagnostics.push(error.via(&entry.node).help(instead));
+        }
+    }
+
+    /// Reports a key that is known only to be refused, and says why. It is not named among those
+    /// that are valid.
+    pub fn refused(&mut self, key: &'static str, why: &str) {
+        self.old.push(key);
+        if self.has(key) {
+            self.fault(key, why);
         }
     }
 

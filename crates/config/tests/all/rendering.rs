@@ -1,6 +1,6 @@
 //! How a diagnostic looks.
 
-use config::{Diagnostic, Diagnostics};
+use config::{Diagnostic, Diagnostics, Reader};
 
 use crate::world::World;
 
@@ -82,4 +82,48 @@ fn the_same_twice_is_said_once_and_too_many_are_counted() {
     }
     assert_eq!(diagnostics.iter().count(), 1000);
     assert!(diagnostics.render(false).ends_with("1001 more were left out\n"));
+}
+
+/// In flow style a line has much that the diagnostic is not about.
+#[test]
+fn no_line_shows_a_secret_that_stands_beside() {
+    for (text, shown) in [
+        ("{exporters: {debug: {api_token: s3cret, a: {}}}, otpl: }", "api_token: ******, a"),
+        ("{exporters: {debug: {headers: {a: 's3cret'}}}, otpl: }", "headers: {a: ********}}"),
+        ("{exporters: {debug: {headers: [{name: a, value: s3cret}]}}, otpl: }", "value: ******}"),
+        ("{exporters: {debug: {token: '日s3cret'}}, otpl: }", "{token: *********}"),
+        ("{exporters: {debug: {token_file: /run/x}}, otpl: }", "token_file: /run/x"),
+        ("{exporters: {debug: {token: '${env:S3}'}}, otpl: }", "token: '${env:S3}'"),
+    ] {
+        let said = said(text);
+        assert!(said.contains("1 |") && said.contains(shown), "{text}: {said}");
+        assert!(!said.contains("s3cret"), "{said}");
+    }
+    // Nor where it makes the text what YAML does not know, as passwords do.
+    for text in [
+        "exporters:\n  debug:\n    token: s3cret: x\n",
+        "exporters: {debug: {\"api_token\": @s3cret, a: 1}}",
+        "exporters: {debug: {headers: {authorization: *s3cret}}}",
+        "exporters: {debug: {password: 's3cret}}",
+        "exporters:\n  debug: {token: s3cret}\n  debug: {token: s3cret}\n",
+    ] {
+        let said = said(text);
+        assert!(said.contains(" |") && !said.contains("s3cret"), "{said}");
+    }
+    let mut world = World::of("receivers: {otlp: }");
+    world.sets.push("exporters.debug.token=@s3cret".to_owned());
+    let said = world.load().1.render(false);
+    assert!(said.contains("token=*******") && !said.contains("s3cret"), "{said}");
+    // Nor one that another source replaces, or that a reader alone knows for a secret.
+    let mut world = World::of("exporters: {debug: {token: s3cret}, debugger: }");
+    world.sets.push("exporters.debug=null".to_owned());
+    let said = world.load().1.render(false);
+    assert!(said.contains("1 |") && !said.contains("s3cret"), "{said}");
+    let world = World::of("{exporters: {debug: {phrase: s3cret}}, otpl: }");
+    let (document, mut diagnostics) = world.load();
+    let mut reader = Reader::of(&document.exporters[0], &mut diagnostics);
+    reader.field("phrase").secret();
+    reader.finish();
+    let said = diagnostics.render(false);
+    assert!(said.contains("{phrase: ******}") && !said.contains("s3cret"), "{said}");
 }

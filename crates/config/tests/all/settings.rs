@@ -28,6 +28,7 @@ pub struct Settings {
     pub labels: Option<Vec<(String, String)>>,
     pub headers: Option<Vec<(String, Secret)>>,
     pub grpc: Option<Option<bool>>,
+    pub tls: Option<Option<String>>,
     pub policies: Option<Vec<Option<String>>>,
     pub named: Option<Vec<(String, Option<u32>)>>,
     pub resolver: Option<&'static str>,
@@ -70,12 +71,15 @@ pub fn read(reader: &mut Reader<'_, '_>) -> Settings {
             .list_of(|policy| policy.field("name").required().string()),
         named: reader.field("named").map_of(|_, one| one.field("size").int(0..=u32::MAX)),
         verbosity: reader.field("verbosity").renamed_from("loglevel").string(),
+        tls: reader.field("tls").unless_null().section(|tls| tls.field("cert").string()),
         resolver: needs_resolver.then(|| reader.one_of(&["static", "dns"])).flatten(),
     };
     reader.field("static").node();
     reader.field("dns").node();
     reader.field("batcher").deprecated("use sending_queue.batch").node();
     reader.removed("blocking", "use block_on_overflow");
+    reader.refused("kerberos", "is not supported");
+    reader.field("cache").without_effect("is for logs").bool();
     if settings.timeout == Some(Duration::ZERO) {
         reader.fault("timeout", "must be greater than zero");
     }
@@ -148,6 +152,9 @@ fn values_of_every_sort_are_read() {
     reads("headers: {X-Key: k}", Settings { headers: headers.clone(), ..none() });
     reads("headers: [{name: X-Key, value: k}]", Settings { headers, ..none() });
     reads("grpc:", Settings { grpc: Some(None), ..none() });
+    reads("tls:", none());
+    reads("tls: {cert: x}", Settings { tls: Some(Some(string("x"))), ..none() });
+    reads("cache:", none());
     reads("grpc: {keepalive: no}", Settings { grpc: Some(Some(false)), ..none() });
     reads(
         "policies: [{name: a}, {name: b}]",

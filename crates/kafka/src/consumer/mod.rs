@@ -429,8 +429,10 @@ impl Consumer {
         let offsets = self.state.uncommitted();
         match member.commit(generation, &offsets).await {
             Ok(()) => self.state.committed(&offsets),
+            Err(error) if self.state.commit_failed(&error) => {
+                tracing::warn!(%error, "offsets cannot be committed: all would come again");
+            }
             Err(error) => {
-                self.state.commits_failed.fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(%error, "offsets were not committed; it is tried again");
             }
         }

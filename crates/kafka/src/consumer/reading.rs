@@ -15,7 +15,7 @@ use crate::cluster::Purpose;
 use crate::error::{Code, Error};
 use crate::member::{Generation, Member};
 use crate::protocol::fetch::{Fetch, Fetched};
-use crate::records::{Batches, Record, RecordError};
+use crate::records::{Batches, Content, Record, RecordError, Records};
 
 /// Partitions of a broker whose records are handled at a time, each with one batch decompressed.
 const PARTITIONS_AT_ONCE: usize = 4;
@@ -242,10 +242,16 @@ impl Consumer {
             if batch.next_offset <= position.next {
                 continue;
             }
-            let records = batch.content.and_then(|content| content.records());
+            let records = match batch.content {
+                Ok(content) => unpacked(content).await,
+                Err(error) => Some(Err(error)),
+            };
             let handled = match records {
-                Ok(records) => self.handle_batch(&mut position, records, ending).await,
-                Err(error) => self.handler.unreadable(&position.place(batch.base_offset), &error),
+                Some(Ok(records)) => self.handle_batch(&mut position, records, ending).await,
+                Some(Err(error)) => {
+                    self.handler.unreadable(&position.place(batch.base_offset), &error)
+                }
+                None => Handled::Ended,
             };
             match handled {
                 Handled::Done => self.advance(&mut position, batch.next_offset),
@@ -308,8 +314,53 @@ impl Consumer {
     }
 }
 
+/// Decompressed; nothing if all comes to an end before. Elsewhere if it takes long: signs of life
+/// are due meanwhile.
+async fn unpacked(content: Content) -> Option<Result<Records, RecordError>> {
+    if content.is_quick() {
+        return Some(content.records());
+    }
+    match tokio::task::spawn_blocking(|| content.records()).await {
+        Ok(records) => Some(records),
+        Err(error) if error.is_cancelled() => None,
+        Err(error) => Some(Err(RecordError::Decompress(error.to_string()))),
+    }
+}
+
 impl Position {
     fn place(&self, offset: i64) -> Place {
         Place { topic: Arc::clone(&self.topic), partition: self.partition, offset }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+    use crate::records::{Compression, NewRecord, encode};
+
+    #[test]
+    fn who_decompresses_much_holds_up_nobody() {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        // The only thread that may take its time is busy.
+        let runtime = runtime.max_blocking_threads(1).build().unwrap();
+        let (done, is_done) = std::sync::mpsc::channel::<()>();
+        runtime.spawn_blocking(move || is_done.recv());
+        let _within = runtime.enter();
+        for (compression, bytes, is_quick) in [
+            (Compression::None, 8 << 20, true),
+            (Compression::Gzip, 1 << 10, true),
+            (Compression::Gzip, 8 << 20, false),
+        ] {
+            let value = Bytes::from(vec![7; bytes]);
+            let record = NewRecord { key: None, value, headers: Vec::new() };
+            let batch = encode([&record].into_iter(), compression, 0).unwrap();
+            let content = Batches::new(batch).next().unwrap().content.unwrap();
+            let answer = pin!(unpacked(content)).poll(&mut Context::from_waker(Waker::noop()));
+            assert_eq!(matches!(answer, Poll::Ready(Some(Ok(_)))), is_quick, "{compression:?}");
+        }
+        drop(done);
     }
 }

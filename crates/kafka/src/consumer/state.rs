@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
 use crate::assignment::TopicPartition;
+use crate::error::Error;
 
 /// A partition that is being read.
 #[derive(Debug, Clone)]
@@ -33,7 +34,12 @@ pub struct ConsumerState {
     pub partitions_ended: AtomicU64,
     /// Commits that a coordinator did not take.
     pub commits_failed: AtomicU64,
+    /// How many of them one after the other, and what was said last.
+    failing: Mutex<(u32, String)>,
 }
+
+/// Commits fail while a group changes. So many one after the other tell of something else.
+const FAILING_MIN: u32 = 5;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mark {
@@ -53,6 +59,22 @@ impl ConsumerState {
             end: mark.end,
         };
         all.iter().map(view).collect()
+    }
+
+    /// Why nothing is committed, if that is so for a while.
+    pub fn commit_trouble(&self) -> Option<String> {
+        let (count, error) = &*self.failing.lock();
+        let trouble = || format!("offsets are not committed, so that all comes again: {error}");
+        (*count >= FAILING_MIN).then(trouble)
+    }
+
+    /// A commit was not taken. True when that has been so for a while.
+    pub(super) fn commit_failed(&self, error: &Error) -> bool {
+        self.commits_failed.fetch_add(1, Ordering::Relaxed);
+        let (count, last) = &mut *self.failing.lock();
+        *count = count.saturating_add(1);
+        *last = error.to_string();
+        *count == FAILING_MIN
     }
 
     pub(super) fn mark(&self, topic: &Arc<str>, partition: i32, next: i64) {
@@ -81,11 +103,32 @@ impl ConsumerState {
     }
 
     pub(super) fn committed(&self, offsets: &[(TopicPartition, i64)]) {
+        *self.failing.lock() = Default::default();
         let mut all = self.partitions.lock();
         for ((topic, partition), offset) in offsets {
             if let Some(mark) = all.get_mut(&(Arc::from(topic.as_str()), *partition)) {
                 mark.committed = mark.committed.max(*offset);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    #[test]
+    fn commits_that_fail_again_and_again_are_trouble() {
+        let state = ConsumerState::default();
+        let error = Error::refused("group g", Code::GROUP_AUTHORIZATION_FAILED);
+        for count in 1..=2 * FAILING_MIN {
+            assert_eq!(state.commit_failed(&error), count == FAILING_MIN, "{count}");
+            let trouble = state.commit_trouble();
+            assert_eq!(trouble.is_some(), count >= FAILING_MIN, "{count}");
+            assert!(trouble.is_none_or(|why| why.contains("GROUP_AUTHORIZATION_FAILED")));
+        }
+        state.committed(&[]);
+        assert_eq!(state.commit_trouble(), None);
     }
 }

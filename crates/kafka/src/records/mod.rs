@@ -199,7 +199,15 @@ fn read(base_offset: i64, whole: Bytes) -> Result<Batch, WireError> {
     Ok(Batch { base_offset, next_offset, content })
 }
 
+/// What may be decompressed where others wait: it becomes a few MiB at the most.
+const INLINE_BYTES_MAX: usize = 4 << 10;
+
 impl Content {
+    /// Whether decompressing it takes next to no time.
+    pub fn is_quick(&self) -> bool {
+        self.compression == Compression::None || self.compressed.len() <= INLINE_BYTES_MAX
+    }
+
     /// Decompresses it. What it takes is bounded by [`BATCH_BYTES_MAX`].
     ///
     /// # Errors

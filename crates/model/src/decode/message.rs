@@ -19,6 +19,12 @@ impl<'a> Message<'a> {
         self.reader.next_field().map_err(|error| self.error(error))
     }
 
+    /// As [`Reader::next_short`].
+    #[inline(always)]
+    pub(super) fn next_short(&mut self, tag: u8) -> Option<&'a [u8]> {
+        self.reader.next_short(tag)
+    }
+
     fn error(&self, error: WireError) -> DecodeError {
         DecodeError::Wire { error, message: self.name, position: self.reader.position() }
     }

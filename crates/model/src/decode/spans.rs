@@ -42,6 +42,10 @@ impl<'a> Decoder<'a> {
                 9 => {
                     let bytes = content!(message, number, field, Bytes);
                     self.attribute(bytes, "attribute")?;
+                    // Most are short, and follow one another.
+                    while let Some(bytes) = message.next_short(9 << 3 | 2) {
+                        self.attribute(bytes, "attribute")?;
+                    }
                 }
                 10 => {
                     span.dropped_attributes_count = content!(message, number, field, Varint) as u32;

@@ -32,9 +32,11 @@ impl<'a> Decoder<'a> {
         if value.len() != usize::from(*length) || value.len() >= 0x80 || key.len() >= 0x80 {
             return None;
         }
+        // Nearly always, tags and lengths included: one look at all costs less than two at parts.
+        let all_ascii = bytes.is_ascii();
         let value = match value {
             [0x0a, length, text @ ..] => {
-                if text.len() != usize::from(*length) || !text.is_ascii() {
+                if text.len() != usize::from(*length) || !(all_ascii || text.is_ascii()) {
                     return None;
                 }
                 Value::String(self.range(text))
@@ -47,7 +49,7 @@ impl<'a> Decoder<'a> {
             [0x21, double @ ..] => Value::Double(f64::from_le_bytes(double.try_into().ok()?)),
             _ => return None,
         };
-        key.is_ascii().then(|| Attribute { key: self.range(key), value })
+        (all_ascii || key.is_ascii()).then(|| Attribute { key: self.range(key), value })
     }
 
     fn any_attribute(&mut self, bytes: &'a [u8], what: &'static str) -> Result<(), DecodeError> {

@@ -276,8 +276,14 @@ fn fields_that_nobody_knows_survive_edits() {
     assert!(batch.is_edited());
     let encoded = batch.encoded();
     assert_eq!(count(&encoded), 3);
-    // The attributes, and two times of zero that an encoder may leave out.
-    assert_eq!(encoded.len(), bytes.len() + 3 * 9 + 18);
+    // Nothing but the attributes is new.
+    assert_eq!(encoded.len(), bytes.len() + 3 * 9);
+    let name = batch.add_text(b"new").unwrap();
+    batch.edit_span(0).name = name;
+    let encoded = batch.encoded();
+    assert_eq!(count(&encoded), 3);
+    // The name is shorter by one; two times of zero are there that an encoder may leave out.
+    assert_eq!(encoded.len(), bytes.len() + 3 * 9 + 18 - 1);
 }
 
 #[test]
@@ -304,6 +310,70 @@ fn an_edited_batch_is_encoded_once() {
     assert_eq!(first.as_ptr(), batch.clone().encoded().as_ptr());
     batch.retain_spans(|_, _, _| false);
     assert!(batch.encoded().is_empty());
+}
+
+#[test]
+fn spans_that_got_attributes_are_copied_with_them_behind() {
+    let mut bytes = Vec::new();
+    (0..4).for_each(|_| bytes.extend_from_slice(&with_unknown_fields()));
+    let mut batch = SpanBatch::decode(bytes.into()).unwrap();
+    let keys = [batch.add_text(b"k").unwrap(), batch.add_text(b"l").unwrap()];
+    let added = [
+        vec![(keys[0], Value::Double(0.0))],
+        vec![(keys[0], Value::Double(-0.0))],
+        vec![(keys[0], Value::Bool(true)), (keys[1], Value::Int(7))],
+        vec![(keys[0], Value::Bool(true))],
+    ];
+    for (at, list) in added.iter().enumerate() {
+        for &(key, value) in list {
+            batch.push_attribute(Owner::Span(at), Attribute { key, value }).unwrap();
+        }
+    }
+    // What was added may be changed, and is still all that is new.
+    batch.set_value(Owner::Span(3), 0, Value::Bool(false));
+    let again = SpanBatch::decode(batch.encoded()).unwrap();
+    let values = |at| -> Vec<Value> {
+        again.attributes(Owner::Span(at)).iter().map(|one| one.value).collect()
+    };
+    let bits = |at| match values(at)[..] {
+        [Value::Double(number)] => number.to_bits(),
+        _ => panic!("{:?}", values(at)),
+    };
+    assert_eq!((bits(0), bits(1)), (0.0f64.to_bits(), (-0.0f64).to_bits()));
+    assert_eq!(values(2), [Value::Bool(true), Value::Int(7)]);
+    assert_eq!(values(3), [Value::Bool(false)]);
+}
+
+#[test]
+fn a_span_may_get_more_attributes_than_are_counted() {
+    let mut batch = SpanBatch::decode(with_unknown_fields().into()).unwrap();
+    let key = batch.add_text(b"k").unwrap();
+    let attributes = 70_000;
+    for number in 0..attributes {
+        let attribute = Attribute { key, value: Value::Int(number) };
+        batch.push_attribute(Owner::Span(0), attribute).unwrap();
+    }
+    let again = SpanBatch::decode(batch.encoded()).unwrap();
+    let last = again.attributes(Owner::Span(0)).last().map(|last| last.value);
+    let found = again.attributes(Owner::Span(0)).len();
+    assert_eq!((found, last), (attributes as usize, Some(Value::Int(attributes - 1))));
+}
+
+#[test]
+fn a_text_that_is_added_again_takes_no_room() {
+    let mut batch = SpanBatch::decode(with_unknown_fields().into()).unwrap();
+    let first = batch.add_text(b"team").unwrap();
+    let room = batch.index_bytes();
+    assert_eq!(batch.add_text(b"team").unwrap(), first);
+    assert_eq!(batch.index_bytes(), room);
+    let others: Vec<String> = (0..20).map(|number| format!("text {number}")).collect();
+    let added: Vec<_> =
+        others.iter().map(|text| batch.add_text(text.as_bytes()).unwrap()).collect();
+    let again = batch.add_text(b"team").unwrap();
+    assert_eq!(batch.text(again), "team");
+    for (text, place) in others.iter().zip(added) {
+        assert_eq!(batch.text(place), text);
+    }
 }
 
 #[test]

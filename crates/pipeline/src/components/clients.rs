@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use config::{Id, Reader};
 
-use crate::component::Surroundings;
+use crate::component::{Need, Role, Surroundings};
 use crate::exporters::{BatchSettings, QueueSettings, RetrySettings, SenderSettings, Sizer};
 use crate::net::{
     Algorithm, ClientSettings, Compression, Headers, KeepaliveSettings, Pem, TlsClientSettings,
@@ -160,7 +160,7 @@ pub(crate) fn tls(reader: &mut Reader<'_, '_>) -> TlsClientSettings {
             reload_interval: reader.field("reload_interval").duration().unwrap_or_default(),
         }
     };
-    reader.field("tls").section(read).unwrap_or_default()
+    reader.field("tls").unless_null().section(read).unwrap_or_default()
 }
 
 /// Queue, retries and timeout, and the extension that keeps the queue.
@@ -172,8 +172,8 @@ pub(super) struct SenderPlan {
 
 impl SenderPlan {
     /// The extensions that it needs.
-    pub(super) fn needs(&self) -> Vec<Id> {
-        self.storage.iter().cloned().collect()
+    pub(super) fn needs(&self) -> Vec<Need> {
+        Need::of(self.storage.as_ref(), Role::Storage).into_iter().collect()
     }
 
     /// Makes who sends wait for an exporter that does not take long.
@@ -237,7 +237,7 @@ impl SenderKeys {
         Self {
             timeout: reader.has("timeout"),
             retry: reader.has("retry_on_failure"),
-            queue: reader.has("sending_queue"),
+            queue: reader.has("sending_queue") || reader.has("batcher"),
         }
     }
 }
@@ -264,10 +264,11 @@ pub(super) fn sender(reader: &mut Reader<'_, '_>, timeout: Duration) -> SenderPl
         max_elapsed_time: reader.field("max_elapsed_time").duration(),
     });
     let mut storage = None;
+    let mut batches_already = false;
     let queue = reader.field("sending_queue").section(|reader| {
         let defaults = QueueSettings::default();
         storage = id(reader, "storage");
-        reader.removed("blocking", "it is called `block_on_overflow` today");
+        batches_already = reader.has("batch");
         QueueSettings {
             enabled: reader.field("enabled").bool().unwrap_or(defaults.enabled),
             num_consumers: reader
@@ -280,7 +281,11 @@ pub(super) fn sender(reader: &mut Reader<'_, '_>, timeout: Duration) -> SenderPl
                 .unwrap_or(defaults.queue_size),
             sizer: reader.field("sizer").choice(&SIZERS).unwrap_or(defaults.sizer),
             wait_for_result: reader.field("wait_for_result").bool().unwrap_or_default(),
-            block_on_overflow: reader.field("block_on_overflow").bool().unwrap_or_default(),
+            block_on_overflow: reader
+                .field("block_on_overflow")
+                .renamed_from("blocking")
+                .bool()
+                .unwrap_or_default(),
             batch: reader.field("batch").section(|reader| {
                 let defaults = BatchSettings::default();
                 reader.field("partition").node();
@@ -307,16 +312,57 @@ pub(super) fn sender(reader: &mut Reader<'_, '_>, timeout: Duration) -> SenderPl
             ..defaults
         }
     });
-    reader.removed("batcher", "batching is below `sending_queue.batch` today");
+    let mut queue = queue.unwrap_or_default();
+    if let Some(batch) = batcher(reader) {
+        let why_not = match (batches_already, queue.enabled) {
+            (true, _) => "is the old form of `sending_queue.batch`, which is here, too: keep that",
+            (_, false) => "needs `sending_queue`, which is off: requests are joined in it",
+            _ => "",
+        };
+        if why_not.is_empty() {
+            queue.batch = Some(batch);
+        } else {
+            reader.fault("batcher", why_not);
+        }
+    }
     SenderPlan {
         settings: SenderSettings {
             timeout,
             retry: retry.unwrap_or_default(),
-            queue: queue.unwrap_or_default(),
+            queue,
             ..SenderSettings::default()
         },
         storage,
     }
+}
+
+/// `sending_queue.batch` as it was before v0.130; nothing if it is off, as it is by itself.
+fn batcher(reader: &mut Reader<'_, '_>) -> Option<BatchSettings> {
+    let defaults = BatchSettings::default();
+    let instead = "write `sending_queue.batch`, with `min_size`, `max_size` and `flush_timeout`";
+    let batch = reader.field("batcher").deprecated(instead).section(|reader| {
+        let is_on = reader.field("enabled").bool().unwrap_or_default();
+        // All names that its keys ever had; one form after the other.
+        let timeout = reader.field("timeout").duration();
+        let mut size = |key: &'static str| reader.field(key).int(0..=u64::MAX / 2);
+        let (old_min, old_max) = (size("min_size_items"), size("max_size_items"));
+        let (min_size, max_size) = (size("min_size").or(old_min), size("max_size").or(old_max));
+        let batch = BatchSettings {
+            flush_timeout: reader
+                .field("flush_timeout")
+                .duration()
+                .or(timeout)
+                .unwrap_or(defaults.flush_timeout),
+            min_size: min_size.unwrap_or(defaults.min_size),
+            max_size: max_size.unwrap_or(defaults.max_size),
+            sizer: reader.field("sizer").choice(&SIZERS[1..]).unwrap_or(defaults.sizer),
+        };
+        if batch.max_size > 0 && batch.max_size < batch.min_size {
+            reader.fault("max_size", "must be greater or equal to min_size");
+        }
+        is_on.then_some(batch)
+    });
+    batch.flatten()
 }
 
 /// An address with a port, or a URL; empty is reported.

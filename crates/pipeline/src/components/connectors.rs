@@ -298,9 +298,7 @@ fn count(reader: &mut Reader<'_, '_>) -> CountPlan {
         events: counted(reader, "spanevents", Context::SpanEvent),
     };
     for key in ["metrics", "datapoints", "logs", "profiles"] {
-        if reader.field(key).node().is_some() {
-            reader.fault(key, "this connector counts only spans and their events");
-        }
+        reader.refused(key, "this connector counts only spans and their events");
     }
     plan
 }

@@ -1,6 +1,7 @@
 //! Exporters.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,7 +9,7 @@ use config::{Id, Reader};
 use tokio::time::Instant;
 
 use super::clients::{ClientPlan, SenderKeys, SenderPlan, client, endpoint, sender};
-use crate::component::{ExporterPlan, Plan, Running, Stage, Surroundings};
+use crate::component::{ExporterPlan, Need, Plan, Role, Running, Stage, Surroundings};
 use crate::consumer::{Consumer, Refusal, Taken};
 use crate::data::{Request, Signal};
 use crate::exporters::debug::{Debug, DebugOutput, DebugSettings, Verbosity};
@@ -93,6 +94,12 @@ impl Consumer for Senders {
 impl Running for Senders {
     async fn stop(&self, deadline: Instant) -> u64 {
         let all = self.senders.iter().map(|(_, sender)| sender.shutdown(deadline));
+        let left = futures_util::future::join_all(all).await;
+        left.iter().map(|left| left.dropped).sum()
+    }
+
+    async fn give_way(&self, to: &Arc<dyn Consumer>, deadline: Instant) -> u64 {
+        let all = self.senders.iter().map(|(_, sender)| sender.give_way(to, deadline));
         let left = futures_util::future::join_all(all).await;
         left.iter().map(|left| left.dropped).sum()
     }
@@ -187,12 +194,13 @@ fn otlp_grpc(reader: &mut Reader<'_, '_>) -> OtlpGrpcPlan {
 }
 
 /// The extensions of a client and its queue.
-pub(super) fn needs(client: &ClientPlan, sender: &SenderPlan) -> Vec<Id> {
-    client.auth.iter().cloned().chain(sender.needs()).collect()
+pub(super) fn needs(client: &ClientPlan, sender: &SenderPlan) -> Vec<Need> {
+    let auth = Need::of(client.auth.as_ref(), Role::ClientAuth);
+    auth.into_iter().chain(sender.needs()).collect()
 }
 
 impl Plan for OtlpGrpcPlan {
-    fn needs(&self) -> Vec<Id> {
+    fn needs(&self) -> Vec<Need> {
         needs(&self.client, &self.sender)
     }
 
@@ -245,7 +253,7 @@ fn otlp_http(reader: &mut Reader<'_, '_>) -> OtlpHttpPlan {
 }
 
 impl Plan for OtlpHttpPlan {
-    fn needs(&self) -> Vec<Id> {
+    fn needs(&self) -> Vec<Need> {
         needs(&self.client, &self.sender)
     }
 
@@ -317,7 +325,10 @@ impl ExporterPlan for NopPlan {
     }
 }
 
-struct FilePlan(FileSettings);
+struct FilePlan {
+    settings: FileSettings,
+    was_started: AtomicBool,
+}
 
 fn file(reader: &mut Reader<'_, '_>) -> FilePlan {
     let path = reader.field("path").required().string().unwrap_or_default();
@@ -359,7 +370,7 @@ fn file(reader: &mut Reader<'_, '_>) -> FilePlan {
     if settings.append && settings.zstd {
         reader.fault("append", "append and compression enabled at the same time is not supported");
     }
-    FilePlan(settings)
+    FilePlan { settings, was_started: AtomicBool::new(false) }
 }
 
 impl Plan for FilePlan {
@@ -371,8 +382,12 @@ impl Plan for FilePlan {
 #[async_trait]
 impl ExporterPlan for FilePlan {
     async fn start(&self, id: &Id, around: &Surroundings) -> Result<Stage, String> {
-        let export = FileExporter::new(self.0.clone())
-            .map_err(|error| format!("{}: {error}", self.0.path.display()))?;
+        let mut settings = self.settings.clone();
+        // Again after a reload that failed: what it has written stays.
+        settings.append |= self.was_started.load(Ordering::Relaxed);
+        let export = FileExporter::new(settings)
+            .map_err(|error| format!("{}: {error}", self.settings.path.display()))?;
+        self.was_started.store(true, Ordering::Relaxed);
         Senders::start(id, around, &SenderPlan::at_once(), Arc::new(export)).await
     }
 }
@@ -425,17 +440,21 @@ fn load_balancing(reader: &mut Reader<'_, '_>) -> LoadBalancingPlan {
         }
     };
     let protocol = reader.field("protocol").section(|reader| {
-        reader.field("otlp").renamed_from("otlp_grpc").section(|reader| {
+        // Two names of the same.
+        if reader.has("otlp") && reader.has("otlp_grpc") {
+            reader.fault("otlp_grpc", "and 'otlp' are the same: keep one of them");
+        }
+        let read = |reader: &mut Reader<'_, '_>| {
             reader.field("endpoint").string();
             let keys = SenderKeys::of(reader);
             (client(reader, Algorithm::Gzip), sender(reader, TIMEOUT), keys)
-        })
+        };
+        let own = reader.field("otlp").section(read);
+        reader.field("otlp_grpc").section(read).or(own)
     });
     let resolver = reader.field("resolver").required().section(|reader| {
         for key in ["k8s", "aws_cloud_map"] {
-            if reader.field(key).is_present() {
-                reader.fault(key, "there are the resolvers static and dns here");
-            }
+            reader.refused(key, "there are the resolvers static and dns here");
         }
         let hostnames = reader
             .field("static")
@@ -469,7 +488,7 @@ fn load_balancing(reader: &mut Reader<'_, '_>) -> LoadBalancingPlan {
 }
 
 impl Plan for LoadBalancingPlan {
-    fn needs(&self) -> Vec<Id> {
+    fn needs(&self) -> Vec<Need> {
         needs(&self.client, &self.sender)
     }
 
@@ -498,6 +517,10 @@ impl Consumer for Balanced {
 impl Running for Balanced {
     async fn stop(&self, deadline: Instant) -> u64 {
         self.balancer.shutdown(deadline).await.dropped
+    }
+
+    async fn give_way(&self, to: &Arc<dyn Consumer>, deadline: Instant) -> u64 {
+        self.balancer.give_way(to, deadline).await.dropped
     }
 }
 

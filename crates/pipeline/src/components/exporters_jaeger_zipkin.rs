@@ -9,7 +9,7 @@ use config::{Diagnostic, Id, Reader};
 
 use super::clients::{ClientPlan, SenderPlan, client, endpoint, sender};
 use super::exporters::{Senders, needs};
-use crate::component::{ExporterPlan, Plan, Stage, Surroundings};
+use crate::component::{ExporterPlan, Need, Plan, Stage, Surroundings};
 use crate::data::Signal;
 use crate::exporters::jaeger::{Jaeger, JaegerSettings};
 use crate::exporters::zipkin::{Zipkin, ZipkinFormat, ZipkinSettings};
@@ -58,7 +58,7 @@ fn old_tls(reader: &mut Reader<'_, '_>, client: &mut ClientPlan) {
 }
 
 impl Plan for JaegerPlan {
-    fn needs(&self) -> Vec<Id> {
+    fn needs(&self) -> Vec<Need> {
         needs(&self.client, &self.sender)
     }
 
@@ -109,7 +109,7 @@ fn zipkin(reader: &mut Reader<'_, '_>) -> ZipkinPlan {
 }
 
 impl Plan for ZipkinPlan {
-    fn needs(&self) -> Vec<Id> {
+    fn needs(&self) -> Vec<Need> {
         needs(&self.client, &self.sender)
     }
 

@@ -8,7 +8,7 @@ use config::{Diagnostic, Id, Reader, Secret};
 use http::HeaderName;
 
 use super::servers::{ServerPlan, auth, cors, endpoint, http_timeouts, tls};
-use crate::component::{Extension, ExtensionPlan, Plan, Surroundings};
+use crate::component::{Extension, ExtensionPlan, Plan, Role, Still, Surroundings};
 use crate::extensions::{
     BasicAuth, BasicClient, BearerToken, BearerTokenSettings, FileStorage, FileStorageSettings,
     HealthCheck, HealthCheckSettings, Htpasswd, TokenSource,
@@ -21,6 +21,7 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add_extension("basicauth", |reader| Arc::new(basic_auth(reader)));
     registry.add_extension("bearertokenauth", |reader| Arc::new(bearer_token(reader)));
     registry.add_extension("health_check", |reader| Arc::new(health_check(reader)));
+    registry.add_extension("memory_ballast", |reader| Arc::new(memory_ballast(reader)));
 }
 
 struct FileStoragePlan(FileStorageSettings);
@@ -61,6 +62,10 @@ impl Plan for FileStoragePlan {}
 
 #[async_trait]
 impl ExtensionPlan for FileStoragePlan {
+    fn is_a(&self, role: Role) -> bool {
+        role == Role::Storage
+    }
+
     async fn start(&self, _: &Id, _: &Surroundings) -> Result<Arc<dyn Extension>, String> {
         let settings = self.0.clone();
         let open = tokio::task::spawn_blocking(|| FileStorage::open(settings));
@@ -158,6 +163,13 @@ impl Plan for BasicAuthPlan {}
 
 #[async_trait]
 impl ExtensionPlan for BasicAuthPlan {
+    fn is_a(&self, role: Role) -> bool {
+        match self {
+            Self::Server { .. } => role == Role::Authenticator,
+            Self::Client { .. } => role == Role::ClientAuth,
+        }
+    }
+
     async fn start(&self, _: &Id, _: &Surroundings) -> Result<Arc<dyn Extension>, String> {
         Ok(Arc::new(match self {
             Self::Client { user, password } => {
@@ -215,8 +227,38 @@ impl Plan for BearerTokenPlan {}
 
 #[async_trait]
 impl ExtensionPlan for BearerTokenPlan {
+    fn is_a(&self, role: Role) -> bool {
+        matches!(role, Role::Authenticator | Role::ClientAuth)
+    }
+
     async fn start(&self, _: &Id, _: &Surroundings) -> Result<Arc<dyn Extension>, String> {
         Ok(Arc::new(BearerToken::new(self.0.clone())?))
+    }
+}
+
+struct BallastPlan;
+
+/// Calmed Go's garbage collector, which there is none of here.
+fn memory_ballast(reader: &mut Reader<'_, '_>) -> BallastPlan {
+    reader.report(|owner, at| {
+        let words = "the extension \"memory_ballast\" was removed from the Collector in 2024";
+        Diagnostic::warning(format!("{owner}: {words}"))
+            .at(at, "it has no effect here")
+            .help("leave it out: there is no garbage collector to be calmed")
+    });
+    reader.field("size_mib").int::<u64>(0..=u64::MAX);
+    reader.field("size_in_percentage").int::<u64>(0..=100);
+    BallastPlan
+}
+
+impl Plan for BallastPlan {}
+
+impl Extension for Still {}
+
+#[async_trait]
+impl ExtensionPlan for BallastPlan {
+    async fn start(&self, _: &Id, _: &Surroundings) -> Result<Arc<dyn Extension>, String> {
+        Ok(Arc::new(Still))
     }
 }
 
@@ -230,9 +272,7 @@ fn health_check(reader: &mut Reader<'_, '_>) -> HealthCheckPlan {
     let endpoint = endpoint(reader, "localhost:13133");
     reader.field("use_v2").bool();
     reader.field("component_health").node();
-    if reader.field("grpc").is_present() {
-        reader.fault("grpc", "is not supported: health is told over HTTP");
-    }
+    reader.refused("grpc", "is not supported: health is told over HTTP");
     if let Some(plan) = reader.field("http").section(health_check_v2) {
         return plan;
     }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use config::{Diagnostic, Id, Reader};
+use tokio::net::TcpListener;
 
 use super::servers::{ServerPlan, auth, cors, endpoint, http_timeouts, tls};
-use crate::component::{Extension, ExtensionPlan, Plan, Surroundings};
+use crate::component::{Extension, ExtensionPlan, Need, Plan, Surroundings};
 use crate::extensions::{Pprof, Zpages};
 use crate::graph::Registry;
 use crate::receivers::ServerSettings;
@@ -42,8 +43,21 @@ fn warn(reader: &mut Reader<'_, '_>, key: &str, why: &str) {
     });
 }
 
+fn warn_if_open(id: &Id, plan: &ServerPlan, listener: &TcpListener, what: &str) {
+    if let Ok(address) = listener.local_addr()
+        && plan.is_open(&address)
+    {
+        tracing::warn!(
+            extension = %id,
+            %address,
+            "anyone who reaches this address can {what}; set auth or tls.client_ca_file, or an \
+             endpoint on localhost"
+        );
+    }
+}
+
 impl Plan for ZpagesPlan {
-    fn needs(&self) -> Vec<Id> {
+    fn needs(&self) -> Vec<Need> {
         self.0.needs()
     }
 
@@ -54,9 +68,10 @@ impl Plan for ZpagesPlan {
 
 #[async_trait]
 impl ExtensionPlan for ZpagesPlan {
-    async fn start(&self, _: &Id, around: &Surroundings) -> Result<Arc<dyn Extension>, String> {
+    async fn start(&self, id: &Id, around: &Surroundings) -> Result<Arc<dyn Extension>, String> {
         let server = self.0.settings(around)?;
         let listener = self.0.bind().await?;
+        warn_if_open(id, &self.0, &listener, "see how this process is configured and works");
         let (health, telemetry) = (around.health.clone(), around.telemetry.clone());
         Ok(Arc::new(Zpages::start(listener, server, health, telemetry)?))
     }
@@ -82,7 +97,7 @@ fn pprof(reader: &mut Reader<'_, '_>) -> PprofPlan {
 }
 
 impl Plan for PprofPlan {
-    fn needs(&self) -> Vec<Id> {
+    fn needs(&self) -> Vec<Need> {
         self.0.needs()
     }
 
@@ -93,9 +108,36 @@ impl Plan for PprofPlan {
 
 #[async_trait]
 impl ExtensionPlan for PprofPlan {
-    async fn start(&self, _: &Id, around: &Surroundings) -> Result<Arc<dyn Extension>, String> {
+    async fn start(&self, id: &Id, around: &Surroundings) -> Result<Arc<dyn Extension>, String> {
         let server = self.0.settings(around)?;
         let listener = self.0.bind().await?;
+        warn_if_open(id, &self.0, &listener, "take profiles of this process, which slow it down");
         Ok(Arc::new(Pprof::start(listener, server)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{Pem, TlsServerSettings};
+
+    #[test]
+    fn a_port_is_open_to_all_unless_somebody_looks() {
+        let auth = Some(Id { kind: "basicauth".to_owned(), name: String::new() });
+        let tls =
+            |client_ca: Option<Pem>| Some(TlsServerSettings { client_ca, ..Default::default() });
+        let ca = Some(Pem::File("ca.pem".into()));
+        for (address, tls, auth, expected) in [
+            ("127.0.0.1:1", None, None, false),
+            ("[::1]:1", None, None, false),
+            ("0.0.0.0:1", None, None, true),
+            ("[::]:1", tls(None), None, true),
+            ("10.0.0.1:1", tls(ca), None, false),
+            ("10.0.0.1:1", None, auth, false),
+        ] {
+            let (endpoint, settings) = (address.to_owned(), ServerSettings::default());
+            let plan = ServerPlan { endpoint, settings, tls, auth };
+            assert_eq!(plan.is_open(&address.parse().unwrap()), expected, "{address}");
+        }
     }
 }

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::clients::{SenderPlan, sender, tls};
 use super::exporters::Senders;
 use super::ports::{Link, samples};
-use crate::component::{ExporterPlan, Plan, ReceiverPlan, Running, Stage, Surroundings};
+use crate::component::{ExporterPlan, Need, Plan, ReceiverPlan, Running, Stage, Surroundings};
 use crate::consumer::Consumer;
 use crate::exporters::RetrySettings;
 use crate::exporters::kafka::{KafkaExporter, KafkaExporterSettings};
@@ -79,7 +79,7 @@ fn client(reader: &mut Reader<'_, '_>) -> KafkaClient {
     reader.field("use_leader_epoch").bool();
     reader.field("rack_id").string();
     let (sasl, old_tls) = reader.field("auth").section(auth).unwrap_or_default();
-    let has_tls = reader.has("tls");
+    let has_tls = reader.field("tls").unless_null().is_present();
     let own_tls = tls(reader);
     KafkaClient {
         cluster: ClusterSettings {
@@ -114,10 +114,8 @@ fn auth(reader: &mut Reader<'_, '_>) -> (Option<Sasl>, Option<crate::net::TlsCli
         .field("plain_text")
         .deprecated(instead)
         .section(|reader| user(reader, Some(Mechanism::Plain)));
-    if reader.field("kerberos").is_present() {
-        reader.fault("kerberos", "Kerberos is not supported: there are PLAIN and SCRAM in `sasl`");
-    }
-    let has_tls = reader.has("tls");
+    reader.refused("kerberos", "Kerberos is not supported: there are PLAIN and SCRAM in `sasl`");
+    let has_tls = reader.field("tls").unless_null().is_present();
     if has_tls {
         reader.field("tls").deprecated("it belongs beside `brokers` today").is_present();
     }
@@ -253,9 +251,7 @@ fn partitioner(reader: &mut Reader<'_, '_>) -> Partitioner {
     });
     let round_robin = reader.field("round_robin").section(|_| Partitioner::RoundRobin);
     for key in ["least_backup", "extension"] {
-        if reader.field(key).is_present() {
-            reader.fault(key, "is not supported: there are sticky_key and round_robin");
-        }
+        reader.refused(key, "is not supported: there are sticky_key and round_robin");
     }
     hasher.or(round_robin).unwrap_or_default()
 }
@@ -298,7 +294,7 @@ fn producer(reader: &mut Reader<'_, '_>) -> (ProducerSettings, bool) {
 }
 
 impl Plan for KafkaExporterPlan {
-    fn needs(&self) -> Vec<Id> {
+    fn needs(&self) -> Vec<Need> {
         self.sender.needs()
     }
 

@@ -19,6 +19,12 @@ const USE_OTLP_OUT: Status = Status::Elsewhere(
      the traces here",
 );
 const NEXT: Status = Status::Elsewhere("it comes with a later version of Spanfall");
+const SPAN_METRICS: &str = "leave it out: Spanfall computes span metrics from the spans that it \
+     stores and answers PromQL below /prometheus (docs/prometheus.md); the connector \
+     `span_metrics` comes with a later version";
+const SERVICE_GRAPH: &str = "leave it out: Spanfall computes the service graph from the spans that \
+     it stores and answers PromQL below /prometheus (docs/prometheus.md); the connector \
+     `service_graph` comes with a later version";
 const USE_TRANSFORM: Status = Status::Elsewhere("use the processor `transform`");
 
 const fn kind(name: &'static str, status: Status) -> Kind {
@@ -93,11 +99,8 @@ static PROCESSORS: [Kind; 33] = [
         "k8sattributes",
         Status::Elsewhere("use `resource_detection` with the detector k8s and the downward API"),
     ),
-    kind("spanmetrics", Status::Removed("span metrics are a connector today, `span_metrics`")),
-    kind(
-        "servicegraph",
-        Status::Removed("the service graph is a connector today, `service_graph`"),
-    ),
+    kind("spanmetrics", Status::Removed(SPAN_METRICS)),
+    kind("servicegraph", Status::Removed(SERVICE_GRAPH)),
     kind("routing", Status::Removed("use the connector `routing`")),
     kind("queuebatch", Status::Elsewhere("use `batch`, or an exporter's `sending_queue.batch`")),
     kind("groupbyattrs", USE_TRANSFORM),
@@ -176,10 +179,10 @@ static CONNECTORS: [Kind; 16] = [
     kind("failover", BETWEEN_TRACES),
     kind("round_robin", BETWEEN_TRACES),
     kind("roundrobin", Status::Alias("round_robin")),
-    kind("span_metrics", NEXT),
-    kind("spanmetrics", NEXT),
-    kind("service_graph", NEXT),
-    kind("servicegraph", NEXT),
+    kind("span_metrics", Status::Elsewhere(SPAN_METRICS)),
+    kind("spanmetrics", Status::Elsewhere(SPAN_METRICS)),
+    kind("service_graph", Status::Elsewhere(SERVICE_GRAPH)),
+    kind("servicegraph", Status::Elsewhere(SERVICE_GRAPH)),
     kind("sum", Status::Elsewhere("use the connector `count`")),
     kind("signaltometrics", Status::Elsewhere("use the connector `count`")),
     kind("slowsql", Status::Elsewhere("use the connector `routing` with a condition")),
@@ -197,10 +200,8 @@ static EXTENSIONS: [Kind; 21] = [
     kind("file_storage", EXTENSION),
     kind("pprof", EXTENSION),
     kind("zpages", EXTENSION),
-    kind(
-        "memory_ballast",
-        Status::Removed("leave it out: Spanfall has no garbage collector to be calmed"),
-    ),
+    // Does nothing, and says so.
+    kind("memory_ballast", EXTENSION),
     kind("db_storage", Status::Elsewhere("use `file_storage`")),
     kind("redis_storage", Status::Elsewhere("use `file_storage`")),
     kind("oauth2client", Status::Elsewhere("use `bearertokenauth` with `filename`")),

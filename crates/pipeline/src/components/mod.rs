@@ -14,6 +14,7 @@ mod known;
 mod ports;
 mod processor_counts;
 mod processors;
+mod processors_detection;
 mod receivers;
 mod receivers_file;
 mod receivers_jaeger;

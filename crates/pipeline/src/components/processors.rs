@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use config::{Id, Node, Reader, Value};
+use config::{Id, Reader};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::processor_counts::{
     Around, BatchMetrics, Counted, EditMetrics, GroupMetrics, ProcessorMetrics, told,
 };
+use super::processors_detection::detection;
 use super::selection::{literal, regex, regexes, selection};
 use super::statements;
 use crate::component::{Plan, ProcessorPlan, Running, Stage, Still, Surroundings};
@@ -24,7 +25,6 @@ use crate::processors::groupbytrace::{self, GroupByTrace};
 use crate::processors::memory_limiter::{self, MemoryLimiter};
 use crate::processors::probabilistic_sampler::{self, Mode, ProbabilisticSampler};
 use crate::processors::redaction::{self, Hashing, Preset, Redaction, Summary};
-use crate::processors::resource_detection::{Detector, Here, ResourceDetection};
 use crate::processors::span::{FromAttributes, Span, Status, ToAttributes};
 use crate::processors::{Edit, Editor, ProcessorCounters};
 use crate::telemetry::Metrics;
@@ -351,7 +351,21 @@ fn redaction(reader: &mut Reader<'_, '_>) -> Option<Redaction> {
         }
     });
     let presets = presets.collect();
+    let urls = reader.field("url_sanitizer").section(|reader| {
+        let is_on = reader.field("enabled").bool().unwrap_or_default();
+        let attributes = reader.field("attributes").strings().unwrap_or_default();
+        let names = reader.field("sanitize_span_name").bool().unwrap_or(true);
+        // Spans have no bodies.
+        reader.field("sanitize_log_body").bool();
+        is_on.then_some((attributes, names))
+    });
+    let (url_attributes, sanitizes_span_names) = urls.flatten().unwrap_or_default();
+    let words = "is not there: cut literals out of queries by the processor `transform`, with \
+                 `replace_pattern`";
+    reader.refused("db_sanitizer", words);
     let settings = redaction::Settings {
+        url_attributes,
+        sanitizes_span_names,
         allow_all_keys: reader.field("allow_all_keys").bool().unwrap_or_default(),
         allowed_keys: reader.field("allowed_keys").strings().unwrap_or_default(),
         ignored_keys: reader.field("ignored_keys").strings().unwrap_or_default(),
@@ -377,6 +391,9 @@ fn redaction(reader: &mut Reader<'_, '_>) -> Option<Redaction> {
 fn sampler(reader: &mut Reader<'_, '_>) -> ProbabilisticSampler {
     let defaults = probabilistic_sampler::Settings::default();
     let percentage = reader.field("sampling_percentage").float(0.0..=f64::MAX);
+    for key in ["attribute_source", "from_attribute", "sampling_priority"] {
+        reader.field(key).without_effect("is for logs: the trace id decides about spans").string();
+    }
     ProbabilisticSampler::new(probabilistic_sampler::Settings {
         mode: reader
             .field("mode")
@@ -394,54 +411,6 @@ fn sampler(reader: &mut Reader<'_, '_>) -> ProbabilisticSampler {
             .int(1..=14)
             .unwrap_or(defaults.sampling_precision),
     })
-}
-
-fn detection(reader: &mut Reader<'_, '_>) -> Option<ResourceDetection> {
-    let names = reader.field("detectors").strings();
-    let names = names.unwrap_or_else(|| vec!["env".to_owned()]);
-    let mut detectors = Vec::new();
-    for name in &names {
-        detectors.push(match name.as_str() {
-            "env" => Detector::Env,
-            "system" => Detector::System,
-            "docker" => Detector::Docker,
-            "k8s" | "k8snode" => Detector::K8s,
-            other => {
-                let message = format!(
-                    "invalid detector key: {other}: there are env, system, docker and k8s here"
-                );
-                reader.fault("detectors", &message);
-                continue;
-            }
-        });
-    }
-    let overrides = reader.field("override").bool().unwrap_or(true);
-    // What is detected here does not wait for anybody.
-    reader.field("timeout").duration();
-    reader.field("refresh_interval").duration();
-    let mut switches = Vec::new();
-    for (name, detector) in [
-        ("env", Detector::Env),
-        ("system", Detector::System),
-        ("docker", Detector::Docker),
-        ("k8snode", Detector::K8s),
-    ] {
-        let settings = reader.field(name).node().and_then(Node::as_map);
-        let attributes = settings.and_then(|map| map.get("resource_attributes"));
-        for entry in attributes.and_then(Node::as_map).into_iter().flatten() {
-            let enabled = entry.node.as_map().and_then(|map| map.get("enabled"));
-            if let Some(Value::Bool(on)) = enabled.map(|node| &node.value) {
-                switches.push((detector, entry.key.text.as_ref().to_owned(), *on));
-            }
-        }
-    }
-    match ResourceDetection::new(&detectors, &switches, overrides, &Here) {
-        Ok(edit) => Some(edit),
-        Err(error) => {
-            reader.fault("detectors", &error);
-            None
-        }
-    }
 }
 
 struct LimiterPlan(memory_limiter::Settings);

@@ -10,7 +10,7 @@ use super::receivers_file::otlp_json_file;
 use super::receivers_jaeger::jaeger;
 use super::receivers_zipkin::zipkin;
 use super::servers::{ServerPlan, auth, bound, cors, endpoint, http_timeouts, tls};
-use crate::component::{Plan, ReceiverPlan, Running, Surroundings};
+use crate::component::{Need, Plan, ReceiverPlan, Running, Surroundings};
 use crate::consumer::Consumer;
 use crate::graph::Registry;
 use crate::net::Headers;
@@ -205,7 +205,7 @@ fn path(reader: &mut Reader<'_, '_>, key: &'static str) -> Option<String> {
 }
 
 impl Plan for OtlpPlan {
-    fn needs(&self) -> Vec<Id> {
+    fn needs(&self) -> Vec<Need> {
         let plans = self.grpc.iter().chain(self.http.iter().map(|http| &http.server));
         plans.flat_map(ServerPlan::needs).collect()
     }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::clients::id;
 use super::ports::{Link, samples};
-use crate::component::{Plan, ReceiverPlan, Running, Surroundings};
+use crate::component::{Need, Plan, ReceiverPlan, Role, Running, Surroundings};
 use crate::consumer::Consumer;
 use crate::exporters::PersistentSettings;
 use crate::receivers::otlp_json_file::{FileCounters, FileReceiver, FileSettings, Glob, StartAt};
@@ -122,9 +122,7 @@ fn not_supported(reader: &mut Reader<'_, '_>) {
         ("multiline", "is not supported: a document is a line"),
         ("ordering_criteria", "is not supported: all files that match are read"),
     ] {
-        if reader.field(key).node().is_some() {
-            reader.fault(key, why);
-        }
+        reader.refused(key, why);
     }
 }
 
@@ -145,8 +143,8 @@ impl FilePlan {
 }
 
 impl Plan for FilePlan {
-    fn needs(&self) -> Vec<Id> {
-        self.storage.iter().cloned().collect()
+    fn needs(&self) -> Vec<Need> {
+        Need::of(self.storage.as_ref(), Role::Storage).into_iter().collect()
     }
 
     /// Two would read everything twice.

@@ -9,7 +9,7 @@ use tokio::net::UdpSocket;
 use super::ports::{Link, Ports};
 use super::receivers::{HttpPlan, acknowledged, grpc_server, http_server};
 use super::servers::{ServerPlan, endpoint, listen};
-use crate::component::{Plan, ReceiverPlan, Running, Surroundings};
+use crate::component::{Need, Plan, ReceiverPlan, Running, Surroundings};
 use crate::consumer::Consumer;
 use crate::receivers::jaeger::{
     Protocol, ThriftHttpReceiver, UdpReceiver, UdpSettings, grpc_receiver,
@@ -128,7 +128,7 @@ impl UdpPlan {
 }
 
 impl Plan for JaegerPlan {
-    fn needs(&self) -> Vec<Id> {
+    fn needs(&self) -> Vec<Need> {
         let plans = self.grpc.iter().chain(self.thrift_http.iter().map(|http| &http.server));
         plans.flat_map(ServerPlan::needs).collect()
     }

@@ -7,7 +7,7 @@ use config::{Id, Reader};
 
 use super::ports::{Link, Ports};
 use super::receivers::{HttpPlan, acknowledged, http_server};
-use crate::component::{Plan, ReceiverPlan, Running, Surroundings};
+use crate::component::{Need, Plan, ReceiverPlan, Running, Surroundings};
 use crate::consumer::Consumer;
 use crate::receivers::zipkin::{ZipkinCounters, ZipkinReceiver, ZipkinSettings};
 
@@ -26,7 +26,7 @@ pub(super) fn zipkin(reader: &mut Reader<'_, '_>) -> ZipkinPlan {
 }
 
 impl Plan for ZipkinPlan {
-    fn needs(&self) -> Vec<Id> {
+    fn needs(&self) -> Vec<Need> {
         self.http.server.needs()
     }
 

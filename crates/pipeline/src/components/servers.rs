@@ -9,7 +9,7 @@ use config::{Id, Reader};
 use tokio::net::TcpListener;
 
 use super::clients::{id, pem, versions};
-use crate::component::Surroundings;
+use crate::component::{Need, Role, Surroundings};
 use crate::net::{ServerTls, TlsServerSettings};
 use crate::receivers::{Auth, ServerSettings};
 
@@ -31,8 +31,8 @@ pub struct ServerPlan {
 
 impl ServerPlan {
     /// The extensions that it needs.
-    pub fn needs(&self) -> Vec<Id> {
-        self.auth.iter().cloned().collect()
+    pub fn needs(&self) -> Vec<Need> {
+        Need::of(self.auth.as_ref(), Role::Authenticator).into_iter().collect()
     }
 
     /// With certificates and the authenticator.
@@ -55,6 +55,13 @@ impl ServerPlan {
             settings.auth = Some(Auth(auth));
         }
         Ok(settings)
+    }
+
+    /// Whether everybody may come who reaches an address: other machines do, and nobody is asked
+    /// who he is.
+    pub fn is_open(&self, address: &SocketAddr) -> bool {
+        let knows_clients = self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        !address.ip().is_loopback() && self.auth.is_none() && !knows_clients
     }
 
     /// Listens.
@@ -132,7 +139,7 @@ pub fn endpoint(reader: &mut Reader<'_, '_>, default: &str) -> String {
 
 /// `tls` of a server.
 pub fn tls(reader: &mut Reader<'_, '_>) -> Option<TlsServerSettings> {
-    reader.field("tls").section(|reader| {
+    reader.field("tls").unless_null().section(|reader| {
         let (min_version, max_version) = versions(reader);
         for key in ["cipher_suites", "curve_preferences"] {
             reader.field(key).strings();
@@ -143,11 +150,9 @@ pub fn tls(reader: &mut Reader<'_, '_>) -> Option<TlsServerSettings> {
             reader.field(key).bool();
         }
         for key in ["ca_file", "ca_pem"] {
-            if reader.field(key).is_present() {
-                let words = "is for clients; a server that wants certificates of its clients has \
-                             client_ca_file";
-                reader.fault(key, words);
-            }
+            let words = "is for clients; a server that wants certificates of its clients has \
+                         client_ca_file";
+            reader.refused(key, words);
         }
         let cert = pem(reader, "cert_file", "cert_pem");
         let key = pem(reader, "key_file", "key_pem");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use config::Reader;
 use ottl::{Condition, Context, Statement};
 
+use super::selection::selection;
 use crate::processors::statements::{
     Counters, ErrorMode, Filter, FilterGroup, Transform, TransformGroup,
 };
@@ -95,20 +96,22 @@ pub(super) fn filter(reader: &mut Reader<'_, '_>) -> Filter {
     );
     groups.extend(flat.into_iter().flatten().flatten());
     for signal in ["metrics", "logs", "metric_conditions", "log_conditions", "profiles"] {
-        if reader.field(signal).node().is_some() {
-            reader.fault(
-                signal,
-                "this filter has only spans: use \"traces\" or \"trace_conditions\"",
-            );
-        }
+        let why = "this filter has only spans: use \"traces\" or \"trace_conditions\"";
+        reader.refused(signal, why);
     }
-    reader.removed("spans", "write the conditions in OTTL below `traces: {span: […]}`");
+    // The form from before OTTL.
+    let instead = "write what is to be dropped as conditions of OTTL, in `trace_conditions`";
+    let selection = reader.field("spans").deprecated(instead).section(selection);
+    if selection.is_some() && reader.has("traces") {
+        let message = "cannot be used together with \"traces\": write all conditions there";
+        reader.fault("spans", message);
+    }
     if !has_any {
         let message = "at least one condition must be specified: below \"traces\" or in \
                        \"trace_conditions\"";
         reader.fault("trace_conditions", message);
     }
-    Filter::new(groups, Arc::new(Counters::default()))
+    Filter::new(groups, selection.unwrap_or_default(), Arc::new(Counters::default()))
 }
 
 /// Settings of the processor `transform`.
@@ -145,9 +148,7 @@ pub(super) fn transform(reader: &mut Reader<'_, '_>) -> Transform {
         },
     );
     for signal in ["metric_statements", "log_statements", "profile_statements"] {
-        if reader.field(signal).node().is_some() {
-            reader.fault(signal, "this transform has only spans: use \"trace_statements\"");
-        }
+        reader.refused(signal, "this transform has only spans: use \"trace_statements\"");
     }
     let groups = groups.into_iter().flatten().flatten().collect();
     Transform::new(groups, Arc::new(Counters::default()))

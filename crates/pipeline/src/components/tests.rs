@@ -600,6 +600,20 @@ service: {pipelines: {traces: {receivers: [otlp], exporters: [otlp/x]}}}
         ),
         (
             "
+receivers: {otlp: {protocols: {grpc: {auth: {authenticator: basicauth}}, http: {auth: {authenticator: file_storage}}}}}
+extensions: {basicauth: {client_auth: {username: a, password: b}}, basicauth/in: {htpasswd: {inline: 'a:$apr1$x$y'}}, file_storage: }
+exporters: {otlp/x: {endpoint: 'x:1', auth: {authenticator: basicauth/in}, sending_queue: {storage: basicauth}}}
+service: {extensions: [basicauth, basicauth/in, file_storage], pipelines: {traces: {receivers: [otlp], exporters: [otlp/x]}}}
+",
+            &[
+                "receivers::otlp: the extension \"basicauth\" does not check who sends",
+                "receivers::otlp: the extension \"file_storage\" does not check who sends",
+                "exporters::otlp/x: the extension \"basicauth/in\" does not say who sends",
+                "exporters::otlp/x: the extension \"basicauth\" keeps nothing on a disk",
+            ],
+        ),
+        (
+            "
 receivers: {otlp: {protocols: {grpc: }}}
 connectors: {failover: {priority_levels: [[traces/a], [traces/b], [traces/c]]}}
 exporters: {nop: }

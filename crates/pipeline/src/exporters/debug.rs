@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::{Attribute, Resource, Scope, Span, SpanBatch, Text, Value, json};
+use model::{Attribute, Resource, Scope, Span, SpanBatch, Text, Value};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::time::put_go_time;
 use super::{Export, ExportError};
+use crate::processors::actions::text_of;
 use crate::{Encoded, Signal};
 
 /// How much is written.
@@ -165,8 +166,7 @@ struct Normal<'a>(&'a mut String);
 impl Normal<'_> {
     fn attributes(&mut self, batch: &SpanBatch, attributes: &[Attribute]) {
         for attribute in attributes {
-            let (key, value) =
-                (batch.text(attribute.key), json::value_text(batch, attribute.value));
+            let (key, value) = (batch.text(attribute.key), text_of(batch, attribute.value));
             let _ = write!(self.0, " {key}={value}");
         }
         self.0.push('\n');
@@ -214,7 +214,7 @@ impl Detailed<'_> {
         }
         let _ = writeln!(self.0, "{header}:");
         for attribute in all {
-            let (kind, text) = (kind_of(attribute.value), json::value_text(batch, attribute.value));
+            let (kind, text) = (kind_of(attribute.value), text_of(batch, attribute.value));
             let key = batch.text(attribute.key);
             let _ = writeln!(self.0, "{indent}     -> {key}: {kind}({text})");
         }

@@ -140,6 +140,8 @@ fn verdict(error: CallError) -> ExportError {
             // INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, PERMISSION_DENIED, FAILED_PRECONDITION,
             // UNIMPLEMENTED, UNAUTHENTICATED
             3 | 5 | 6 | 7 | 9 | 12 | 16 => ExportError::Permanent { reason },
+            // RESOURCE_EXHAUSTED, by gRPC itself (in Go, `rpc_util.go`) and not by Jaeger's queue.
+            8 if reason.contains("larger than max") => ExportError::Permanent { reason },
             _ => ExportError::Retryable { reason, after },
         },
     }
@@ -158,6 +160,9 @@ mod tests {
             })
             .collect();
         assert_eq!(permanent, [3, 5, 6, 7, 9, 12, 16]);
+        let said = "grpc: received message larger than max (5000000 vs. 4194304)";
+        let status = CallError::Status { code: 8, after: None, reason: said.to_owned() };
+        assert_eq!(verdict(status), ExportError::permanent(said));
     }
 
     #[test]

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use model::SpanBatch;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -14,10 +16,15 @@ use super::Export;
 use super::counters::{ExporterCounters, FailReason};
 use super::delivery::{Inner, Log, unavailable};
 use super::queue::{Gather, MemoryQueue, OpenError, PersistentQueue, Queue};
+use super::rarely::Sum;
 use super::settings::SenderSettings;
 use super::unsent::Unsent;
+use crate::consumer::Taken;
 use crate::telemetry;
-use crate::{Consumer, Encoded, Refusal, Request, Signal};
+use crate::{Consumer, Data, Encoded, Refusal, Request, Signal};
+
+/// Between offers of what another is to take.
+const GIVE_PAUSE: Duration = Duration::from_millis(50);
 
 /// One exporter for one signal. Takes nothing before [`Self::start`].
 pub struct Sender {
@@ -156,19 +163,59 @@ impl Sender {
         };
         if let Queue::Persistent(queue) = queue {
             queue.unlock().await;
-            return Left { dropped: 0, stored: queue.records().await };
+            let stored = queue.records().await;
+            inner.log_left(0, stored);
+            return Left { dropped: 0, stored };
         }
         while gather.next_left().await.is_some() {}
         let dropped = inner.counters.snapshot().failed_for(FailReason::Shutdown);
-        if dropped > 0 {
-            tracing::error!(
-                exporter = inner.name,
-                dropped,
-                "the time for shutdown is up: {} in the queue are lost",
-                inner.signal.items(),
-            );
-        }
+        inner.log_left(dropped, 0);
         Left { dropped, stored: 0 }
+    }
+
+    /// Ends it, and hands what it has not sent to who stands in its place: as much as that one takes
+    /// until the deadline. The rest is as after [`Self::shutdown`].
+    pub async fn give_way(&self, to: &Arc<dyn Consumer>, deadline: Instant) -> Left {
+        let inner = &self.inner;
+        // Attempts under way have half of the time.
+        let half = deadline.saturating_duration_since(Instant::now()) / 2;
+        let mut unsent = self.withdraw(Instant::now() + half).await;
+        let (mut given, mut refused) = (0, None);
+        while let Some(group) = unsent.next().await {
+            let items = group.data.items;
+            match give(to, inner.signal, &group.data, deadline).await {
+                Err(refusal) if refusal.is_retryable() => {
+                    // The group is dropped, which counts it or leaves it on disk, where the rest is.
+                    refused = Some(refusal);
+                    if unsent.stored().await > 0 {
+                        break;
+                    }
+                }
+                result => {
+                    given += items;
+                    if let Err(refusal) = &result {
+                        inner.counters.fail(FailReason::Permanent, items);
+                        inner.log_dropped(
+                            Sum { requests: 1, items },
+                            "permanent",
+                            &refusal.to_string(),
+                        );
+                    }
+                    group.settle(result);
+                }
+            }
+        }
+        if let Some(refusal) = refused {
+            tracing::warn!(exporter = inner.name, %refusal, "who takes its place takes no more");
+        }
+        if given > 0 {
+            tracing::info!(exporter = inner.name, given, "what waited is with who takes its place");
+        }
+        let dropped = inner.counters.snapshot().failed_for(FailReason::Shutdown);
+        let stored = unsent.stored().await;
+        unsent.release().await;
+        inner.log_left(dropped, stored);
+        Left { dropped, stored }
     }
 
     /// Ends it like shutdown, and gives back what it has not sent, to be sent elsewhere.
@@ -246,7 +293,52 @@ impl Drop for Sender {
     }
 }
 
+/// Offers what is encoded to another until it is taken, refused for good, or the time is up.
+async fn give(
+    to: &Arc<dyn Consumer>,
+    signal: Signal,
+    encoded: &Encoded,
+    deadline: Instant,
+) -> Result<(), Refusal> {
+    let data = match signal {
+        Signal::Metrics => Data::Metrics(encoded.clone()),
+        Signal::Logs => Data::Logs(encoded.clone()),
+        Signal::Traces => {
+            let parts = encoded.parts.iter();
+            let batches = parts.map(|part| SpanBatch::decode(part.clone()).map(Arc::new));
+            let batches = batches.collect::<Result<_, _>>();
+            Data::Traces(batches.map_err(|error| Refusal::Internal { reason: error.to_string() })?)
+        }
+    };
+    let request = Request { data, client: Arc::default() };
+    let taken = Taken::default();
+    loop {
+        let result = to.offer(request.clone(), &taken).await;
+        let again = result.as_ref().is_err_and(Refusal::is_retryable);
+        if !again || Instant::now() + GIVE_PAUSE > deadline {
+            return result;
+        }
+        sleep(GIVE_PAUSE).await;
+    }
+}
+
 impl Inner {
+    /// Tells what is left at the end.
+    fn log_left(&self, dropped: u64, stored: u64) {
+        let items = self.signal.items();
+        if dropped > 0 {
+            let exporter = &self.name;
+            tracing::error!(
+                exporter,
+                dropped,
+                "the time for shutdown is up: {items} in the queue are lost"
+            );
+        }
+        if stored > 0 {
+            tracing::info!(exporter = self.name, requests = stored, "its queue stays on disk");
+        }
+    }
+
     /// Takes nothing more. Attempts go on for what a memory queue holds, and for nothing else.
     fn wind_down(&self, running: &Running) {
         if let Some((queue, _)) = &running.queue {

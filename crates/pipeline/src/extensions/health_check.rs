@@ -1,26 +1,17 @@
 //! `health_check`: tells over HTTP whether everything does its work.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::Full;
-use hyper::body::Incoming;
+use http::StatusCode;
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use crate::Client;
-use crate::component::{Extension, Health, Running};
-use crate::receivers::{ConnectionCounters, Drained, Handler, ServerSettings, serve};
+use super::pages::{Page, Pages, Site};
+use crate::component::Health;
+use crate::receivers::ServerSettings;
 
 /// Settings of [`HealthCheck`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,12 +24,8 @@ pub struct HealthCheckSettings {
     pub unhealthy: Option<String>,
 }
 
-/// The extension.
-pub struct HealthCheck {
-    address: SocketAddr,
-    stop: CancellationToken,
-    serving: Mutex<Option<JoinHandle<Drained>>>,
-}
+/// The extension: one page.
+pub struct HealthCheck;
 
 impl HealthCheck {
     /// Answers on a listener.
@@ -47,51 +34,11 @@ impl HealthCheck {
         server: ServerSettings,
         settings: HealthCheckSettings,
         health: Health,
-    ) -> Result<Self, String> {
-        let address = listener.local_addr().map_err(|error| error.to_string())?;
-        let stop = CancellationToken::new();
-        let answers = Arc::new(Answers {
-            settings,
-            health,
-            state: Mutex::new(State::Unasked),
-            connections: ConnectionCounters::default(),
-            tasks: TaskTracker::new(),
-        });
-        let token = stop.clone();
-        let serving = tokio::spawn(async move { serve(listener, &server, answers, token).await });
-        Ok(Self { address, stop, serving: Mutex::new(Some(serving)) })
+    ) -> Result<Pages, String> {
+        let state = Mutex::new(State::Unasked);
+        Pages::start(listener, server, Answers { settings, health, state })
     }
 }
-
-impl Drop for HealthCheck {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
-}
-
-#[async_trait]
-impl Running for HealthCheck {
-    async fn stop(&self, deadline: Instant) -> u64 {
-        self.stop.cancel();
-        let serving = self.serving.lock().take();
-        if let Some(serving) = serving {
-            let _ = tokio::time::timeout_at(deadline, serving).await;
-        }
-        0
-    }
-
-    fn problem(&self) -> Option<String> {
-        let serving = self.serving.lock();
-        let ended = serving.as_ref().is_some_and(JoinHandle::is_finished);
-        ended.then(|| "it has stopped to listen".to_owned())
-    }
-
-    fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
-        vec![("", self.address)]
-    }
-}
-
-impl Extension for HealthCheck {}
 
 /// What was said last.
 #[derive(Clone, Copy)]
@@ -107,54 +54,21 @@ struct Answers {
     settings: HealthCheckSettings,
     health: Health,
     state: Mutex<State>,
-    connections: ConnectionCounters,
-    tasks: TaskTracker,
 }
 
-impl Handler for Answers {
-    type Body = Full<Bytes>;
-
-    async fn handle(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-        _: Arc<Client>,
-    ) -> Response<Self::Body> {
-        let path = request.uri().path();
+#[async_trait]
+impl Site for Answers {
+    async fn page(&self, path: &str, _: &str) -> Page {
         let is_there = match &self.settings.path {
             Some(own) => path == own,
             None => matches!(path, "/" | "/status"),
         };
-        let (status, body) = match (is_there, request.method()) {
-            (false, _) => (StatusCode::NOT_FOUND, None),
-            (true, &Method::GET | &Method::HEAD) => self.answer(),
-            (true, _) => (StatusCode::METHOD_NOT_ALLOWED, None),
-        };
-        let media = match &body {
-            Some((_, media)) => *media,
-            None => "text/plain; charset=utf-8",
-        };
-        let text = body.map_or_else(|| status.to_string(), |(text, _)| text);
-        let mut answer = Response::new(Full::from(text));
-        *answer.status_mut() = status;
-        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
-        answer
-    }
-
-    fn connections(&self) -> &ConnectionCounters {
-        &self.connections
-    }
-
-    fn tasks(&self) -> &TaskTracker {
-        &self.tasks
+        if is_there { self.answer() } else { Page::not_found() }
     }
 }
 
-type Text = (String, &'static str);
-
 impl Answers {
-    fn answer(&self) -> (StatusCode, Option<Text>) {
-        let plain = |text: &String| (text.clone(), "text/plain; charset=utf-8");
-        let json = |value: serde_json::Value| (value.to_string(), "application/json");
+    fn answer(&self) -> Page {
         let problems = self.health.problems();
         if problems.as_ref().is_some_and(Vec::is_empty) {
             let mut state = self.state.lock();
@@ -165,29 +79,36 @@ impl Answers {
                 State::Unwell => now,
             };
             *state = State::Well(since, then);
-            let text = self.settings.healthy.as_ref().map(plain).unwrap_or_else(|| {
-                json(json!({
-                    "status": "Server available",
-                    "upSince": rfc3339(since),
-                    "uptime": go_duration(then.elapsed()),
-                    "problems": [],
-                }))
-            });
-            return (StatusCode::OK, Some(text));
+            return match &self.settings.healthy {
+                Some(text) => Page::text(StatusCode::OK, text.clone()),
+                None => Page::json(
+                    StatusCode::OK,
+                    &json!({
+                        "status": "Server available",
+                        "upSince": rfc3339(since),
+                        "uptime": go_duration(then.elapsed()),
+                        "problems": [],
+                    }),
+                ),
+            };
         }
         *self.state.lock() = match problems {
             Some(_) => State::Unwell,
             None => State::Unasked,
         };
-        let text = self.settings.unhealthy.as_ref().map(plain).unwrap_or_else(|| {
-            json(json!({
-                "status": "Server not available",
-                "upSince": "0001-01-01T00:00:00Z",
-                "uptime": "",
-                "problems": problems.unwrap_or_else(|| vec!["starting or stopping".to_owned()]),
-            }))
-        });
-        (StatusCode::SERVICE_UNAVAILABLE, Some(text))
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        match &self.settings.unhealthy {
+            Some(text) => Page::text(status, text.clone()),
+            None => Page::json(
+                status,
+                &json!({
+                    "status": "Server not available",
+                    "upSince": "0001-01-01T00:00:00Z",
+                    "uptime": "",
+                    "problems": problems.unwrap_or_else(|| vec!["starting or stopping".to_owned()]),
+                }),
+            ),
+        }
     }
 }
 

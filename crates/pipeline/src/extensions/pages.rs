@@ -24,8 +24,8 @@ use crate::Client;
 use crate::component::{Extension, Running};
 use crate::receivers::{ConnectionCounters, Drained, Handler, ServerSettings, serve};
 
-/// These pages are for a few people at a time.
-const CONNECTIONS_MAX: usize = 64;
+/// These pages are for a few people and machines at a time.
+const CONNECTIONS_MAX: usize = 32;
 
 /// Nothing is loaded but the style sheet, and nobody frames or scripts it.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -51,6 +51,14 @@ impl Page {
         Self { status: StatusCode::OK, media: HTML, body: body.into(), file: None }
     }
 
+    pub(super) fn json(status: StatusCode, body: &serde_json::Value) -> Self {
+        Self { status, media: "application/json", body: body.to_string().into(), file: None }
+    }
+
+    pub(super) fn text(status: StatusCode, body: String) -> Self {
+        Self { status, media: TEXT, body: body.into(), file: None }
+    }
+
     pub(super) fn css(body: &'static str) -> Self {
         Self { status: StatusCode::OK, media: CSS, body: body.into(), file: None }
     }
@@ -63,7 +71,7 @@ impl Page {
     pub(super) fn fault(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Self {
         let mut text = text.into().into_owned();
         text.push('\n');
-        Self { status, media: TEXT, body: text.into(), file: None }
+        Self::text(status, text)
     }
 
     pub(super) fn not_found() -> Self {

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 pub use plans::{Plans, Registry};
 
-use crate::component::{Extension, Layout, PipelineLayout, Running, Stage, Surroundings};
+use crate::component::{Extension, Layout, Need, PipelineLayout, Running, Stage, Surroundings};
 use crate::consumer::Consumer;
 use crate::flow::{FanOut, Slot};
 use crate::telemetry::Traced;
@@ -185,6 +185,7 @@ impl Graph {
         match self.take_over(&mut old, &mut changed).await {
             Ok(()) => {
                 self.around.health.set_layout(layout(&self.document));
+                changed.items_left += self.replace(&mut old, &mut changed.stopped).await;
                 changed.items_left += old.stop_rest(&mut changed.stopped).await;
                 Ok(changed)
             }
@@ -208,6 +209,23 @@ impl Graph {
         self.take_connectors(old, changed, &fresh_extensions).await?;
         self.take_pipelines(old, changed, &fresh_extensions).await?;
         self.take_receivers(old, changed, &fresh_extensions).await
+    }
+
+    /// Ends the exporters in whose place another stands, which gets what they hold: a backend whose
+    /// address was wrong is still to have what waited for it.
+    async fn replace(&self, old: &mut Self, stopped: &mut Vec<String>) -> u64 {
+        let replaced: Vec<(Id, Shared)> =
+            old.exporters.extract_if(|id, _| self.exporters.contains_key(id)).collect();
+        let ended = replaced.into_iter().map(|(id, before)| async move {
+            let to: Arc<dyn Consumer> = Arc::new(before.entrance);
+            (id, before.held.running.running.give_way(&to, deadline()).await)
+        });
+        let mut left = 0;
+        for (id, items) in futures_util::future::join_all(ended).await {
+            stopped.push(format!("exporters::{id}"));
+            left += items;
+        }
+        left
     }
 
     /// After a failure: the same with the old document, which needs what the failed one took.
@@ -318,7 +336,7 @@ impl Graph {
                     let running = running.map_err(|error| format!("extensions::{id}: {error}"))?;
                     changed.started.push(format!("extensions::{id}"));
                     fresh.insert(id.clone());
-                    Held { node, needs: plan.needs(), running }
+                    Held { node, needs: ids(plan.needs()), running }
                 }
             };
             self.around.extensions.insert(id.clone(), held.running.clone());
@@ -360,6 +378,7 @@ impl Graph {
             !stays(id, before)
                 && new_kinds.contains(&*id.kind)
                 && plans.exporter(id).is_ok_and(|plan| plan.is_exclusive())
+                && !old_plans.exporter(id).is_ok_and(|plan| !plan.is_exclusive())
         };
         let gone: Vec<(Id, Shared)> = old.exporters.extract_if(is_in_the_way).collect();
         let mut entrances = HashMap::new();
@@ -398,7 +417,7 @@ impl Graph {
             let stage = stage.map_err(|error| format!("exporters::{id}: {error}"))?;
             changed.started.push(format!("exporters::{id}"));
             entrance.set(stage.consumer.clone());
-            let held = Held { node, needs: plan.needs(), running: stage };
+            let held = Held { node, needs: ids(plan.needs()), running: stage };
             self.exporters.insert(id.clone(), Shared { held, entrance, to: Vec::new() });
         }
         Ok(())
@@ -440,7 +459,7 @@ impl Graph {
             let stage = stage.map_err(|error| format!("connectors::{id}: {error}"))?;
             changed.started.push(format!("connectors::{id}"));
             entrance.set(stage.consumer.clone());
-            let held = Held { node, needs: plan.needs(), running: stage };
+            let held = Held { node, needs: ids(plan.needs()), running: stage };
             self.connectors.insert(id.clone(), Shared { held, entrance, to });
         }
         Ok(())
@@ -519,7 +538,7 @@ impl Graph {
                     let stage = plan.start(id, &self.around, behind, durable_behind).await;
                     let stage = stage.map_err(|error| format!("{name}: {error}"))?;
                     changed.started.push(name);
-                    let held = Held { node, needs: plan.needs(), running: stage };
+                    let held = Held { node, needs: ids(plan.needs()), running: stage };
                     Processor { id: id.clone(), held, next: slot, durable_behind }
                 }
             };
@@ -583,7 +602,7 @@ impl Graph {
             let running = plan.start(id, &self.around, behind).await;
             let running = running.map_err(|error| format!("receivers::{id}: {error}"))?;
             changed.started.push(format!("receivers::{id}"));
-            let held = Held { node, needs: plan.needs(), running };
+            let held = Held { node, needs: ids(plan.needs()), running };
             self.receivers.insert(id.clone(), Receiver { held, next });
         }
         Ok(())
@@ -674,6 +693,10 @@ impl<T> Held<T> {
     fn is_same(&self, node: &Node, fresh: &HashSet<Id>) -> bool {
         self.node.is_same(node) && !self.needs.iter().any(|id| fresh.contains(id))
     }
+}
+
+fn ids(needs: Vec<Need>) -> Vec<Id> {
+    needs.into_iter().map(|need| need.id).collect()
 }
 
 fn layout(document: &Document) -> Layout {

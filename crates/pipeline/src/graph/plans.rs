@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use config::{Component, Diagnostic, Diagnostics, Document, Id, Known, Reader, Section};
+use config::{
+    Component, Diagnostic, Diagnostics, Document, Id, Known, PipelineId, Reader, Section,
+};
 
 use crate::component::{
-    ConnectorPlan, ExporterPlan, ExtensionPlan, Plan, ProcessorPlan, ReceiverPlan,
+    ConnectorPlan, ExporterPlan, ExtensionPlan, Need, Plan, ProcessorPlan, ReceiverPlan, Role,
 };
 
 /// The types of components, by their name of today.
@@ -93,12 +95,43 @@ macro_rules! plan {
 impl Plans {
     /// Reads every component of a document, used or not.
     pub fn read(document: &Document, registry: &Registry, diagnostics: &mut Diagnostics) -> Self {
-        Self {
+        let own = Self {
             receivers: read(document, Section::Receivers, &registry.receivers, diagnostics),
             processors: read(document, Section::Processors, &registry.processors, diagnostics),
             exporters: read(document, Section::Exporters, &registry.exporters, diagnostics),
             connectors: read(document, Section::Connectors, &registry.connectors, diagnostics),
             extensions: read(document, Section::Extensions, &registry.extensions, diagnostics),
+        };
+        own.check(Section::Receivers, &own.receivers, document, diagnostics);
+        own.check(Section::Processors, &own.processors, document, diagnostics);
+        own.check(Section::Exporters, &own.exporters, document, diagnostics);
+        own.check(Section::Connectors, &own.connectors, document, diagnostics);
+        own.check(Section::Extensions, &own.extensions, document, diagnostics);
+        own
+    }
+
+    /// Reports what would keep a section's components from starting, and is not in their settings
+    /// alone.
+    fn check<P: Plan + ?Sized>(
+        &self,
+        section: Section,
+        plans: &HashMap<Id, Arc<P>>,
+        document: &Document,
+        diagnostics: &mut Diagnostics,
+    ) {
+        for component in document.section(section).iter().filter(|own| is_used(document, own)) {
+            if let Some(plan) = plans.get(&component.id) {
+                for need in plan.needs() {
+                    check_need(
+                        &need,
+                        self.extensions.get(&need.id),
+                        document,
+                        component,
+                        diagnostics,
+                    );
+                }
+                check_pipelines(plan.leads_to(), document, component, diagnostics);
+            }
         }
     }
 
@@ -122,9 +155,6 @@ fn read<P: Plan + ?Sized>(
         let mut reader = Reader::of(component, diagnostics);
         let plan = read(&mut reader);
         reader.finish();
-        if is_used(document, component) {
-            check(document, component, &*plan, diagnostics);
-        }
         plans.insert(component.id.clone(), plan);
     }
     plans
@@ -143,27 +173,55 @@ fn is_used(document: &Document, component: &Component) -> bool {
     }
 }
 
-/// Reports what would keep a component from starting, and is not in its settings alone.
-fn check<P: Plan + ?Sized>(
+fn check_need(
+    need: &Need,
+    plan: Option<&Arc<dyn ExtensionPlan>>,
     document: &Document,
     component: &Component,
-    plan: &P,
+    diagnostics: &mut Diagnostics,
+) {
+    let (owner, id) = (format!("{}::{}", component.section, component.id), &need.id);
+    let is_there = document.service.extensions.iter().any(|one| one.id == *id);
+    let (error, help) = match plan {
+        // What is wrong with its settings is said elsewhere.
+        Some(plan) if is_there => {
+            if plan.is_a(need.role) {
+                return;
+            }
+            let (what, help) = match need.role {
+                Role::Authenticator => (
+                    "does not check who sends",
+                    "the extension `bearertokenauth` does, and `basicauth` with `htpasswd`",
+                ),
+                Role::ClientAuth => (
+                    "does not say who sends",
+                    "the extension `bearertokenauth` does, and `basicauth` with `client_auth`",
+                ),
+                Role::Storage => ("keeps nothing on a disk", "the extension `file_storage` does"),
+            };
+            (format!("{owner}: the extension \"{id}\" {what}"), help.to_owned())
+        }
+        _ if is_there => return,
+        _ => {
+            let help = match document.component(Section::Extensions, id) {
+                Some(_) => format!("add {id} to service.extensions"),
+                None => {
+                    format!("configure it below extensions, and add {id} to service.extensions")
+                }
+            };
+            (format!("{owner}: the extension \"{id}\" is not among service::extensions"), help)
+        }
+    };
+    diagnostics.push(Diagnostic::error(error).at(component.at, "this needs it").help(help));
+}
+
+fn check_pipelines(
+    mut named: Vec<PipelineId>,
+    document: &Document,
+    component: &Component,
     diagnostics: &mut Diagnostics,
 ) {
     let owner = format!("{}::{}", component.section, component.id);
-    for id in plan.needs() {
-        if document.service.extensions.iter().any(|one| one.id == id) {
-            continue;
-        }
-        let error = format!("{owner}: the extension \"{id}\" is not among service::extensions");
-        let error = Diagnostic::error(error).at(component.at, "this needs it");
-        let help = match document.component(Section::Extensions, &id) {
-            Some(_) => format!("add {id} to service.extensions"),
-            None => format!("configure it below extensions, and add {id} to service.extensions"),
-        };
-        diagnostics.push(error.help(help));
-    }
-    let mut named = plan.leads_to();
     named.sort();
     named.dedup();
     for id in named {

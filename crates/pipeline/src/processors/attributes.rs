@@ -168,7 +168,7 @@ mod tests {
                     service: "b",
                     name: "y",
                     kind: 3,
-                    attributes: vec![("d", Double(1.5)), ("t", Bool(true))],
+                    attributes: vec![("d", Double(1.5)), ("t", Bool(true)), ("w", Double(2.0))],
                 },
             ])
         };
@@ -212,6 +212,14 @@ mod tests {
                 }),
                 None,
                 "12",
+            ),
+            (
+                Some(Conditions {
+                    attributes: has("w", ValueMatch::Pattern(Regex::new("^2$").unwrap())),
+                    ..conditions()
+                }),
+                None,
+                "3",
             ),
             (
                 Some(Conditions {

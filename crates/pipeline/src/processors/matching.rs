@@ -3,7 +3,7 @@
 use model::{Attribute, Scope, Span, SpanBatch, Value, kind};
 use regex::Regex;
 
-use super::actions::Literal;
+use super::actions::{Literal, text_of};
 
 /// One text, or a pattern that is found in it.
 #[derive(Debug, Clone)]
@@ -46,9 +46,7 @@ impl ValueMatch {
             (Self::Equal(Literal::Bool(own)), Value::Bool(value)) => *own == value,
             (Self::Equal(_), _) => false,
             (Self::Pattern(pattern), Value::String(text)) => pattern.is_match(batch.text(text)),
-            (Self::Pattern(pattern), value) => {
-                pattern.is_match(&model::json::value_text(batch, value))
-            }
+            (Self::Pattern(pattern), value) => pattern.is_match(&text_of(batch, value)),
         }
     }
 }
@@ -135,6 +133,11 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// Whether it has every span.
+    pub fn is_all(&self) -> bool {
+        self.include.is_none() && self.exclude.is_none()
+    }
+
     /// Whether a span is looked at.
     pub fn has(&self, batch: &SpanBatch, span: &Span) -> bool {
         self.include.as_ref().is_none_or(|include| include.meets(batch, span))

@@ -14,8 +14,10 @@ pub mod memory_limiter;
 pub mod probabilistic_sampler;
 pub mod redaction;
 pub mod resource_detection;
+mod sieve;
 pub mod span;
 pub mod statements;
+mod url_sanitizer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

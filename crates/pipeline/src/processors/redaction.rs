@@ -8,7 +8,7 @@ use std::ops::Range;
 use config::Secret;
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
-use model::{Attribute, Owner, SpanBatch, Value};
+use model::{Attribute, Owner, SpanBatch, Value, kind};
 use regex::{Captures, Regex};
 use sha1::{Digest, Sha1};
 use sha2::{Sha256, Sha512};
@@ -16,6 +16,8 @@ use sha3::Sha3_256;
 
 use super::Edit;
 use super::actions::hex;
+use super::sieve::Sieve;
+use super::url_sanitizer;
 use crate::consumer::Refusal;
 use crate::data::Client;
 
@@ -154,7 +156,7 @@ fn has_check_digit(text: &str) -> bool {
     sum.is_multiple_of(10)
 }
 
-/// Settings of the processor.
+/// Settings of the processor. Patterns are made by [`Regex::new`].
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Keeps keys that nobody listed.
@@ -175,6 +177,10 @@ pub struct Settings {
     pub allowed_values: Vec<Regex>,
     /// Looks at numbers, arrays and the like as well, as text.
     pub redact_all_types: bool,
+    /// Attributes that are URLs, and are cut down to what many URLs have.
+    pub url_attributes: Vec<String>,
+    /// Does the same to names of spans of clients and servers.
+    pub sanitizes_span_names: bool,
     /// Masked text is hashed.
     pub hashing: Option<Hashing>,
     /// What is said about it.
@@ -185,6 +191,10 @@ pub struct Settings {
 pub struct Redaction {
     settings: Settings,
     presets: Vec<(Preset, Regex)>,
+    /// What blocks keys.
+    keys: Sieve,
+    /// What is masked in values.
+    values: Sieve,
 }
 
 /// What was done to one owner.
@@ -203,8 +213,11 @@ impl Redaction {
     /// When a preset's pattern is broken, which a test rules out.
     pub fn new(settings: Settings) -> Result<Self, regex::Error> {
         let compiled = |&preset: &Preset| Ok((preset, Regex::new(preset.pattern())?));
-        let presets = settings.presets.iter().map(compiled).collect::<Result<_, _>>()?;
-        Ok(Self { settings, presets })
+        let presets = settings.presets.iter().map(compiled).collect::<Result<Vec<_>, _>>()?;
+        let keys = Sieve::new(&settings.blocked_key_patterns);
+        let of_presets = presets.iter().map(|(_, pattern)| pattern);
+        let values = Sieve::new(settings.blocked_values.iter().chain(of_presets));
+        Ok(Self { settings, presets, keys, values })
     }
 
     fn is_ignored(&self, key: &str) -> bool {
@@ -217,6 +230,10 @@ impl Redaction {
         self.settings.allow_all_keys || self.settings.allowed_keys.iter().any(|own| own == key)
     }
 
+    fn is_url(&self, key: &[u8]) -> bool {
+        self.settings.url_attributes.iter().any(|own| own.as_bytes() == key)
+    }
+
     fn mask(&self, text: &str) -> String {
         self.settings.hashing.as_ref().map_or_else(|| MASK.to_owned(), |hashing| hashing.of(text))
     }
@@ -227,6 +244,9 @@ impl Redaction {
         let patterns = self.settings.blocked_values.iter().map(|pattern| (None, pattern));
         let presets = self.presets.iter().map(|(preset, pattern)| (Some(*preset), pattern));
         for (preset, pattern) in patterns.chain(presets) {
+            if !pattern.is_match(&text) {
+                continue;
+            }
             let replace = |found: &Captures<'_>| {
                 let found = &found[0];
                 let Some(preset) = preset else { return self.mask(found) };
@@ -248,6 +268,26 @@ impl Redaction {
         text
     }
 
+    /// The place of the first attribute from this one on that something may be done to, or that is
+    /// counted. Most have nothing that a pattern looks for, and are not looked at any further.
+    fn next(&self, batch: &SpanBatch, owner: Owner, from: usize) -> Option<usize> {
+        let settings = &self.settings;
+        let counts = settings.summary != Summary::Silent
+            && (!settings.ignored_keys.is_empty() || !settings.ignored_key_patterns.is_empty());
+        let concerns = |attribute: &Attribute| {
+            let by_value = match attribute.value {
+                Value::String(text) => self.values.passes(batch.bytes_of(text)),
+                Value::Empty => return counts,
+                _ if !settings.redact_all_types => return counts,
+                _ => true,
+            };
+            let key = batch.bytes_of(attribute.key);
+            by_value || counts || self.keys.passes(key) || self.is_url(key)
+        };
+        let rest = batch.attributes(owner).get(from..)?;
+        rest.iter().position(concerns).map(|at| from + at)
+    }
+
     fn redact(&self, batch: &mut SpanBatch, owner: Owner) -> Result<Done, Refusal> {
         let mut done = Done::default();
         if !self.settings.allow_all_keys {
@@ -260,7 +300,9 @@ impl Redaction {
                 keep
             });
         }
-        for place in 0..batch.attributes(owner).len() {
+        let mut from = 0;
+        while let Some(place) = self.next(batch, owner, from) {
+            from = place + 1;
             let Attribute { key, value } = batch.attributes(owner)[place];
             let key = batch.text(key);
             if self.is_ignored(key) {
@@ -276,18 +318,25 @@ impl Redaction {
             if self.settings.allowed_values.iter().any(|pattern| pattern.is_match(&text)) {
                 continue;
             }
+            let is_url = matches!(value, Value::String(_)) && self.is_url(key.as_bytes());
+            let url = if is_url { url_sanitizer::url(&text) } else { None };
+            let text = url.as_deref().unwrap_or(&text);
             let blocks = |pattern: &Regex| pattern.is_match(key);
             let masked = if self.settings.blocked_key_patterns.iter().any(blocks) {
-                Cow::Owned(self.mask(&text))
+                Cow::Owned(self.mask(text))
             } else {
-                self.masked(&text)
+                self.masked(text)
             };
-            if let Cow::Owned(masked) = masked
-                && masked != text
-            {
+            let masked = match masked {
+                Cow::Owned(masked) if masked != text => Some(masked),
+                _ => None,
+            };
+            if masked.is_some() {
                 done.masked.push(key.to_owned());
-                let masked = batch.add_text(masked.as_bytes())?;
-                batch.set_value(owner, place, Value::String(masked));
+            }
+            if let Some(text) = masked.or(url) {
+                let text = batch.add_text(text.as_bytes())?;
+                batch.set_value(owner, place, Value::String(text));
             }
         }
         if self.settings.summary != Summary::Silent {
@@ -325,6 +374,18 @@ impl Redaction {
     }
 }
 
+/// Names of other kinds have no URLs.
+fn sanitize_name(batch: &mut SpanBatch, at: usize) -> Result<(), Refusal> {
+    let span = batch.spans()[at];
+    if matches!(span.kind, kind::CLIENT | kind::SERVER)
+        && let Some(name) = url_sanitizer::span_name(batch.text(span.name))
+    {
+        let name = batch.add_text(name.as_bytes())?;
+        batch.edit_span(at).name = name;
+    }
+    Ok(())
+}
+
 impl Edit for Redaction {
     fn edit(&self, batch: &mut SpanBatch, _: &Client) -> Result<(), Refusal> {
         for at in 0..batch.resources().len() {
@@ -334,6 +395,9 @@ impl Edit for Redaction {
             self.redact(batch, Owner::Scope(at))?;
         }
         for span in 0..batch.len() {
+            if self.settings.sanitizes_span_names {
+                sanitize_name(batch, span)?;
+            }
             self.redact(batch, Owner::Span(span))?;
             for event in 0..batch.span_events(&batch.spans()[span]).len() {
                 self.redact(batch, Owner::Event { span, event })?;
@@ -478,6 +542,61 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(redaction.masked(text), masked);
+        }
+    }
+
+    #[test]
+    fn urls_are_cut_down_to_what_many_have() {
+        let before = || {
+            vec![
+                ("http.url", Text("https://shop.example/users/42?token=abc")),
+                ("url.path", Text("/users/42")),
+                ("note", Text("/users/42")),
+                ("http.target", Int(42)),
+            ]
+        };
+        let rest = "note='/users/42' http.target=42";
+        let urls = || texts(&["http.url", "http.target"]);
+        for (settings, name, after) in [
+            (
+                Settings { url_attributes: urls(), ..all() },
+                "GET /cart/42",
+                format!("http.url='https://shop.example/users/*' url.path='/users/42' {rest}"),
+            ),
+            (
+                Settings { sanitizes_span_names: true, ..all() },
+                "GET /cart/*",
+                format!(
+                    "http.url='https://shop.example/users/42?token=abc' url.path='/users/42' {rest}"
+                ),
+            ),
+            (
+                Settings {
+                    url_attributes: urls(),
+                    blocked_values: patterns(&["shop"]),
+                    summary: Summary::Info,
+                    ..all()
+                },
+                "GET /cart/42",
+                format!(
+                    "http.url='https://****.example/users/*' url.path='/users/42' {rest} \
+                     redaction.masked.count=1"
+                ),
+            ),
+            (
+                Settings {
+                    url_attributes: texts(&["url.path"]),
+                    ignored_keys: texts(&["url.path"]),
+                    ..Settings::default()
+                },
+                "GET /cart/42",
+                "url.path='/users/42'".to_owned(),
+            ),
+        ] {
+            let mut batch = one(before());
+            Redaction::new(settings.clone()).unwrap().edit(&mut batch, &Client::default()).unwrap();
+            assert_eq!(attributes(&batch, Owner::Span(0)), after, "{settings:?}");
+            assert_eq!(super::super::testing::names(&batch), [name], "{settings:?}");
         }
     }
 

@@ -77,6 +77,20 @@ const K8S: [(&str, &str); 16] = [
 ];
 
 impl Detector {
+    /// The attributes that it may find; none where they may be any.
+    pub fn attributes(self) -> Vec<&'static str> {
+        match self {
+            Self::Env => Vec::new(),
+            Self::System => vec!["host.arch", "host.id", "host.name", "os.description", "os.type"],
+            Self::Docker => vec!["container.id", "host.name", "os.type"],
+            Self::K8s => {
+                let mut keys: Vec<&str> = K8S.iter().map(|(_, key)| *key).collect();
+                keys.dedup();
+                keys
+            }
+        }
+    }
+
     /// Whether it gives an attribute of which settings say nothing: what the Collector gives.
     fn gives(self, key: &str) -> bool {
         self != Self::System || matches!(key, "host.name" | "os.type")
@@ -271,6 +285,9 @@ mod tests {
             (Detector::K8s, "k8s.node.name=node-1 k8s.pod.name=pod-1"),
         ] {
             let found = detector.detect(&There).unwrap();
+            let known = detector.attributes();
+            let is_known = |key: &String| known.is_empty() || known.contains(&key.as_str());
+            assert!(found.keys().all(is_known), "{detector:?}: {found:?}");
             let found: Vec<String> = found.iter().map(|(k, v)| format!("{k}={v}")).collect();
             assert_eq!(found.join(" "), expected, "{detector:?}");
         }

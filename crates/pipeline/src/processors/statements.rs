@@ -8,6 +8,7 @@ use ottl::{Condition, Context, Evaluator, Statement};
 
 use super::Edit;
 use super::item::Item;
+use super::matching::Selection;
 use crate::consumer::Refusal;
 use crate::data::Client;
 
@@ -71,14 +72,20 @@ pub struct FilterGroup {
 pub struct Filter {
     /// The groups, from the outermost context to the innermost.
     groups: Vec<FilterGroup>,
+    /// Spans that it does not have are dropped, before all else.
+    selection: Selection,
     counters: Arc<Counters>,
 }
 
 impl Filter {
-    /// With these groups.
-    pub fn new(mut groups: Vec<FilterGroup>, counters: Arc<Counters>) -> Self {
+    /// With these groups, and the spans that may stay at all.
+    pub fn new(
+        mut groups: Vec<FilterGroup>,
+        selection: Selection,
+        counters: Arc<Counters>,
+    ) -> Self {
         groups.sort_by_key(|group| group.context);
-        Self { groups, counters }
+        Self { groups, selection, counters }
     }
 
     fn drops(
@@ -102,6 +109,9 @@ impl Edit for Filter {
     fn edit(&self, batch: &mut SpanBatch, client: &Client) -> Result<(), Refusal> {
         let evaluator = Evaluator::default();
         let before = batch.len();
+        if !self.selection.is_all() {
+            batch.retain_spans(|batch, _, span| self.selection.has(batch, span));
+        }
         for group in &self.groups {
             let drops = |item: Item<'_>| self.drops(group, &evaluator, &item);
             match group.context {
@@ -279,7 +289,7 @@ mod tests {
             conditions: conditions(context, texts),
             error_mode: ErrorMode::Silent,
         };
-        Filter::new(groups.iter().map(group).collect(), Arc::default())
+        Filter::new(groups.iter().map(group).collect(), Selection::default(), Arc::default())
     }
 
     fn spans() -> SpanBatch {
@@ -330,6 +340,45 @@ mod tests {
     }
 
     #[test]
+    fn what_the_form_of_old_leaves_out_is_dropped() {
+        use super::super::matching::{Conditions, LibraryMatch, TextMatch, ValueMatch};
+        let strict = |text: &str| TextMatch::Strict(text.to_owned());
+        let found = |pattern: &str| TextMatch::Pattern(regex::Regex::new(pattern).unwrap());
+        let services = |of: TextMatch| Conditions { services: vec![of], ..Conditions::default() };
+        let names = |of: TextMatch| Conditions { span_names: vec![of], ..Conditions::default() };
+        let kinds = |of: TextMatch| Conditions { span_kinds: vec![of], ..Conditions::default() };
+        let number = (
+            "n".to_owned(),
+            ValueMatch::Equal(super::super::actions::Literal::Int(5)),
+        );
+        let name = ("service.name".to_owned(), ValueMatch::Pattern(regex::Regex::new("^b").unwrap()));
+        let attributes = Conditions { attributes: vec![number], ..Conditions::default() };
+        let resources = Conditions { resources: vec![name], ..Conditions::default() };
+        let library = LibraryMatch { name: strict("lib"), version: Some(strict("2")) };
+        let libraries = Conditions { libraries: vec![library], ..Conditions::default() };
+        for (include, exclude, left) in [
+            (None, None, "GET /health GET /cart query"),
+            (Some(services(strict("a"))), None, "GET /health GET /cart"),
+            (Some(services(found("^[ab]$"))), Some(names(found("health"))), "GET /cart query"),
+            (None, Some(kinds(strict("SPAN_KIND_SERVER"))), "query"),
+            (Some(attributes.clone()), None, "GET /cart"),
+            (None, Some(attributes), "GET /health query"),
+            (Some(resources), None, "query"),
+            (Some(libraries), None, ""),
+        ] {
+            let selection = Selection { include, exclude };
+            let counters = Arc::new(Counters::default());
+            let told = format!("{selection:?}");
+            let mut batch = spans();
+            let edit = Filter::new(Vec::new(), selection, counters.clone());
+            edit.edit(&mut batch, &Client::default()).unwrap();
+            assert_eq!(super::super::testing::names(&batch).join(" "), left, "{told}");
+            let dropped = counters.dropped_spans.load(Ordering::Relaxed);
+            assert_eq!(dropped, 3 - batch.len() as u64, "{told}");
+        }
+    }
+
+    #[test]
     fn an_error_is_the_modes_matter() {
         for (error_mode, refused) in
             [(ErrorMode::Ignore, false), (ErrorMode::Silent, false), (ErrorMode::Propagate, true)]
@@ -338,7 +387,7 @@ mod tests {
             let conditions = conditions(context, &["ParseJSON(name) == nil"]);
             let counters = Arc::new(Counters::default());
             let group = FilterGroup { context, conditions, error_mode };
-            let edit = Filter::new(vec![group], counters.clone());
+            let edit = Filter::new(vec![group], Selection::default(), counters.clone());
             let answer = edit.edit(&mut spans(), &Client::default());
             assert_eq!(answer.is_err(), refused, "{error_mode:?}");
             assert_eq!(counters.errors.load(Ordering::Relaxed), if refused { 1 } else { 3 });

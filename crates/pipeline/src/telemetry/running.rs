@@ -28,9 +28,8 @@ use crate::exporters::Sender;
 /// Servers, exports and own traces.
 struct Told {
     addresses: Vec<(&'static str, SocketAddr)>,
-    /// Servers that are to run, and that run no more.
-    servers: usize,
-    ended: Arc<AtomicUsize>,
+    /// Servers and exports that run no more.
+    ended: Ended,
     traces: OwnTraces,
     tracer: Option<Arc<Tracer>>,
     /// Ends exports, and then servers.
@@ -38,6 +37,27 @@ struct Told {
     tasks: TaskTracker,
     /// Asked until this has stopped.
     sources: Mutex<Vec<Arc<dyn Metrics>>>,
+}
+
+#[derive(Default)]
+struct Ended {
+    servers: Arc<AtomicUsize>,
+    exports: Arc<AtomicUsize>,
+}
+
+/// Work whose end is counted, however it ends.
+fn noted<T: Future>(ended: &Arc<AtomicUsize>, work: T) -> impl Future<Output = T::Output> + use<T> {
+    struct Note(Arc<AtomicUsize>);
+    impl Drop for Note {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let note = Note(Arc::clone(ended));
+    async move {
+        let _note = note;
+        work.await
+    }
 }
 
 /// Starts what a plan asks for; nothing of it if any of it fails.
@@ -69,8 +89,7 @@ pub(super) async fn start(
     sources.iter().for_each(|source| telemetry.add(source));
     let mut own = Told {
         addresses: Vec::new(),
-        servers: servers.len(),
-        ended: Arc::default(),
+        ended: Ended::default(),
         traces: telemetry.own_traces().clone(),
         tracer: tracer.clone(),
         stop: CancellationToken::new(),
@@ -79,21 +98,18 @@ pub(super) async fn start(
     };
     for server in servers {
         own.addresses.extend(server.address().map(|address| ("metrics", address)));
-        let (stop, ended) = (own.stop.clone(), own.ended.clone());
-        own.tasks.spawn(async move {
-            server.run(stop).await;
-            ended.fetch_add(1, Ordering::Relaxed);
-        });
+        let stop = own.stop.clone();
+        own.tasks.spawn(noted(&own.ended.servers, async { _ = server.run(stop).await }));
     }
     for (periodic, sender) in senders {
         let writer = Writer::new(&plan.resource, nanoseconds());
         let PeriodicPlan { interval, timeout, .. } = *periodic;
         let export = Export { telemetry: telemetry.clone(), writer, sender, timeout };
-        own.tasks.spawn(export.run(interval, own.stop.clone()));
+        own.tasks.spawn(noted(&own.ended.exports, export.run(interval, own.stop.clone())));
     }
     if let Some(tracer) = tracer {
         for export in tracer.exports(&own.stop) {
-            own.tasks.spawn(export);
+            own.tasks.spawn(noted(&own.ended.exports, export));
         }
         own.traces.set(tracer);
     }
@@ -136,8 +152,13 @@ impl Running for Told {
     }
 
     fn problem(&self) -> Option<String> {
-        let has_ended = self.ended.load(Ordering::Relaxed) > 0 && !self.stop.is_cancelled();
-        (self.servers > 0 && has_ended).then(|| "metrics: it has stopped to listen".to_owned())
+        if self.stop.is_cancelled() {
+            return None;
+        }
+        let has_ended = |count: &AtomicUsize| count.load(Ordering::Relaxed) > 0;
+        let listens = has_ended(&self.ended.servers).then_some("metrics: it has stopped to listen");
+        let sends = || has_ended(&self.ended.exports).then_some("it has stopped to send");
+        listens.or_else(sends).map(str::to_owned)
     }
 
     fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
@@ -192,6 +213,15 @@ fn nanoseconds() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn an_end_is_known_however_it_came() {
+        let ended = Arc::new(AtomicUsize::new(0));
+        tokio::spawn(noted(&ended, async {})).await.unwrap();
+        assert_eq!(ended.load(Ordering::Relaxed), 1);
+        assert!(tokio::spawn(noted(&ended, async { panic!("a bug") })).await.is_err());
+        assert_eq!(ended.load(Ordering::Relaxed), 2);
+    }
 
     #[tokio::test]
     async fn a_port_that_nobody_asked_for_is_done_without() {

@@ -140,7 +140,9 @@ fn watched<T: Send>(
     std::thread::scope(|scope| {
         let asking = scope.spawn(move || {
             // Nobody listens when the other end is gone, and it goes last.
-            ask(&mut |far| drop(sender.send(far)))
+            ask(&mut |far| {
+                let _ = sender.send(far);
+            })
         });
         let (mut last, mut bar) = (None, None);
         loop {

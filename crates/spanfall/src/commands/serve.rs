@@ -10,19 +10,15 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, FromArgMatches};
 use indicatif::ProgressBar;
 use pipeline::receivers::check_origin;
-use pipeline::telemetry::{LogEncoding, LogLevel, LogOutput, LogSettings};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use super::config::ConfigArgs;
+use crate::logging;
 use crate::printer::Printer;
 use crate::serve::{self, Flags, Host, Notices, Ports};
 use crate::values::{
     DiskLimit, SyncPolicy, parse_address, parse_duration, parse_positive_duration,
     parse_positive_size,
 };
-
-const LOG_DEFAULT: &str = "info";
 
 const HEAD_SPANS: std::ops::RangeInclusive<i64> =
     *serve::HEAD_SPANS.start() as i64..=*serve::HEAD_SPANS.end() as i64;
@@ -168,7 +164,7 @@ pub fn run(
     printer: &Printer,
 ) -> anyhow::Result<ExitCode> {
     // Before anything is read: a word that means nothing is told at once.
-    let filter = args.log.as_deref().map(log_filter).transpose()?;
+    let filter = args.log.as_deref().map(logging::filter).transpose()?;
     serve::without_huge_pages();
     let is_built_in = args.config.config.is_empty();
     let place = if is_built_in {
@@ -193,7 +189,7 @@ pub fn run(
     if loaded.diagnostics.has_errors() {
         return Ok(ExitCode::FAILURE);
     }
-    log(filter, loaded.log_settings())?;
+    logging::start(filter, loaded.log_settings())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -224,57 +220,6 @@ fn refuse_flags(matches: &ArgMatches) -> anyhow::Result<()> {
         ),
         None => Ok(()),
     }
-}
-
-/// Where the log goes, and how much of it.
-fn log(filter: Option<EnvFilter>, settings: &LogSettings) -> anyhow::Result<()> {
-    let level = settings.level.map(|level| match level {
-        LogLevel::Debug => "debug",
-        LogLevel::Info => "info",
-        LogLevel::Warn => "warn",
-        LogLevel::Error => "error",
-    });
-    let filter = filter.unwrap_or_else(|| EnvFilter::new(level.unwrap_or(LOG_DEFAULT)));
-    let mut is_terminal = false;
-    let writer = match settings.outputs.first() {
-        None | Some(LogOutput::Stderr) => {
-            is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            BoxMakeWriter::new(std::io::stderr)
-        }
-        Some(LogOutput::Stdout) => {
-            is_terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
-            BoxMakeWriter::new(std::io::stdout)
-        }
-        Some(LogOutput::File(path)) => {
-            let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-            let file = file.with_context(|| {
-                format!("service::telemetry: 'logs.output_paths' {}", path.display())
-            })?;
-            BoxMakeWriter::new(std::sync::Mutex::new(file))
-        }
-    };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-    match settings.encoding {
-        LogEncoding::Console => lines.with_ansi(is_terminal).init(),
-        LogEncoding::Json => lines.with_ansi(false).json().init(),
-    }
-    Ok(())
-}
-
-/// A word that is no level would be taken for the name of a module that never logs.
-fn log_filter(text: &str) -> anyhow::Result<EnvFilter> {
-    let text = if text.is_empty() { LOG_DEFAULT } else { text };
-    let is_known = |directive: &str| {
-        let is_level = directive.parse::<tracing::level_filters::LevelFilter>().is_ok();
-        is_level || directive.contains('=')
-    };
-    let filter = EnvFilter::try_new(text).ok();
-    filter.filter(|_| text.split(',').all(is_known)).ok_or_else(|| {
-        anyhow::anyhow!(
-            "--log {text:?} is no level; write off, error, warn, info, debug or trace, or a \
-             filter such as info,store=debug"
-        )
-    })
 }
 
 /// What `spanfall serve` without flags says.
@@ -375,24 +320,6 @@ mod tests {
             ("0", Err("it has to be more than zero".to_owned())),
         ] {
             assert_eq!(parse_request_size(text), size, "{text}");
-        }
-    }
-
-    #[test]
-    fn levels_and_filters() {
-        for (text, good) in [
-            ("", true),
-            ("info", true),
-            ("WARN", true),
-            ("off", true),
-            ("info,store=debug", true),
-            ("warn,store::engine=trace", true),
-            ("bogus", false),
-            ("info,bogus", false),
-            ("store=bogus", false),
-            ("7", false),
-        ] {
-            assert_eq!(log_filter(text).is_ok(), good, "{text:?}");
         }
     }
 }

@@ -1,13 +1,14 @@
 //! The exporter `spanfall`: the embedded store at the end of a pipeline.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use config::{Id, Reader, Value};
-use model::SpanBatch;
+use config::{Diagnostic, Diagnostics, Document, Id, Node, Reader, Value};
+use model::{Rejection, SpanBatch};
 use pipeline::component::{ExporterPlan, Plan, Running, Stage, Surroundings};
 use pipeline::telemetry::{MetricKind, Metrics, Sample, Traced};
 use pipeline::{Consumer, Data, Refusal, Request};
@@ -15,6 +16,7 @@ use store::{AppendError, Engine, Options, Store};
 use tokio::time::Instant;
 
 use super::Host;
+use super::gate::Gate;
 use crate::values::{DiskLimit, SyncPolicy, parse_positive_duration};
 
 /// Where data lies unless something else is said.
@@ -23,8 +25,11 @@ pub const DATA_DIR_DEFAULT: &str = "./spanfall-data";
 /// Spans that a head may have.
 pub const HEAD_SPANS: std::ops::RangeInclusive<u32> = 1_000..=5_000_000;
 
-/// How often it is looked whether the last query has let go of a store that is closed.
+/// How often it is looked whether the last one has let go of a store that is closed.
 const RELEASE_POLL: Duration = Duration::from_millis(5);
+
+/// Between lines about spans that are none any more.
+const LINE_PAUSE: Duration = Duration::from_secs(10);
 
 /// `exporters::spanfall`, as it is configured.
 pub(super) struct SpanfallPlan {
@@ -58,6 +63,31 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, host: Arc<Host>) -> SpanfallPlan
     }
     options.head_age_max = head_age_max(options.retention, options.head_age_max);
     SpanfallPlan { options, host }
+}
+
+/// A folder has one store. Of two that pipelines write to, one could not be opened.
+pub(super) fn check_folders(document: &Document, diagnostics: &mut Diagnostics) {
+    let pipelines = &document.service.pipelines;
+    let is_used = |id: &Id| pipelines.iter().any(|own| own.exporters.iter().any(|to| to.id == *id));
+    let stores = document.exporters.iter().filter(|own| own.kind == Some("spanfall"));
+    let mut owners: BTreeMap<PathBuf, &Id> = BTreeMap::new();
+    for store in stores.filter(|own| is_used(&own.id)) {
+        let written = store.node.as_map().and_then(|map| map.get("data_dir"));
+        let written = written.filter(|node| !node.is_null());
+        let folder = written.and_then(Node::as_text).unwrap_or(DATA_DIR_DEFAULT);
+        let parts = Path::new(folder).components();
+        let folder: PathBuf = parts.filter(|part| *part != Component::CurDir).collect();
+        let Some(owner) = owners.get(&folder) else {
+            owners.insert(folder, &store.id);
+            continue;
+        };
+        let error = format!("exporters::{}: 'data_dir' is that of exporters::{owner}", store.id);
+        let error = Diagnostic::error(error).help("each store needs a folder of its own");
+        diagnostics.push(match written {
+            Some(node) => error.at_node(node, "this folder is taken"),
+            None => error.at(store.at, format!("`data_dir` is not set here: {DATA_DIR_DEFAULT}")),
+        });
+    }
 }
 
 /// `retention_bytes`: a size, or a share of what is free.
@@ -117,13 +147,15 @@ impl ExporterPlan for SpanfallPlan {
         let own = Arc::new(Spanfall {
             id: id.clone(),
             engine: parking_lot::RwLock::new(Some(engine.clone())),
+            gate: Gate::new(engine),
             host: self.host.clone(),
             sent: AtomicU64::default(),
             failed: AtomicU64::default(),
+            told: parking_lot::Mutex::default(),
         });
         let metrics: Arc<dyn Metrics> = own.clone();
         around.telemetry.add(&metrics);
-        self.host.stores.set(id, Some(engine));
+        self.host.stores.set(id, Some(Arc::new(own.gate.clone())));
         let traced = Traced::exporter(id, around.telemetry.own_traces(), own.clone());
         Ok(Stage { consumer: Arc::new(traced), running: own, is_durable: true })
     }
@@ -134,9 +166,13 @@ struct Spanfall {
     id: Id,
     /// Nothing once it is closed.
     engine: parking_lot::RwLock<Option<Arc<Engine>>>,
+    /// What those hold who read.
+    gate: Gate,
     host: Arc<Host>,
     sent: AtomicU64,
     failed: AtomicU64,
+    /// When a line about spans that are none any more was written.
+    told: parking_lot::Mutex<Option<Instant>>,
 }
 
 impl Spanfall {
@@ -144,17 +180,23 @@ impl Spanfall {
         self.engine.read().clone()
     }
 
-    async fn store(&self, data: Data) -> Result<(), Refusal> {
+    /// Tells how many spans were left out, for good.
+    async fn store(&self, data: Data) -> Result<u64, Refusal> {
         let Data::Traces(batches) = data else {
             let reason = "the store takes traces only".to_owned();
             return Err(Refusal::Invalid { reason });
         };
         let engine = self.engine().ok_or_else(|| refusal(AppendError::Closed))?;
+        let mut left_out = 0;
         for batch in batches {
             // Its own bytes go into the log, so they must be what it holds.
             let batch = if batch.is_edited() {
                 let edited = SpanBatch::decode(batch.encoded());
-                edited.map_err(|error| Refusal::Internal { reason: error.to_string() })?
+                let edited =
+                    edited.map_err(|error| Refusal::Internal { reason: error.to_string() })?;
+                left_out += edited.rejection().spans;
+                self.tell(edited.rejection());
+                edited
             } else {
                 Arc::unwrap_or_clone(batch)
             };
@@ -162,7 +204,17 @@ impl Spanfall {
                 engine.append(batch).await.map_err(refusal)?;
             }
         }
-        Ok(())
+        Ok(left_out)
+    }
+
+    /// A processor can make of a span what is none any more.
+    fn tell(&self, rejection: &Rejection) {
+        let Rejection { spans, reason } = rejection;
+        let mut told = self.told.lock();
+        if *spans > 0 && told.is_none_or(|told| told.elapsed() >= LINE_PAUSE) {
+            *told = Some(Instant::now());
+            tracing::error!(exporter = %self.id, spans, reason, "spans are invalid and not stored");
+        }
     }
 }
 
@@ -171,9 +223,10 @@ impl Consumer for Spanfall {
     async fn consume(&self, request: Request) -> Result<(), Refusal> {
         let items = request.data.items();
         let stored = self.store(request.data).await;
-        let counter = if stored.is_ok() { &self.sent } else { &self.failed };
-        counter.fetch_add(items, Ordering::Relaxed);
-        stored
+        let failed = stored.as_ref().map_or(items, |left_out| *left_out);
+        self.sent.fetch_add(items.saturating_sub(failed), Ordering::Relaxed);
+        self.failed.fetch_add(failed, Ordering::Relaxed);
+        stored.map(drop)
     }
 }
 
@@ -195,12 +248,13 @@ impl Running for Spanfall {
     /// Nothing is left: what was taken is in the log.
     async fn stop(&self, deadline: Instant) -> u64 {
         self.host.stores.set(&self.id, None);
+        self.gate.close();
         let Some(engine) = self.engine.write().take() else { return 0 };
         let closing = engine.clone();
         if tokio::task::spawn_blocking(move || closing.close()).await.is_err() {
             tracing::error!(exporter = %self.id, "closing the store met a bug");
         }
-        // The folder is free when the last query has let go of it.
+        // The folder is free when the last one has let go of it: who reads was told to.
         while Arc::strong_count(&engine) > 1 && Instant::now() < deadline {
             tokio::time::sleep(RELEASE_POLL).await;
         }
@@ -261,6 +315,84 @@ impl Metrics for Spanfall {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_stores_have_two_folders() {
+        for (exporters, used, is_wrong) in [
+            ("spanfall: , spanfall/b: ", "spanfall, spanfall/b", true),
+            ("spanfall: , spanfall/b: {data_dir: spanfall-data/}", "spanfall, spanfall/b", true),
+            (
+                "spanfall: {data_dir: /x//y/}, spanfall/b: {data_dir: /x/y}",
+                "spanfall, spanfall/b",
+                true,
+            ),
+            ("spanfall: , spanfall/b: ", "spanfall", false),
+            ("spanfall: , spanfall/b: {data_dir: b}", "spanfall, spanfall/b", false),
+        ] {
+            let text = format!(
+                "yaml:{{receivers: {{otlp: {{protocols: {{grpc: }}}}}}, exporters: {{{exporters}}}, \
+                 service: {{pipelines: {{traces: {{receivers: [otlp], exporters: [{used}]}}}}}}}}"
+            );
+            let place = super::super::Where { configs: vec![text], ..Default::default() };
+            let loaded = super::super::load(&place, &Host::new(super::super::Silent));
+            let said = loaded.diagnostics.render(false);
+            assert_eq!(said.contains("'data_dir' is that of exporters::"), is_wrong, "{said}");
+            assert_eq!(loaded.diagnostics.has_errors(), is_wrong, "{said}");
+        }
+    }
+
+    fn around() -> Surroundings {
+        Surroundings {
+            budget: pipeline::receivers::ByteBudget::default(),
+            connections_max: 1,
+            telemetry: Default::default(),
+            extensions: Default::default(),
+            health: Default::default(),
+        }
+    }
+
+    fn plan(folder: &std::path::Path) -> SpanfallPlan {
+        SpanfallPlan {
+            options: Options::new(folder.to_owned()),
+            host: Host::new(super::super::Silent),
+        }
+    }
+
+    /// As at a reload with other settings, while a query runs or an answer is streamed.
+    #[tokio::test]
+    async fn a_folder_is_free_again_whoever_reads() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let (plan, id) = (plan(folder.path()), Id::parse("spanfall").unwrap());
+        let stage = plan.start(&id, &around()).await.unwrap();
+        let reads = plan.host.stores.watch(&id).borrow().clone().unwrap();
+        let deadline = Instant::now() + Duration::from_millis(100);
+        assert_eq!(stage.running.stop(deadline).await, 0);
+        assert!(reads.services().await.is_err());
+        let again = plan.start(&id, &around()).await;
+        assert_eq!(again.err(), None);
+        let reads = plan.host.stores.watch(&id).borrow().clone().unwrap();
+        assert_eq!(reads.services().await, Ok(Vec::new()));
+    }
+
+    #[tokio::test]
+    async fn spans_that_are_none_any_more_are_not_told_to_be_stored() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let (plan, id) = (plan(folder.path()), Id::parse("spanfall").unwrap());
+        let around = around();
+        let stage = plan.start(&id, &around).await.unwrap();
+        let mut bytes = Vec::new();
+        let mut generator = loadgen::Generator::new(loadgen::Options::default());
+        let spans = generator.request(3, 1 << 60, &mut bytes);
+        let mut batch = SpanBatch::decode(bytes.into()).unwrap();
+        batch.edit_span(0).trace_id = model::TraceId([0; 16]);
+        let request = Request { data: Data::Traces(vec![Arc::new(batch)]), client: Arc::default() };
+        stage.consumer.consume(request).await.unwrap();
+        let samples = around.telemetry.collect();
+        let value = |name: &str| samples.iter().find(|own| own.name == name).unwrap().value;
+        assert_eq!(value("otelcol_exporter_send_failed_spans"), 1.0);
+        assert_eq!(value("otelcol_exporter_sent_spans"), (spans - 1) as f64);
+        assert_eq!(value("spanfall_store_spans"), (spans - 1) as f64);
+    }
 
     #[test]
     fn the_least_disk_is_two_logs_and_a_block() {

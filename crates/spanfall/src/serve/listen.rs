@@ -42,7 +42,7 @@ pub(super) fn listeners(graph: &Graph, telemetry: &[(&'static str, SocketAddr)])
         };
         let own = own.filter(|name| !named.contains(name));
         named.extend(own.clone());
-        add(own.unwrap_or_else(|| component(&id, what)), address);
+        add(own.unwrap_or_else(|| component(section, &id, what)), address);
     }
     for (_, address) in telemetry {
         add("metrics".to_owned(), *address);
@@ -54,11 +54,10 @@ pub(super) fn listeners(graph: &Graph, telemetry: &[(&'static str, SocketAddr)])
     all
 }
 
-fn component(id: &Id, what: &str) -> String {
-    match what {
-        "" => id.to_string(),
-        what => format!("{id} {what}"),
-    }
+/// No title of a port, so that nobody takes the receiver `zipkin` for Zipkin's API.
+fn component(section: Section, id: &Id, what: &str) -> String {
+    let component = format!("{} {id} {what}", section.one());
+    component.trim_end().to_owned()
 }
 
 /// What runs and listens where, and how to send the first span.
@@ -130,11 +129,13 @@ mod tests {
         let text = banner(&Document::default(), &default);
         assert!(text.contains("  web UI and API  http://localhost:16686\n"), "{text}");
         assert!(text.contains("any OpenTelemetry SDK with its default settings"), "{text}");
-        let other =
-            [listener("otlp_http", "127.0.0.1:9"), listener("jaeger thrift_http", "[::]:7")];
+        let other = [
+            listener("otlp_http", "127.0.0.1:9"),
+            listener("receiver jaeger thrift_http", "[::]:7"),
+        ];
         let text = banner(&Document::default(), &other);
         assert!(text.contains("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:9 "), "{text}");
-        assert!(text.contains("  jaeger thrift_http  localhost:7\n"), "{text}");
+        assert!(text.contains("  receiver jaeger thrift_http  localhost:7\n"), "{text}");
         let text = banner(&Document::default(), &[listener("health", "127.0.0.1:13133")]);
         assert!(!text.contains("first span"), "{text}");
     }

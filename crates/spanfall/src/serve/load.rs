@@ -1,6 +1,6 @@
 //! From the command line to a document and its plans, or to everything that is wrong with them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,10 +47,12 @@ impl Loaded {
 #[derive(Default)]
 struct Remembering {
     files: Mutex<BTreeMap<PathBuf, Stamp>>,
+    variables: Mutex<BTreeSet<String>>,
 }
 
 impl Outside for Remembering {
     fn variable(&self, name: &str) -> Option<String> {
+        self.variables.lock().insert(name.to_owned());
         System.variable(name)
     }
 
@@ -71,6 +73,10 @@ pub fn load(place: &Where, host: &Arc<Host>) -> Loaded {
     let plans = Plans::read(&document, &registry(host), &mut diagnostics);
     let telemetry = telemetry::read(&document, &mut diagnostics);
     check_queries(&document, &mut diagnostics);
+    exporter::check_folders(&document, &mut diagnostics);
+    if !place.is_built_in {
+        check_environment(&document, &outside.variables.into_inner(), &mut diagnostics);
+    }
     Loaded { document, diagnostics, plans, telemetry, files: outside.files.into_inner() }
 }
 
@@ -122,5 +128,30 @@ fn check_queries(document: &Document, diagnostics: &mut Diagnostics) {
             Some(id) => format!("write `store: {id}`"),
             None => format!("add {store:?} to exporters and to the exporters of a pipeline"),
         }));
+    }
+}
+
+/// What plain `serve` takes from the environment has to be named by a configuration: else a server
+/// that a token guarded would be open, and an empty store would take the place of a full one.
+fn check_environment(document: &Document, asked: &BTreeSet<String>, diagnostics: &mut Diagnostics) {
+    let is_used = |kind: &str| {
+        let service = &document.service;
+        let extensions = service.extensions.iter().map(|own| (Section::Extensions, &own.id));
+        let exporters = service.pipelines.iter().flat_map(|own| &own.exporters);
+        let mut all = extensions.chain(exporters.map(|own| (Section::Exporters, &own.id)));
+        all.any(|(section, id)| {
+            document.component(section, id).is_some_and(|own| own.kind == Some(kind))
+        })
+    };
+    for (name, component, key) in [
+        ("SPANFALL_TOKEN", "spanfall_query", "token"),
+        ("SPANFALL_DATA_DIR", "spanfall", "data_dir"),
+    ] {
+        let is_set = std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        if is_set && is_used(component) && !asked.contains(name) {
+            let error = format!("{name} is set, and the configuration does not use it");
+            let help = format!("write `{key}: ${{env:{name}}}` below {component}, or unset it");
+            diagnostics.push(Diagnostic::error(error).help(help));
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod builtin;
 mod exporter;
+mod gate;
 mod limits;
 mod listen;
 mod load;
@@ -19,7 +20,7 @@ use parking_lot::{Mutex, RwLock};
 use pipeline::component::{Health, Running, Surroundings};
 use pipeline::graph::{Changed, Graph};
 use pipeline::receivers::{ByteBudget, IN_FLIGHT_BYTES_MAX_DEFAULT};
-use pipeline::telemetry::{LogSettings, Telemetry, TelemetryPlan};
+use pipeline::telemetry::{Telemetry, TelemetryPlan};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
@@ -100,7 +101,9 @@ pub async fn run(place: &Where, loaded: Loaded, host: Arc<Host>) -> anyhow::Resu
             () = server.watch.changed() => "a file of the configuration changed",
         };
         tracing::info!(reason, "reading the configuration again");
-        let loaded = load(place, &host);
+        let (own, shared) = (place.clone(), host.clone());
+        let loaded = tokio::task::spawn_blocking(move || load(&own, &shared)).await;
+        let loaded = loaded.context("reading the configuration again")?;
         if !loaded.diagnostics.is_empty() {
             host.notices.found(&loaded.diagnostics);
         }
@@ -109,7 +112,24 @@ pub async fn run(place: &Where, loaded: Loaded, host: Arc<Host>) -> anyhow::Resu
             server.watch = Watch::new(loaded.files);
             continue;
         }
-        server.reload(loaded).await;
+        // Who wants it to stop is heard, and served when the graph is whole again; who asks twice
+        // does not want to wait.
+        let mut stops = 0;
+        {
+            let mut reload = std::pin::pin!(server.reload(loaded));
+            loop {
+                tokio::select! {
+                    () = &mut reload => break,
+                    () = signals.stop() => stops += 1,
+                }
+                if stops > 1 {
+                    return Ok(());
+                }
+            }
+        }
+        if stops > 0 {
+            break;
+        }
     }
     host.notices.stopping();
     tokio::select! {
@@ -136,7 +156,9 @@ struct Server {
 struct Own {
     running: Arc<Mutex<Arc<dyn Running>>>,
     node: Option<config::Node>,
-    logs: LogSettings,
+    plan: TelemetryPlan,
+    /// Why it is not what the configuration says.
+    broken: Arc<Mutex<Option<String>>>,
 }
 
 impl Server {
@@ -158,22 +180,22 @@ impl Server {
         let mut graph = Graph::new(around.clone());
         let changed = graph.apply(loaded.document, loaded.plans).await;
         changed.map_err(|failed| anyhow::anyhow!(failed.error))?;
-        let logs = loaded.telemetry.logs.clone();
-        let own = Own { running: Arc::new(Mutex::new(running)), node, logs };
+        let running = Arc::new(Mutex::new(running));
+        let own = Own { running, node, plan: loaded.telemetry, broken: Arc::default() };
         let (graph, broken) = (Arc::new(tokio::sync::RwLock::new(graph)), Arc::default());
         let watch = Watch::new(loaded.files);
         let server = Self { graph, around, own, watch, host, broken };
         server.tell_ports().await;
-        let (graph, own, broken) =
-            (server.graph.clone(), server.own.running.clone(), server.broken.clone());
+        let (graph, own) = (server.graph.clone(), server.own.running.clone());
+        let broken = [server.broken.clone(), server.own.broken.clone()];
         let last = Mutex::new(Vec::new());
         server.around.health.ready(move || {
             // While it is being changed, what was known before holds.
             if let Ok(graph) = graph.try_read() {
                 let mut problems = graph.problems();
-                problems
-                    .extend(own.lock().problem().map(|one| format!("service::telemetry: {one}")));
-                problems.extend(broken.lock().clone());
+                let telemetry = own.lock().problem();
+                problems.extend(telemetry.map(|one| format!("service::telemetry: {one}")));
+                problems.extend(broken.iter().filter_map(|broken| broken.lock().clone()));
                 *last.lock() = problems;
             }
             last.lock().clone()
@@ -206,12 +228,11 @@ impl Server {
             Ok(Changed { started, stopped, items_left }) => {
                 *self.broken.lock() = None;
                 tracing::info!(?started, ?stopped, items_left, "the new configuration is in force");
-                if self.own.logs != loaded.telemetry.logs {
+                if self.own.plan.logs != loaded.telemetry.logs {
                     tracing::warn!("service::telemetry: 'logs' takes effect at the next start");
-                    self.own.logs = loaded.telemetry.logs.clone();
                 }
-                if self.own.node != node {
-                    self.restart_telemetry(&loaded.telemetry, node).await;
+                if !is_same(&self.own.node, &node) {
+                    self.restart_telemetry(loaded.telemetry, node).await;
                 }
             }
             Err(failed) => {
@@ -222,19 +243,29 @@ impl Server {
         self.tell_ports().await;
     }
 
-    async fn restart_telemetry(&mut self, plan: &TelemetryPlan, node: Option<config::Node>) {
+    /// Starts own metrics and traces as they are configured now; as they were if that fails.
+    async fn restart_telemetry(&mut self, plan: TelemetryPlan, node: Option<config::Node>) {
         let old = self.own.running.lock().clone();
+        // The old ones have the port.
         old.stop(Instant::now() + TELEMETRY_STOP_TIMEOUT).await;
-        match plan.start(&self.around).await {
+        let error = match plan.start(&self.around).await {
             Ok(running) => {
                 *self.own.running.lock() = running;
-                self.own.node = node;
+                *self.own.broken.lock() = None;
+                (self.own.node, self.own.plan) = (node, plan);
+                return;
             }
-            Err(error) => {
-                tracing::error!(error, "service::telemetry cannot run as it is configured");
-                *self.broken.lock() = Some(format!("service::telemetry: {error}"));
+            Err(error) => error,
+        };
+        tracing::error!(error, "service::telemetry cannot run; the old settings stay in force");
+        let again = self.own.plan.start(&self.around).await;
+        *self.own.broken.lock() = match again {
+            Ok(running) => {
+                *self.own.running.lock() = running;
+                None
             }
-        }
+            Err(error) => Some(format!("service::telemetry cannot go on: {error}")),
+        };
     }
 
     async fn stop(&mut self) {
@@ -245,6 +276,15 @@ impl Server {
         }
         let own = self.own.running.lock().clone();
         own.stop(Instant::now() + TELEMETRY_STOP_TIMEOUT).await;
+    }
+}
+
+/// Whether settings say the same.
+fn is_same(old: &Option<config::Node>, new: &Option<config::Node>) -> bool {
+    match (old, new) {
+        (None, None) => true,
+        (Some(old), Some(new)) => old.is_same(new),
+        _ => false,
     }
 }
 
@@ -264,34 +304,69 @@ enum Asked {
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    hangup: Signal,
-    /// Where there is nothing to be read again, SIGHUP means that the terminal is gone.
-    reloads: bool,
+    hangup: Hangup,
+}
+
+/// What SIGHUP means.
+enum Hangup {
+    /// There is a configuration to be read again.
+    Reload(Signal),
+    /// The terminal is gone.
+    Stop(Signal),
+    /// Nothing: whoever started the process said that it outlives the terminal, as `nohup` does.
+    Nothing,
 }
 
 impl Signals {
     fn catch(reloads: bool) -> anyhow::Result<Self> {
+        let is_ignored = is_hangup_ignored();
+        let listen = || signal(SignalKind::hangup()).context("listening for SIGHUP");
         Ok(Self {
             interrupt: signal(SignalKind::interrupt()).context("listening for SIGINT")?,
             terminate: signal(SignalKind::terminate()).context("listening for SIGTERM")?,
-            hangup: signal(SignalKind::hangup()).context("listening for SIGHUP")?,
-            reloads,
+            hangup: match reloads {
+                true => Hangup::Reload(listen()?),
+                false if is_ignored => Hangup::Nothing,
+                false => Hangup::Stop(listen()?),
+            },
         })
     }
 
     async fn next(&mut self) -> Asked {
+        let hangup = async {
+            match &mut self.hangup {
+                Hangup::Reload(signal) => signal.recv().await.map(|()| Asked::ToReload),
+                Hangup::Stop(signal) => signal.recv().await.map(|()| Asked::ToStop),
+                Hangup::Nothing => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.interrupt.recv() => Asked::ToStop,
             _ = self.terminate.recv() => Asked::ToStop,
-            _ = self.hangup.recv() => match self.reloads {
-                true => Asked::ToReload,
-                false => Asked::ToStop,
-            },
+            Some(asked) = hangup => asked,
         }
     }
 
-    /// SIGINT or SIGTERM.
+    /// What asks to stop. What asks to read again stays to be heard.
     async fn stop(&mut self) {
-        while matches!(self.next().await, Asked::ToReload) {}
+        let hangup = async {
+            match &mut self.hangup {
+                Hangup::Stop(signal) => signal.recv().await,
+                Hangup::Reload(_) | Hangup::Nothing => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = hangup => {}
+        }
     }
+}
+
+/// Whether SIGHUP was ignored when the process began. Where the system does not tell, it was not.
+fn is_hangup_ignored() -> bool {
+    // proc(5): a mask of signals; SIGHUP is the first.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 > 0)
 }

@@ -15,7 +15,7 @@ use config::{Id, Reader, Secret};
 use hyper::body::Incoming;
 use parking_lot::{Mutex, RwLock};
 use pipeline::Client;
-use pipeline::component::{Extension, ExtensionPlan, Plan, Running, Surroundings};
+use pipeline::component::{Extension, ExtensionPlan, Need, Plan, Running, Surroundings};
 use pipeline::components::servers::{ServerPlan, auth, endpoint, http_timeouts, tls};
 use pipeline::receivers::{Auth, ConnectionCounters, Drained, Handler, ServerSettings, serve};
 use pipeline::telemetry::{MetricKind, Metrics, Sample};
@@ -117,7 +117,7 @@ impl QueryPlan {
 }
 
 impl Plan for QueryPlan {
-    fn needs(&self) -> Vec<Id> {
+    fn needs(&self) -> Vec<Need> {
         self.ports.iter().flatten().flat_map(ServerPlan::needs).collect()
     }
 

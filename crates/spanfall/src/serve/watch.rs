@@ -5,6 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
+
 /// How often the files are looked at. Asking the system costs a few microseconds; being told by it
 /// fails on network file systems, and on folders that are exchanged as a whole, as Kubernetes does
 /// with a ConfigMap.
@@ -23,16 +25,20 @@ impl Stamp {
     }
 }
 
+type Stamps = BTreeMap<PathBuf, Stamp>;
+
 /// The files of a configuration as they were when it was read.
 pub(super) struct Watch {
-    files: BTreeMap<PathBuf, Stamp>,
+    files: Stamps,
     /// How they were at the last look, if not as in `files`.
-    changed: Option<BTreeMap<PathBuf, Stamp>>,
+    changed: Option<Stamps>,
+    /// A look that is not done: a file system may take its time, and nobody waits for it.
+    looking: Option<JoinHandle<Stamps>>,
 }
 
 impl Watch {
-    pub(super) fn new(files: BTreeMap<PathBuf, Stamp>) -> Self {
-        Self { files, changed: None }
+    pub(super) fn new(files: Stamps) -> Self {
+        Self { files, changed: None, looking: None }
     }
 
     /// Waits until files have changed, and have then stayed the same from one look to the next, so
@@ -42,16 +48,23 @@ impl Watch {
             return std::future::pending().await;
         }
         loop {
-            tokio::time::sleep(LOOK).await;
-            if self.look() {
-                return;
+            if self.looking.is_none() {
+                tokio::time::sleep(LOOK).await;
+                let paths: Vec<PathBuf> = self.files.keys().cloned().collect();
+                self.looking = Some(tokio::task::spawn_blocking(|| look(paths)));
+            }
+            if let Some(looking) = &mut self.looking {
+                let found = looking.await;
+                self.looking = None;
+                if found.is_ok_and(|now| self.is_over(now)) {
+                    return;
+                }
             }
         }
     }
 
-    fn look(&mut self) -> bool {
-        let now: BTreeMap<PathBuf, Stamp> =
-            self.files.keys().map(|path| (path.clone(), Stamp::of(path))).collect();
+    /// Whether a change is over.
+    fn is_over(&mut self, now: Stamps) -> bool {
         if now == self.files {
             self.changed = None;
             return false;
@@ -66,9 +79,18 @@ impl Watch {
     }
 }
 
+fn look(paths: Vec<PathBuf>) -> Stamps {
+    paths.into_iter().map(|path| (path.clone(), Stamp::of(&path))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn step(watch: &mut Watch) -> bool {
+        let now = look(watch.files.keys().cloned().collect());
+        watch.is_over(now)
+    }
 
     fn watch(path: &Path) -> Watch {
         Watch::new(BTreeMap::from([(path.to_owned(), Stamp::of(path))]))
@@ -80,16 +102,16 @@ mod tests {
         let path = folder.path().join("a.yaml");
         std::fs::write(&path, "a").unwrap();
         let mut watch = watch(&path);
-        assert!(!watch.look());
+        assert!(!step(&mut watch));
         std::fs::write(&path, "ab").unwrap();
-        assert!(!watch.look(), "it may be being written");
+        assert!(!step(&mut watch), "it may be being written");
         std::fs::write(&path, "abc").unwrap();
-        assert!(!watch.look(), "it still is");
-        assert!(watch.look());
-        assert!(!watch.look(), "told once");
+        assert!(!step(&mut watch), "it still is");
+        assert!(step(&mut watch));
+        assert!(!step(&mut watch), "told once");
         std::fs::remove_file(&path).unwrap();
-        assert!(!watch.look());
-        assert!(watch.look(), "that it is gone is told, too");
+        assert!(!step(&mut watch));
+        assert!(step(&mut watch), "that it is gone is told, too");
     }
 
     #[test]
@@ -104,7 +126,7 @@ mod tests {
         let mut watch = watch(&link.join("a.yaml"));
         std::fs::remove_file(&link).unwrap();
         std::os::unix::fs::symlink("two", &link).unwrap();
-        assert!(!watch.look());
-        assert!(watch.look());
+        assert!(!step(&mut watch));
+        assert!(step(&mut watch));
     }
 }

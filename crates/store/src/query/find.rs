@@ -804,7 +804,7 @@ mod tests {
                 let budget = Budget::of(bytes_max);
                 let found =
                     find_within(&mut view(pieces), &request(query, limit), &cancel, None, &budget);
-                assert_eq!(budget.share().set(bytes_max), true, "all is given back");
+                assert!(budget.share().set(bytes_max), "all is given back");
                 found
             };
             assert_eq!(run(100, usize::MAX).unwrap().traces.len(), 80, "{query}");

@@ -135,14 +135,7 @@ fn measure_within(
     };
     let spans_all = work.iter().map(|(_, rows)| rows.len() as u64).sum();
     let partial = view.is_partial();
-    let telling = teller.map(|teller| Telling {
-        is_due: Box::new(|| teller.is_due()),
-        tell: Box::new(|part: &Part, took: &QueryStats| {
-            let so_far =
-                Measured { series: part.series_so_far(request), partial, stats: took.clone() };
-            teller.tell(Progress { so_far, spans_done: took.spans, spans_all });
-        }),
-    });
+    let telling = teller.map(|teller| Telling { teller, request, spans_all, partial });
     let counted = count_all(work.len(), count_slab, request, budget, threads, telling)?;
     cancel.check()?;
     for damaged in counted.damaged {
@@ -155,9 +148,21 @@ fn measure_within(
 }
 
 /// How what was counted so far is told: when it is time all threads bring together what they have.
+#[derive(Clone, Copy)]
 struct Telling<'t> {
-    is_due: Box<dyn Fn() -> bool + Sync + 't>,
-    tell: Box<dyn Fn(&Part, &QueryStats) + 't>,
+    teller: &'t Teller<Measured>,
+    request: &'t MeasureRequest,
+    spans_all: u64,
+    partial: bool,
+}
+
+impl Telling<'_> {
+    fn tell(&self, part: &Part, took: &QueryStats) {
+        let series = part.series_so_far(self.request);
+        let so_far = Measured { series, partial: self.partial, stats: took.clone() };
+        let (spans_done, spans_all) = (took.spans, self.spans_all);
+        self.teller.tell(Progress { so_far, spans_done, spans_all });
+    }
 }
 
 /// Counts slabs by their places, on several threads as long as what each counts for itself has room
@@ -178,7 +183,7 @@ fn count_all(
     let again: Mutex<Vec<usize>> = Mutex::default();
     // Where memory is short nothing is told any more.
     let is_roomy = || again.lock().is_empty();
-    let work = |counted: &mut Counted, is_due: Option<&(dyn Fn() -> bool + Sync)>| {
+    let work = |counted: &mut Counted, telling: Option<Telling<'_>>| {
         while !is_stopped.load(Ordering::Relaxed) {
             let at = next.fetch_add(1, Ordering::Relaxed);
             if at >= slabs {
@@ -199,7 +204,7 @@ fn count_all(
                 all.lock().join(part, request.exemplars_max)?;
                 counted.slabs.clear();
             }
-            if is_due.is_some_and(|is_due| is_due()) {
+            if telling.is_some_and(|telling| telling.teller.is_due()) {
                 break;
             }
         }
@@ -208,11 +213,10 @@ fn count_all(
     let workers = vec![(); threads.min(slabs).max(1)];
     let (mut stats, mut damaged) = (QueryStats::default(), Vec::new());
     loop {
-        let telling = telling.as_ref().filter(|_| is_roomy());
-        let is_due = telling.map(|telling| &*telling.is_due);
+        let telling = telling.filter(|_| is_roomy());
         let parts = in_parallel(&workers, |()| {
             let mut counted = Counted::into(Part::new(request, budget));
-            let done = work(&mut counted, is_due);
+            let done = work(&mut counted, telling);
             if done.is_err() {
                 is_stopped.store(true, Ordering::Relaxed);
             }
@@ -230,7 +234,7 @@ fn count_all(
             break;
         }
         if let Some(telling) = telling {
-            (telling.tell)(&all.lock(), &stats);
+            telling.tell(&all.lock(), &stats);
         }
     }
     let mut all = Counted { stats, damaged, ..Counted::into(all.into_inner()) };

@@ -129,11 +129,20 @@ impl LoadBalancer {
 
     /// Ends all senders, as [`Sender::shutdown`].
     pub async fn shutdown(&self, deadline: Instant) -> Left {
+        self.end(None, deadline).await
+    }
+
+    /// Ends all senders, as [`Sender::give_way`].
+    pub async fn give_way(&self, to: &Arc<dyn Consumer>, deadline: Instant) -> Left {
+        self.end(Some(to), deadline).await
+    }
+
+    async fn end(&self, to: Option<&Arc<dyn Consumer>>, deadline: Instant) -> Left {
         let shared = &self.shared;
         shared.stop.cancel();
         shared.tasks.close();
         let now = std::mem::take(&mut *shared.now.write());
-        let ended = now.senders.iter().flatten().map(|sender| shared.end(sender, deadline));
+        let ended = now.senders.iter().flatten().map(|sender| shared.end(sender, to, deadline));
         let left = join_all(ended).await;
         // Those whose endpoints went away before.
         let _ = tokio::time::timeout_at(deadline, shared.tasks.wait()).await;
@@ -346,8 +355,16 @@ impl Shared {
         all(join_all(asked).await)
     }
 
-    async fn end(&self, sender: &Sender, deadline: Instant) -> Left {
-        let left = sender.shutdown(deadline).await;
+    async fn end(
+        &self,
+        sender: &Sender,
+        to: Option<&Arc<dyn Consumer>>,
+        deadline: Instant,
+    ) -> Left {
+        let left = match to {
+            Some(to) => sender.give_way(to, deadline).await,
+            None => sender.shutdown(deadline).await,
+        };
         self.keep_counts(sender.counters());
         left
     }

@@ -161,8 +161,8 @@ impl KafkaReceiver {
 
     /// What keeps it from its work.
     pub fn trouble(&self) -> impl Fn() -> Option<String> + Send + Sync + 'static {
-        let work = Arc::clone(&self.work);
-        move || work.trouble.lock().clone()
+        let (work, state) = (Arc::clone(&self.work), Arc::clone(self.state()));
+        move || work.trouble.lock().clone().or_else(|| state.commit_trouble())
     }
 
     /// Receives until `stop`; then what is under way is finished and committed. Dropping it loses
@@ -217,6 +217,8 @@ impl Handler for Own {
         let task = self.0.tasks.spawn(async move { work.take(own, &record, bytes, &ending).await });
         match task.await {
             Ok(handled) => handled,
+            // The runtime ends.
+            Err(error) if error.is_cancelled() => Handled::Ended,
             Err(error) => {
                 TransportCounters::add(&self.0.counters.messages.panicked_requests, 1);
                 self.0.poisoned(&place, &error.to_string())

@@ -25,6 +25,10 @@ use crate::{Client, Consumer, Data, Refusal, Request};
 /// millisecond of work. More goes to the blocking pool.
 const INLINE_BYTES_MAX: usize = 1 << 20;
 
+/// The same of what is compressed. What comes out says little: parts without content (members of
+/// gzip, blocks of deflate) take time, too, and put out nothing.
+const INLINE_COMPRESSED_BYTES_MAX: usize = 128 << 10;
+
 /// How a message is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {
@@ -199,8 +203,9 @@ impl Intake {
             }
             return blocking(move || parse(encoding, bytes, reservation)).await;
         };
+        let is_small = bytes.len() <= INLINE_COMPRESSED_BYTES_MAX;
         let mut inflater = Inflater::new(coding, bytes, bytes_max)?;
-        if inflater.run(INLINE_BYTES_MAX, bytes_max, &mut reservation)? {
+        if is_small && inflater.run(INLINE_BYTES_MAX, bytes_max, &mut reservation)? {
             let bytes = inflater.finish(&mut reservation);
             return parse(encoding, bytes, reservation);
         }
@@ -280,4 +285,62 @@ fn hold(reservation: &mut Reservation, bytes: usize) -> Result<(), BodyError> {
         return Err(BodyError::TooManySpans { bytes_max });
     }
     Ok(reservation.resize(bytes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    struct Nobody;
+
+    #[async_trait::async_trait]
+    impl Consumer for Nobody {
+        async fn consume(&self, _: Request) -> Result<(), Refusal> {
+            Ok(())
+        }
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn what_takes_long_to_decompress_holds_up_nobody() {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        // The only thread that may take its time is busy.
+        let runtime = runtime.max_blocking_threads(1).build().unwrap();
+        let (done, is_done) = std::sync::mpsc::channel::<()>();
+        runtime.spawn_blocking(move || is_done.recv());
+        let _within = runtime.enter();
+        let settings = ServerSettings::default();
+        let intake =
+            Intake::new(&settings, ByteBudget::default(), Arc::new(Nobody), Arc::default());
+        for (bytes, is_quick) in [
+            (gzip(b""), true),
+            // Both put out nothing that would be too much.
+            (gzip(b"").repeat(10_000), false),
+            (gzip(&vec![0; 2 * INLINE_BYTES_MAX]), false),
+        ] {
+            let message = Message {
+                encoding: Encoding::Protobuf,
+                coding: Some(Coding::Gzip),
+                client: Arc::default(),
+                bytes: bytes.into(),
+                reservation: intake.reservation(),
+            };
+            let decoded =
+                pin!(intake.decode(message)).poll(&mut Context::from_waker(Waker::noop()));
+            assert_eq!(decoded.is_ready(), is_quick);
+        }
+        drop(done);
+    }
 }
