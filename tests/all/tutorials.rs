@@ -69,6 +69,15 @@ const EXAMPLES: &[Example] = &[
     Example { file: "kafka-consumer.yaml", said: &[], ports: None },
     Example { file: "kafka-producer.yaml", said: &[], ports: Some(&[GRPC, HTTP, HEALTH]) },
     Example {
+        file: "old-filter.yaml",
+        said: &[
+            "warning: processors::filter: 'spans' is deprecated",
+            "warning: processors::probabilistic_sampler: 'attribute_source' is for logs",
+            "warning: extensions::memory_ballast: the extension \"memory_ballast\" was removed",
+        ],
+        ports: Some(&[GRPC, HEALTH]),
+    },
+    Example {
         file: "old-jaeger-insecure.yaml",
         said: &[
             "warning: exporters::jaeger: the exporter \"jaeger\" was removed",
@@ -143,7 +152,6 @@ const EXAMPLES: &[Example] = &[
             "error: 'receivers' unknown type: \"sapm\"",
             "error: 'exporters' unknown type: \"opencensus\"",
             "error: 'exporters' unknown type: \"jaeger_thrift\"",
-            "error: 'extensions' unknown type: \"memory_ballast\"",
         ],
         ports: None,
     },
@@ -151,10 +159,10 @@ const EXAMPLES: &[Example] = &[
         file: "old-queue.yaml",
         said: &[
             "warning: exporters: \"otlp\" is called \"otlp_grpc\" today",
-            "error: exporters::otlp: has invalid keys: batcher",
-            "error: exporters::otlp: 'sending_queue' has invalid keys: blocking",
+            "warning: exporters::otlp: 'batcher' is deprecated",
+            "warning: exporters::otlp: 'sending_queue.blocking' is called 'block_on_overflow' today",
         ],
-        ports: None,
+        ports: Some(&[GRPC]),
     },
     // Started by a test of its own.
     Example {

@@ -411,6 +411,33 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_old_do_what_they_did() {
+        let batch = BatchSettings { min_size: 5, max_size: 9, ..BatchSettings::default() };
+        for (settings, expected) in [
+            ("", None),
+            ("batcher: {min_size: 5}", None),
+            ("batcher: {enabled: false, min_size: 5}", None),
+            ("batcher: {enabled: true}", Some(BatchSettings::default())),
+            (
+                "batcher: {enabled: true, min_size_items: 5, max_size_items: 9}",
+                Some(batch.clone()),
+            ),
+            (
+                "batcher: {enabled: true, min_size_items: 7, min_size: 5, max_size: 9, timeout: 2s}",
+                Some(BatchSettings { flush_timeout: Duration::from_secs(2), ..batch }),
+            ),
+        ] {
+            let (own, keys) = plan(settings);
+            assert_eq!(own.settings.queue.batch, expected, "{settings}");
+            assert_eq!(keys.queue, !settings.is_empty(), "{settings}");
+        }
+        for (settings, blocks) in [("{}", false), ("{blocking: true}", true)] {
+            let (own, _) = plan(&format!("sending_queue: {settings}"));
+            assert_eq!(own.settings.queue.block_on_overflow, blocks, "{settings}");
+        }
+    }
+
+    #[test]
     fn zeros_mean_what_they_mean_to_go() {
         let settings = "max_idle_conns_per_host: 0, keepalive: {timeout: 0s}";
         let (document, mut diagnostics) = document(settings);

@@ -102,3 +102,18 @@ fn switched(
     let own = own.into_iter().flatten();
     switches.extend(own.filter_map(|(name, on)| Some((detector, name, on?))));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_node_is_named_by_a_variable_of_the_users() {
+        // One that every process of the tests has.
+        let name = "CARGO_MANIFEST_DIR";
+        let place = WithNode { node: Some(name.to_owned()) };
+        assert_eq!(place.env("K8S_NODE_NAME"), Here.env(name));
+        assert!(place.env(name).is_some());
+        assert_eq!(WithNode { node: None }.env("K8S_NODE_NAME"), Here.env("K8S_NODE_NAME"));
+    }
+}

@@ -59,6 +59,13 @@ fn settings_of_processors_are_read() {
         "transform: {trace_statements: ['set(span.attributes[\"a\"], 1)', {context: resource, statements: ['delete_key(attributes, \"x\")']}]}",
         "transform: {trace_statements: [{statements: ['set(resource.attributes[\"a\"], 1) where span.name == \"x\"'], conditions: ['span.kind == SPAN_KIND_SERVER']}]}",
         "groupbytrace: {wait_duration: 10s, num_traces: 1000, num_workers: 2}",
+        "filter: {spans: {include: {match_type: strict, services: [a]}, exclude: {match_type: regexp, span_names: ['^/health'], attributes: [{key: a, value: b}], resources: [{key: c}], libraries: [{name: d}], span_kinds: [SERVER]}}}",
+        "filter: {spans: {exclude: {match_type: strict, services: [a]}}, trace_conditions: ['span.name == \"x\"']}",
+        "probabilistic_sampler: {attribute_source: record, from_attribute: a, sampling_priority: b}",
+        "redaction: {url_sanitizer: {enabled: true, attributes: [http.url], sanitize_span_name: false, sanitize_log_body: true}}",
+        "resource_detection: {detectors: [system], system: {hostname_sources: [dns, os], resource_attributes: {host.id: {enabled: true}, host.ip: {enabled: false}}}}",
+        "resource_detection: {detectors: [k8snode], k8snode: {auth_type: serviceAccount, node_from_env_var: NODE, resource_attributes: {k8s.node.name: {enabled: true}}}}",
+        "resource_detection: {detectors: [env, docker], env: {resource_attributes: {any: {enabled: false}}}, docker: {resource_attributes: {os.type: {enabled: false}}}}",
     ] {
         assert_eq!(faults(right), "", "{right}");
     }
@@ -124,6 +131,39 @@ fn wrong_settings_are_named() {
         ),
         ("transform: {error_mode: never}", &["unsupported value \"never\""]),
         ("groupbytrace: {store_on_disk: true}", &["option not implemented"]),
+        (
+            "filter: {spans: {include: {services: [a]}}}",
+            &["'spans.include.match_type' must be specified"],
+        ),
+        (
+            "filter: {spans: {exclude: {match_type: strict}}}",
+            &["at least one of \"services\", \"span_names\""],
+        ),
+        ("filter: {spans: {inclde: {}}}", &["'spans' has invalid keys: inclde"]),
+        (
+            "filter: {spans: {include: {match_type: strict, services: [a]}}, traces: {span: ['true']}}",
+            &["'spans' cannot be used together with \"traces\""],
+        ),
+        ("redaction: {db_sanitizer: {sql: {enabled: true}}}", &["processor `transform`"]),
+        ("redaction: {url_sanitizer: {attribute: a}}", &["invalid keys: attribute"]),
+        (
+            "resource_detection: {system: {hostname_source: [os]}}",
+            &["invalid keys: hostname_source"],
+        ),
+        (
+            "resource_detection: {system: {hostname_sources: [hosts]}}",
+            &["contains invalid value: \"hosts\""],
+        ),
+        (
+            "resource_detection: {system: {resource_attributes: {host.ip: {enabled: true}}}}",
+            &["\"host.ip\" is not detected here"],
+        ),
+        (
+            "resource_detection: {docker: {resource_attributes: {os.type: {enable: true}}}}",
+            &["invalid keys: enable"],
+        ),
+        ("resource_detection: {k8snode: {node: x}}", &["invalid keys: node"]),
+        ("resource_detection: {env: {resource_attributes: [a]}}", &["expected a map"]),
     ] {
         let found = faults(wrong);
         for part in parts {
@@ -263,8 +303,41 @@ fn settings_of_exporters_are_read() {
         ("otlp: {endpoint: 'a:1', tls: {insecre: true}}", &["invalid keys: insecre"]),
         ("otlp: {endpoint: 'a:1', tls: {min_version: '1.0'}}", &["unsupported TLS version"]),
         ("otlp: {endpoint: 'a:1', tls: {cert_file: a, cert_pem: b}}", &["only one of cert_file"]),
-        ("otlp: {endpoint: 'a:1', batcher: {enabled: true}}", &["batcher"]),
-        ("otlp: {endpoint: 'a:1', sending_queue: {blocking: true}}", &["blocking"]),
+        ("otlp: {endpoint: 'a:1', batcher: {enabled: true}}", &[]),
+        (
+            "otlp: {endpoint: 'a:1', batcher: {enabled: true, flush_timeout: 1s, timeout: 1s, \
+             min_size_items: 5, max_size_items: 9, sizer: items}}",
+            &[],
+        ),
+        (
+            "otlp: {endpoint: 'a:1', batcher: {enabled: true}, sending_queue: {batch: {}}}",
+            &["'batcher' is the old form of `sending_queue.batch`, which is here, too"],
+        ),
+        (
+            "otlp: {endpoint: 'a:1', batcher: {enabled: true}, sending_queue: {enabled: false}}",
+            &["'batcher' needs `sending_queue`, which is off"],
+        ),
+        (
+            "otlp: {endpoint: 'a:1', batcher: {min_size: 9, max_size_items: 5}}",
+            &["'batcher.max_size' must be greater or equal to min_size"],
+        ),
+        ("otlp: {endpoint: 'a:1', batcher: {min: 9}}", &["'batcher' has invalid keys: min"]),
+        ("otlp: {endpoint: 'a:1', sending_queue: {blocking: true}}", &[]),
+        (
+            "otlp: {endpoint: 'a:1', sending_queue: {blocking: true, block_on_overflow: true}}",
+            &["'sending_queue.blocking' is the old name of 'block_on_overflow'"],
+        ),
+        ("otlp: {endpoint: 'a:1', tls: }", &[]),
+        (
+            "load_balancing: {protocol: {otlp_grpc: {tls: {insecure: true}}}, \
+             resolver: {static: {hostnames: [a]}}}",
+            &[],
+        ),
+        (
+            "load_balancing: {protocol: {otlp: {}, otlp_grpc: {}}, \
+             resolver: {static: {hostnames: [a]}}}",
+            &["'protocol.otlp_grpc' and 'otlp' are the same"],
+        ),
         (
             "otlp: {endpoint: 'a:1', sending_queue: {batch: {min_size: 9, max_size: 5}}}",
             &["max_size"],
@@ -455,6 +528,7 @@ fn settings_of_receivers_are_read() {
         ("otlp: {protocols: {grpc: {endpoint: '::1:4317'}}}", &["too many colons in address"]),
         ("otlp: {protocols: {grpc: {endpoint: 'a:99999'}}}", &["up to 65535"]),
         ("otlp: {protocols: {grpc: {max_recv_msg_size_mib: 5000}}}", &["from 0 to 4096"]),
+        ("otlp: {protocols: {grpc: {tls: }, http: {tls: }}}", &[]),
         (
             "otlp: {protocols: {grpc: {tls: {cert_file: a}}}}",
             &["key_file", "certificate and its key"],
@@ -519,6 +593,8 @@ fn settings_of_extensions_are_read() {
              path: /x}, config: {enabled: false}}}",
             &[],
         ),
+        ("memory_ballast: {size_mib: 512, size_in_percentage: 20}", &[]),
+        ("memory_ballast: {size: 512}", &["invalid keys: size"]),
         ("healthcheckv2: {grpc: {endpoint: 'a:1'}}", &["over HTTP"]),
         ("file_storage: {directory: ''}", &["must not be empty"]),
         ("file_storage: {dir: /x}", &["invalid keys: dir"]),
@@ -635,5 +711,98 @@ service:
             assert!(report.contains(part), "{part}: {report}");
         }
         assert!(!report.contains("otlp/unused: the extension"), "{report}");
+    }
+}
+
+/// What a whole configuration is warned of.
+fn warnings(text: &str) -> Vec<String> {
+    let (_, diagnostics) = check(text);
+    let warnings = diagnostics.iter().filter(|one| one.severity == config::Severity::Warning);
+    warnings.map(|one| one.message.clone()).collect()
+}
+
+#[test]
+fn what_is_old_or_does_nothing_is_warned_of_once() {
+    for (section, component, expected) in [
+        (
+            "exporters",
+            "otlp_http: {endpoint: 'http://a', batcher: {enabled: true, min_size_items: 5}}",
+            &["exporters::otlp_http: 'batcher' is deprecated"][..],
+        ),
+        (
+            "exporters",
+            "otlp_http: {endpoint: 'http://a', sending_queue: {blocking: true}}",
+            &["exporters::otlp_http: 'sending_queue.blocking' is called 'block_on_overflow' today"],
+        ),
+        (
+            "exporters",
+            "load_balancing: {protocol: {otlp_grpc: }, resolver: {static: {hostnames: [a]}}}",
+            &[],
+        ),
+        ("exporters", "otlp_grpc: {endpoint: 'a:1', tls: }", &[]),
+        (
+            "extensions",
+            "memory_ballast: {size_mib: 512}",
+            &["extensions::memory_ballast: the extension \"memory_ballast\" was removed from the \
+               Collector in 2024"],
+        ),
+        (
+            "processors",
+            "filter: {spans: {include: {match_type: strict, services: [a]}}}",
+            &["processors::filter: 'spans' is deprecated"],
+        ),
+        (
+            "processors",
+            "probabilistic_sampler: {attribute_source: traceID, sampling_priority: a}",
+            &[
+                "processors::probabilistic_sampler: 'attribute_source' is for logs: the trace id \
+                 decides about spans",
+                "processors::probabilistic_sampler: 'sampling_priority' is for logs: the trace id \
+                 decides about spans",
+            ],
+        ),
+    ] {
+        let name = component.split(':').next().unwrap_or_default();
+        let in_use = |own: &str| if own == section { name } else { "" };
+        let exporters = [in_use("exporters"), "nop"];
+        let exporters: Vec<&str> = exporters.into_iter().filter(|one| !one.is_empty()).collect();
+        let text = format!(
+            "
+receivers: {{otlp: {{protocols: {{grpc: }}}}}}
+{section}: {{{component}, {}}}
+{}
+service:
+  extensions: [{}]
+  pipelines: {{traces: {{receivers: [otlp], processors: [{}], exporters: [{}]}}}}
+",
+            if section == "exporters" { "nop: " } else { "" },
+            if section == "exporters" { "" } else { "exporters: {nop: }" },
+            in_use("extensions"),
+            in_use("processors"),
+            exporters.join(", "),
+        );
+        assert_eq!(errors(&text), "", "{component}");
+        assert_eq!(warnings(&text), expected, "{component}");
+    }
+}
+
+/// Keys that are there to be refused are no help to who has misspelt another.
+#[test]
+fn refused_keys_are_not_offered() {
+    for (component, refused) in [
+        ("processors: {redaction: {zzq: 1}}", "db_sanitizer"),
+        ("processors: {filter: {zzq: 1}}", "metrics"),
+        ("processors: {transform: {zzq: 1}}", "log_statements"),
+        ("extensions: {health_check: {zzq: 1}}", "grpc"),
+        ("receivers: {otlp: {protocols: {grpc: {tls: {zzq: 1}}}}}", "ca_file"),
+        ("exporters: {load_balancing: {resolver: {zzq: 1}}}", "k8s"),
+        ("connectors: {count: {zzq: 1}}", "logs"),
+    ] {
+        let (_, diagnostics) = check(&format!("{{{component}}}"));
+        let unknown = diagnostics.iter().find(|one| one.message.ends_with("invalid keys: zzq"));
+        let help = unknown.and_then(|one| one.help.as_deref()).unwrap_or_default();
+        let keys = help.strip_prefix("valid keys are ").unwrap_or_default();
+        assert!(!keys.is_empty(), "{component}: {help}");
+        assert!(!keys.split(", ").any(|key| key == refused), "{component}: {help}");
     }
 }

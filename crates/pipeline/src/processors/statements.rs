@@ -347,11 +347,9 @@ mod tests {
         let services = |of: TextMatch| Conditions { services: vec![of], ..Conditions::default() };
         let names = |of: TextMatch| Conditions { span_names: vec![of], ..Conditions::default() };
         let kinds = |of: TextMatch| Conditions { span_kinds: vec![of], ..Conditions::default() };
-        let number = (
-            "n".to_owned(),
-            ValueMatch::Equal(super::super::actions::Literal::Int(5)),
-        );
-        let name = ("service.name".to_owned(), ValueMatch::Pattern(regex::Regex::new("^b").unwrap()));
+        let number = ("n".to_owned(), ValueMatch::Equal(super::super::actions::Literal::Int(5)));
+        let name =
+            ("service.name".to_owned(), ValueMatch::Pattern(regex::Regex::new("^b").unwrap()));
         let attributes = Conditions { attributes: vec![number], ..Conditions::default() };
         let resources = Conditions { resources: vec![name], ..Conditions::default() };
         let library = LibraryMatch { name: strict("lib"), version: Some(strict("2")) };

@@ -224,6 +224,8 @@ impl Server {
         self.watch = Watch::new(loaded.files);
         let node = loaded.document.service.telemetry.clone();
         let changed = self.graph.write().await.apply(loaded.document, loaded.plans).await;
+        // Before it is said that the change is over: who waits for that asks for ports next.
+        self.tell_ports().await;
         match changed {
             Ok(Changed { started, stopped, items_left }) => {
                 *self.broken.lock() = None;

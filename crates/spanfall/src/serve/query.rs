@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -173,13 +174,14 @@ impl ExtensionPlan for QueryPlan {
         }
         let stores = self.host.stores.watch(&self.store);
         let skew = u64::try_from(self.clock_skew_max.as_nanos()).unwrap_or(u64::MAX);
-        let follow = follow(stores, ports.clone(), self.host.clone(), skew);
+        let answers = Arc::<AtomicBool>::default();
+        let follow = follow(stores, ports.clone(), self.host.clone(), skew, answers.clone());
         let follow = stop.clone().run_until_cancelled_owned(follow);
         serving.spawn(async move {
             follow.await;
             Drained { abandoned: 0 }
         });
-        let own = Arc::new(Query { ports, stop, serving: Mutex::new(serving) });
+        let own = Arc::new(Query { ports, answers, stop, serving: Mutex::new(serving) });
         let metrics: Arc<dyn Metrics> = own.clone();
         around.telemetry.add(&metrics);
         Ok(own)
@@ -202,9 +204,11 @@ async fn follow(
     ports: Vec<Arc<Port>>,
     host: Arc<Host>,
     clock_skew_max_nano: u64,
+    answers: Arc<AtomicBool>,
 ) {
     loop {
         let opened = stores.borrow_and_update().clone();
+        answers.store(false, Ordering::Relaxed);
         for port in &ports {
             let router = match &opened {
                 None => Router::new().fallback(not_open),
@@ -228,6 +232,7 @@ async fn follow(
             };
             *port.router.write() = router;
         }
+        answers.store(opened.is_some(), Ordering::Relaxed);
         drop(opened);
         if stores.changed().await.is_err() {
             return;
@@ -282,6 +287,8 @@ impl Handler for Port {
 /// The extension at work.
 struct Query {
     ports: Vec<Arc<Port>>,
+    /// Every port has the store behind it.
+    answers: Arc<AtomicBool>,
     stop: CancellationToken,
     serving: Mutex<JoinSet<Drained>>,
 }
@@ -310,7 +317,11 @@ impl Running for Query {
         let mut serving = self.serving.lock();
         while serving.try_join_next().is_some() {}
         let is_whole = serving.len() == all || self.stop.is_cancelled();
-        (!is_whole).then(|| "it has stopped to listen on one of its ports".to_owned())
+        if !is_whole {
+            return Some("it has stopped to listen on one of its ports".to_owned());
+        }
+        let answers = self.answers.load(Ordering::Relaxed) || self.stop.is_cancelled();
+        (!answers).then(|| "the store is not open".to_owned())
     }
 
     fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
@@ -322,7 +333,6 @@ impl Extension for Query {}
 
 impl Metrics for Query {
     fn collect(&self, out: &mut Vec<Sample>) {
-        use std::sync::atomic::Ordering;
         for port in &self.ports {
             let labels = || vec![("listener", port.name.to_owned())];
             let count =
