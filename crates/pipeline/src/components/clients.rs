@@ -418,10 +418,7 @@ mod tests {
             ("batcher: {min_size: 5}", None),
             ("batcher: {enabled: false, min_size: 5}", None),
             ("batcher: {enabled: true}", Some(BatchSettings::default())),
-            (
-                "batcher: {enabled: true, min_size_items: 5, max_size_items: 9}",
-                Some(batch.clone()),
-            ),
+            ("batcher: {enabled: true, min_size_items: 5, max_size_items: 9}", Some(batch.clone())),
             (
                 "batcher: {enabled: true, min_size_items: 7, min_size: 5, max_size: 9, timeout: 2s}",
                 Some(BatchSettings { flush_timeout: Duration::from_secs(2), ..batch }),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper_util::client::legacy::Client;
@@ -18,6 +18,7 @@ use super::connector::Connector;
 use super::headers::Headers;
 use super::parts::Parts;
 use super::tls::{ClientTls, TlsClientSettings, TlsError, explain, explain_words};
+use super::user_info;
 use crate::telemetry::traceparent;
 
 /// What requests call themselves.
@@ -170,6 +171,7 @@ impl HttpClient {
         let Outgoing { uri, headers, body, answer_bytes_max } = outgoing;
         let mut request = Request::new(Parts::new(body));
         *request.method_mut() = Method::POST;
+        let (uri, user) = user_info::split(uri);
         *request.uri_mut() = uri;
         for (name, value) in &self.headers {
             // What a protocol needs is not the configuration's to change.
@@ -178,6 +180,9 @@ impl HttpClient {
             }
         }
         request.headers_mut().extend(headers);
+        if let Some(user) = user {
+            request.headers_mut().entry(AUTHORIZATION).or_insert(user);
+        }
         if let Some(context) = traceparent() {
             request.headers_mut().insert("traceparent", context);
         }

@@ -8,6 +8,7 @@ mod kafka;
 mod parts;
 mod tls;
 mod tls_server;
+mod user_info;
 
 pub use client::{Answer, ClientAuth, ClientSettings, HttpClient, KeepaliveSettings, Protocol};
 pub use compression::{Algorithm, Compression};

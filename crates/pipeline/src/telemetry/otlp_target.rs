@@ -87,13 +87,11 @@ impl OtlpTarget {
 /// `exporter` of a reader or processor.
 pub(super) fn target(reader: &mut Reader<'_, '_>) -> Option<OtlpTarget> {
     let exporter = reader.field("exporter").required().section(|reader| {
-        let console = ["console", "prometheus", "zipkin"];
-        let other = reader.keys().find(|key| console.contains(key));
-        for key in console {
-            reader.field(key).node();
+        let others = ["console", "prometheus", "zipkin"];
+        for key in others {
+            reader.refused(key, "is not supported here: Spanfall sends it over OTLP");
         }
-        if let Some(other) = other {
-            reader.fault(other, "is not supported here: Spanfall sends it over OTLP");
+        if others.iter().any(|key| reader.has(key)) {
             return None;
         }
         let kind = reader.one_of(&["otlp", "otlp_http", "otlp_grpc"]);
