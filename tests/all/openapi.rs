@@ -298,6 +298,9 @@ fn ask_queries(document: &Value, server: &Server) {
         assert_eq!(answer.status, status, "{url} {body}: {}", answer.text());
         is_documented(document, "/query", "post", &answer, &url);
     }
+    let json = http::request("POST", &url, &[("content-type", "application/json")], Some(b"{}"));
+    assert_eq!(json.status, 400);
+    assert!(json.text().contains("; it came as application/json"), "{}", json.text());
 }
 
 /// Spans of a resource without `service.name`, and what finds them.

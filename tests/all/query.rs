@@ -84,6 +84,7 @@ fn a_mistake_is_shown_where_it_is() {
         (&["{} | rate()", "--step", "1ms", "--since", "10h"][..], "error: --step: "),
         (&["{} | rate()", "-n", "5"], "error: --limit: this is for searches, and this query"),
         (&["{}", "--step", "1m"], "error: --step: "),
+        (&[""], "error: the argument TRACEQL: write a TraceQL query"),
         (&["{}", "--start", "soon"], "--start"),
     ] {
         let wrong = ask(&server, arguments);

@@ -69,6 +69,7 @@ fn a_taken_port_is_named_with_its_flag() {
         }
         let line = failed(&mut command);
         assert!(line.contains(&port) && line.contains(flag), "{line}");
+        assert!(line.contains("free it"), "{line}");
     }
 }
 

@@ -205,9 +205,16 @@ fn every_example_is_in_the_table() {
     let files = std::fs::read_dir(examples()).expect("examples/collector");
     let files: BTreeSet<String> = files
         .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .filter(|name| name != "README.md")
         .collect();
     let table: BTreeSet<String> = EXAMPLES.iter().map(|own| own.file.to_owned()).collect();
     assert_eq!(files, table);
+    // Who reads there is told which ones must fail, and of no others.
+    let readme = std::fs::read_to_string(examples().join("README.md")).expect("its README");
+    for Example { file, said, .. } in EXAMPLES {
+        let fails = said.iter().any(|one| one.starts_with("error"));
+        assert_eq!(readme.contains(&format!("| [{file}]")), fails, "{file}");
+    }
 }
 
 #[test]

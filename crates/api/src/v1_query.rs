@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Uri};
 use query::metrics::{Intervals, MetricsAnswer, exemplars_max, extrapolates, run};
 use query::{encode_cursor, static_text};
@@ -35,6 +36,9 @@ const SPANS_DEFAULT: usize = 3;
 const SPANS_MAX: usize = 1000;
 const HOUR: u64 = 3_600_000_000_000;
 
+/// The content type of parameters in a body.
+const FORM: &str = "application/x-www-form-urlencoded";
+
 pub(crate) async fn get(
     State(api): State<Arc<Api>>,
     uri: Uri,
@@ -59,7 +63,10 @@ pub(crate) async fn post(
     let form =
         form.and_then(|form| Uri::builder().path_and_query(format!("/?{form}")).build().ok());
     let form = form.ok_or_else(|| {
-        let text = "the body is no form, as application/x-www-form-urlencoded has it";
+        let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let came = kind.filter(|kind| !kind.starts_with(FORM));
+        let came = came.map_or(String::new(), |kind| format!("; it came as {kind}"));
+        let text = format!("the body is no form, as {FORM} has it{came}");
         ApiError::new(http::StatusCode::BAD_REQUEST, text)
     })?;
     answer(api, &Parameters::of(&form, &KNOWN)?, &headers).await

@@ -19,8 +19,8 @@ const WAITING_KIB_MAX: usize = 256 * 1024;
 static WAITING: Semaphore = Semaphore::const_new(WAITING_KIB_MAX);
 
 /// What a client is told that came when there was no room.
-pub(crate) const BUSY: &str =
-    "too many bytes of answers wait to be read by their clients; ask again in a second";
+pub(crate) const BUSY: &str = "answers that are not sent yet, those of others among them, take all the room there is for them \
+     (256 MiB); ask again in a second, or for less";
 
 /// A part of the room; it is given back when this is dropped.
 pub(crate) struct Room {

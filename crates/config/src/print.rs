@@ -7,7 +7,7 @@ use crate::diagnostic::Diagnostics;
 use crate::document::Document;
 use crate::node::{Map, Node, Value};
 use crate::scalar;
-use crate::secret::{REDACTED, is_secret_path};
+use crate::secret::{REDACTED, is_secret_key, is_secret_path, password};
 
 /// The most bytes of a key that is written on the line of its value.
 const SIMPLE_KEY_BYTES_MAX: usize = 1000;
@@ -41,11 +41,7 @@ pub fn print(
     format: Format,
     secrets: Secrets,
 ) -> String {
-    let mut printer = Printer {
-        out: String::new(),
-        diagnostics: (secrets == Secrets::Redacted).then_some(diagnostics),
-        path: Vec::new(),
-    };
+    let mut printer = Printer { out: String::new(), diagnostics, secrets, path: Vec::new() };
     if let Some(root) = &document.root {
         match format {
             Format::Yaml => printer.yaml(root, 0, false),
@@ -60,8 +56,9 @@ pub fn print(
 
 struct Printer<'a> {
     out: String,
-    /// What knows the secrets; nothing if they are shown.
-    diagnostics: Option<&'a Diagnostics>,
+    /// What knows how values were read.
+    diagnostics: &'a Diagnostics,
+    secrets: Secrets,
     /// Keys from the root to the value.
     path: Vec<Arc<str>>,
 }
@@ -78,21 +75,17 @@ impl Printer<'_> {
         if self.is_secret() && !node.is_null() {
             return Shape::Scalar(quoted(REDACTED));
         }
+        // What was read as text although it looks like a number, nobody would read again without
+        // quotes.
+        if let Some(text) = node.as_text().filter(|_| self.diagnostics.is_text(&self.path)) {
+            return self.text(text, format);
+        }
         match &node.value {
             Value::List(list) if !list.is_empty() => Shape::List(list),
             Value::Map(map) if !map.is_empty() => Shape::Map(map),
             Value::List(_) => Shape::Scalar("[]".to_owned()),
             Value::Map(_) => Shape::Scalar("{}".to_owned()),
-            Value::String(text) => {
-                let text = match self.diagnostics {
-                    Some(_) => without_password(text),
-                    None => text.as_ref().to_owned(),
-                };
-                Shape::Scalar(match format {
-                    Format::Yaml => yaml_text(&escaped(&text)),
-                    Format::Json => quoted(&escaped(&text)),
-                })
-            }
+            Value::String(text) => self.text(text, format),
             Value::Null => Shape::Scalar("null".to_owned()),
             Value::Bool(value) => Shape::Scalar(value.to_string()),
             Value::Int(number) => Shape::Scalar(match (format, &node.text) {
@@ -107,11 +100,22 @@ impl Printer<'_> {
     }
 
     fn is_secret(&self) -> bool {
-        let Some(diagnostics) = self.diagnostics else {
+        if self.secrets == Secrets::Shown {
             return false;
-        };
+        }
         let keys: Vec<&str> = self.path.iter().map(|key| &**key).collect();
-        diagnostics.is_secret(&self.path) || is_secret_path(&keys)
+        self.diagnostics.is_secret(&self.path) || is_secret_path(&keys)
+    }
+
+    fn text(&self, text: &str, format: Format) -> Shape<'static> {
+        let text = match self.secrets {
+            Secrets::Redacted => without_secrets(text),
+            Secrets::Shown => text.to_owned(),
+        };
+        Shape::Scalar(match format {
+            Format::Yaml => yaml_text(&escaped(&text)),
+            Format::Json => quoted(&escaped(&text)),
+        })
     }
 
     /// `is_inline` says that the line is begun already, by a key or by the mark of a list.
@@ -220,16 +224,24 @@ fn escaped(text: &str) -> String {
     }
 }
 
-/// A URL without the password of its user.
-fn without_password(text: &str) -> String {
-    let hide = || {
-        let (scheme, rest) = text.split_once("://")?;
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (user, _) = rest.get(..end)?.rsplit_once('@')?;
-        let (name, _) = user.split_once(':')?;
-        Some(format!("{scheme}://{name}:{REDACTED}{}", rest.get(user.len()..)?))
+/// A URL without the password of its user, and without secrets in its query.
+fn without_secrets(text: &str) -> String {
+    let Some(start) = text.find("://").map(|at| at + 3) else {
+        return text.to_owned();
     };
-    hide().unwrap_or_else(|| text.to_owned())
+    let mut text = text.to_owned();
+    if let Some(at) = password(&text, start) {
+        text.replace_range(at, REDACTED);
+    }
+    let Some((address, query)) = text.split_once('?') else {
+        return text;
+    };
+    let shown = |pair: &str| match pair.split_once('=') {
+        Some((key, _)) if is_secret_key(key) => format!("{key}={REDACTED}"),
+        _ => pair.to_owned(),
+    };
+    let pairs: Vec<String> = query.split('&').map(shown).collect();
+    format!("{address}?{}", pairs.join("&"))
 }
 
 /// Text without quotes where every reader of YAML takes it as text, else in quotes.

@@ -65,19 +65,24 @@ pub(crate) fn is_secret_path(keys: &[&str]) -> bool {
 }
 
 /// Whether the value of a key is to be redacted.
-fn is_secret_key(key: &str) -> bool {
+pub(crate) fn is_secret_key(key: &str) -> bool {
     let key = key.to_lowercase();
     SECRET_WORDS.iter().any(|word| key.contains(word))
         && !NO_SECRET_ENDS.iter().any(|end| key.ends_with(end))
 }
 
 /// Where values of keys that are secret by their names stand in a text that may be no YAML: behind
-/// a colon, or behind an equals sign as in `--set`, up to the end of a line or of the value.
-/// References are none.
+/// a colon, or behind an equals sign as in `--set`, up to the end of a line or of the value; and
+/// passwords in URLs. References are none.
 pub(crate) fn written(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut begin = 0;
     for line in text.split_inclusive('\n') {
+        let passwords = line.match_indices("://").filter_map(|(at, _)| {
+            let end = line[at..].find(char::is_whitespace).map_or(line.len(), |end| at + end);
+            password(&line[..end], at + 3)
+        });
+        found.extend(passwords.map(|at| begin + at.start..begin + at.end));
         let (mut from, mut is_flow) = (0, false);
         while let Some(at) = line[from..].find([':', '=']).map(|at| from + at) {
             let before = line[from..at].trim_end().trim_end_matches(['"', '\'']);
@@ -105,6 +110,17 @@ pub(crate) fn written(text: &str) -> Vec<Range<usize>> {
         begin += line.len();
     }
     found
+}
+
+/// Where the password of a user stands in a URL, of which what follows `://` begins at `start`.
+pub(crate) fn password(text: &str, start: usize) -> Option<Range<usize>> {
+    let rest = text.get(start..)?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (user, _) = rest.get(..end)?.rsplit_once('@')?;
+    let (name, password) = user.split_once(':')?;
+    let start = start + name.len() + 1;
+    let is_shown = password.is_empty() || is_reference(password);
+    (!is_shown).then(|| start..start + password.len())
 }
 
 /// Whether a text is a reference and nothing else: that is no secret itself.

@@ -17,6 +17,7 @@ mod flow;
 pub mod graph;
 pub mod net;
 mod panics;
+mod private;
 pub mod processors;
 pub mod receivers;
 pub mod telemetry;

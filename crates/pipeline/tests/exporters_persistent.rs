@@ -31,6 +31,35 @@ fn soon() -> Instant {
     Instant::now() + Duration::from_secs(10)
 }
 
+/// Health hears of a queue that cannot be written, until it can, and damage is counted.
+#[tokio::test]
+async fn a_queue_that_cannot_be_written_is_a_problem() {
+    let dir = tempfile::tempdir().unwrap();
+    let nobody = Scripted::new(vec![Step::Retry(Some(3600)); 100]);
+    let sender = started(eager(on_disk(dir.path())), nobody.clone()).await;
+    assert_eq!(sender.problem(), None);
+    // Where its first file would be.
+    let first = dir.path().join("0000000000000000.queue");
+    std::fs::create_dir(&first).unwrap();
+    sender.consume(spans(1)).await.unwrap_err();
+    let problem = sender.problem().expect("a problem");
+    assert!(problem.starts_with("its queue of spans on disk cannot be written: "), "{problem}");
+    std::fs::remove_dir(&first).unwrap();
+    for _ in 0..3 {
+        sender.consume(spans(4)).await.unwrap();
+    }
+    assert_eq!(sender.problem(), None);
+    sender.shutdown(soon()).await;
+    drop(sender);
+    let mut bytes = std::fs::read(&first).unwrap();
+    let end = bytes.len();
+    bytes.truncate(end - 1);
+    std::fs::write(&first, bytes).unwrap();
+    let sender = started(eager(on_disk(dir.path())), nobody).await;
+    assert_eq!(sender.counters().snapshot().failed_for(FailReason::Damaged), 4);
+    assert_eq!(sender.shutdown(soon()).await, Left { dropped: 0, stored: 2 });
+}
+
 #[tokio::test]
 async fn what_was_not_sent_is_sent_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();

@@ -15,7 +15,7 @@ pub enum TextError {
     Range(String),
     /// Not a time.
     #[error(
-        "{0:?} is not a time; write nanoseconds since 1970, RFC 3339 such as 2026-01-31T08:00:00Z, or a duration from now such as -1h or +5m"
+        "{0:?} is not a time; write nanoseconds since 1970, RFC 3339 such as 2026-01-31T08:00:00Z, now, or a duration from now such as -1h or +5m"
     )]
     Time(String),
     /// Not a condition on an attribute.
@@ -189,7 +189,12 @@ mod tests {
         for text in
             ["", "yesterday", "-", "+", "+ 5", "99999999999999999999", "1969-01-01T00:00:00Z"]
         {
-            assert!(parse_time_unix_nano(text, now).is_err(), "{text}");
+            let wrong = parse_time_unix_nano(text, now).unwrap_err();
+            assert_eq!(wrong, TextError::Time(text.to_owned()));
+            let said = wrong.to_string();
+            for form in ["1970", "2026-01-31T08:00:00Z", " now,", " -1h", " +5m"] {
+                assert!(said.contains(form), "{form:?} is not in {said}");
+            }
         }
     }
 

@@ -114,7 +114,7 @@ impl CheckedFile {
 
     /// The bytes of a range.
     pub(crate) fn range(&self, start: u64, length: usize) -> io::Result<Bytes> {
-        READ.with(|read| read.set(read.get() + length as u64));
+        note_read(length as u64);
         let end = start.checked_add(length as u64).filter(|&end| end <= self.bytes);
         let end = end.ok_or_else(|| damage("a range outside the file".to_owned()))?;
         let first = start as usize / PAGE_BYTES;
@@ -181,6 +181,11 @@ thread_local! {
 /// Bytes that this thread has asked files for since it began.
 pub(crate) fn bytes_read() -> u64 {
     READ.with(Cell::get)
+}
+
+/// Adds to them.
+pub(crate) fn note_read(bytes: u64) {
+    READ.with(|read| read.set(read.get() + bytes));
 }
 
 /// The file is not what was written.

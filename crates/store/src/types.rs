@@ -595,7 +595,8 @@ pub struct QueryStats {
     pub slabs_skipped_by_filters: u64,
     /// Traces in several pieces that were put together for this query alone.
     pub traces_joined: u64,
-    /// Bytes that were read from files, columns and all else.
+    /// Bytes that were read from files: those of the columns, and beside them footers, indexes of
+    /// pages, filters, and the table of traces.
     pub bytes_read: u64,
     /// How long each step took; those that there were.
     pub steps: Vec<StepTime>,
@@ -715,8 +716,17 @@ pub struct MeasuredSeries {
     pub labels: Vec<(String, traceql::Static)>,
     /// NaN where there is none.
     pub values: Vec<f64>,
-    /// Spans that stand for the others.
+    /// Spans that stand for the others, in the order of time. Of a bucket those that are in it, of
+    /// quantiles each with the least that is not below it.
     pub exemplars: Vec<MeasuredSpan>,
+}
+
+impl MeasuredSeries {
+    /// Leaves so many exemplars, in the order they have, which is that of time: the greatest value,
+    /// and the others spread over values and over time.
+    pub fn thin_exemplars(&mut self, wanted: usize) {
+        crate::query::thin_series(&mut self.exemplars, wanted);
+    }
 }
 
 /// A span that a series counted.

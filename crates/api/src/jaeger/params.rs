@@ -34,10 +34,9 @@ impl Params {
         names.iter().find_map(|name| Some((*name, self.get(name)?)))
     }
 
-    /// A parameter that has this prefix and is none of `known`.
-    pub(super) fn unknown(&self, prefix: &str, known: &[&str]) -> Option<&str> {
-        let names = self.0.iter().map(|(name, _)| name.as_str());
-        names.into_iter().find(|name| name.starts_with(prefix) && !known.contains(name))
+    /// A parameter that is none of `known`.
+    pub(super) fn unknown(&self, known: &[&str]) -> Option<&str> {
+        self.0.iter().map(|(name, _)| name.as_str()).find(|name| !known.contains(name))
     }
 
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
@@ -137,8 +136,8 @@ mod tests {
         assert_eq!(params.get("c"), Some("A b"));
         assert_eq!(params.all("a").collect::<Vec<_>>(), ["1", "2"]);
         assert_eq!(params.either(&["d", "b", "a"]), Some(("a", "1")));
-        assert_eq!(params.unknown("", &["a", "b"]), Some("c"));
-        assert_eq!(params.unknown("x.", &[]), None);
+        assert_eq!(params.unknown(&["a", "b"]), Some("c"));
+        assert_eq!(params.unknown(&["a", "b", "c"]), None);
     }
 
     #[test]

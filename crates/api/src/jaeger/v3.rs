@@ -159,10 +159,9 @@ const RAW: [&str; 2] = ["query.rawTraces", "query.raw_traces"];
 const ATTRIBUTES: &str = "query.attributes";
 const FILTER: &str = "query.filter";
 
-/// Refuses fields of a query that are none of these. Other parameters mean nothing here: proxies
-/// add some.
+/// Refuses parameters that are none of these: a misspelt one would change what is found.
 fn only(params: &Params, known: &[&[&'static str]]) -> Result<(), Problem> {
-    match params.unknown("query.", &known.concat()) {
+    match params.unknown(&known.concat()) {
         Some(name) => Err(no_such_field(name)),
         None => Ok(()),
     }

@@ -45,6 +45,11 @@ fn query(body: &[u8], names: &[(&str, &str)]) -> Result<Map<String, Value>, Prob
         Some(Value::Object(query)) => query,
         Some(_) => return Err(malformed("query", "it is no object")),
     };
+    // What is no object has no query.
+    let beside = body.as_object().and_then(|body| body.keys().find(|name| *name != "query"));
+    if let Some(unknown) = beside {
+        return Err(no_such_field(unknown));
+    }
     let is_known = |name: &str| names.iter().any(|(camel, snake)| [*camel, *snake].contains(&name));
     match query.keys().find(|name| !is_known(name)) {
         Some(unknown) => Err(no_such_field(&format!("query.{unknown}"))),

@@ -6,12 +6,20 @@ use http::StatusCode;
 use query::promql::{PromqlError, PromqlFault};
 use serde_json::json;
 
+use crate::extract::Unreadable;
+
 /// Why a request has no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
     status: StatusCode,
     kind: &'static str,
     error: String,
+}
+
+impl From<Unreadable> for Fault {
+    fn from(part: Unreadable) -> Self {
+        Self::new(part.status, "bad_data", part.problem)
+    }
 }
 
 impl Fault {

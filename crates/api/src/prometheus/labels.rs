@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use query::promql::{self, Browse, Counted, Found, Listed, descriptions};
 use serde_json::{Map, Value, json};
@@ -14,6 +14,7 @@ use super::parameters::Parameters;
 use super::query::{TIMEOUT_MS, in_time, now_ms};
 use super::turn;
 use crate::Api;
+use crate::extract::Segment;
 
 const SELECTOR: &str = "match[]";
 
@@ -31,7 +32,7 @@ pub(super) async fn names(State(api): Shared, request: Request) -> Result<Respon
 
 pub(super) async fn values(
     State(api): Shared,
-    Path(name): Path<String>,
+    Segment(name, _): Segment<Fault>,
     request: Request,
 ) -> Result<Response, Fault> {
     if name.is_empty() {

@@ -26,11 +26,10 @@ impl Parameters {
         let mut pairs = Vec::new();
         if parts.method == Method::POST {
             let kind = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-            let is_form =
-                kind.is_none_or(|kind| kind.to_ascii_lowercase().contains("x-www-form-urlencoded"));
-            if !is_form {
-                let text = "a body has to be of the type application/x-www-form-urlencoded";
-                return Err(Fault::bad_data(text));
+            let is_form = |kind: &str| kind.to_ascii_lowercase().contains("x-www-form-urlencoded");
+            if let Some(kind) = kind.filter(|kind| !is_form(kind)) {
+                let text = "a body has to be of the type application/x-www-form-urlencoded, not";
+                return Err(Fault::bad_data(format!("{text} {kind}")));
             }
             pairs = form(body).await?;
         }

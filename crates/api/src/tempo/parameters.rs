@@ -59,7 +59,7 @@ impl Parameters {
             time(text, self.now_unix_nano).ok_or_else(|| {
                 let problem = format!(
                     "{text:?} is not a time; write seconds or nanoseconds since 1970, RFC 3339 \
-                     such as 2026-01-31T08:00:00Z, or a duration from now such as -1h"
+                     such as 2026-01-31T08:00:00Z, now, or a duration from now such as -1h"
                 );
                 Fault::parameter(name, problem)
             })

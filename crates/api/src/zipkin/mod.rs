@@ -88,7 +88,9 @@ async fn no_such_path(uri: Uri) -> Fault {
 async fn other_method(method: Method, uri: Uri) -> Fault {
     let path = uri.path();
     let text = if method == Method::POST && path.ends_with("/spans") {
-        "spans in Zipkin's format are not received yet; send OTLP to port 4318".to_owned()
+        "spans in Zipkin's format go to the port of the receiver zipkin, which `spanfall serve \
+         --config` runs; this port is for queries. OTLP goes to port 4318"
+            .to_owned()
     } else {
         format!("{path} takes GET, not {method}")
     };

@@ -141,6 +141,8 @@ async fn api_v3_names_the_parameter() {
         ),
         ("RANGE&query.servicename=a", "query.servicename: there is no such field"),
         ("RANGE&query.orderBy=a", "query.orderBy: there is no such field"),
+        ("RANGE&foo=1", "malformed parameter foo: there is no such field"),
+        ("RANGE&serviceName=a", "malformed parameter serviceName: there is no such field"),
     ] {
         for path in ["/api/v3/traces", "/api/v3/trace-summaries"] {
             let path = format!("{path}?{}", query.replace("RANGE", RANGE));
@@ -186,6 +188,7 @@ async fn bodies_of_api_v3_are_checked_alike() {
         (r#"{"query":[]}"#, "malformed parameter query: it is no object"),
         (r#"{"query":{}}"#, "are required"),
         (r#"{"query":{RANGE,"servicename":"a"}}"#, "query.servicename: there is no such field"),
+        (r#"{"query":{RANGE},"bar":1}"#, "malformed parameter bar: there is no such field"),
         (r#"{"query":{RANGE,"serviceName":1}}"#, "query.serviceName: 1 is no text"),
         (r#"{"query":{RANGE,"startTimeMin":"x"}}"#, "malformed parameter query.startTimeMin"),
         (r#"{"query":{RANGE,"durationMin":"5"}}"#, "malformed parameter query.durationMin"),

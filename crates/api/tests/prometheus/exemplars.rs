@@ -141,6 +141,34 @@ async fn exemplars_end_in_the_range() {
 }
 
 #[tokio::test]
+async fn slow_spans_are_among_the_exemplars() {
+    let bench = Bench::new();
+    let span = |at: u64, milliseconds: u64| {
+        let start = (NOW - 600) * 1_000 + at * 500;
+        json!({ "traceId": format!("{:032x}", at * 100_000 + milliseconds), "name": "work",
+                "spanId": format!("{:016x}", at + 1), "kind": 2,
+                "startTimeUnixNano": (start * 1_000_000).to_string(),
+                "endTimeUnixNano": ((start + milliseconds) * 1_000_000).to_string() })
+    };
+    let quick = (0..1_000).map(|at| span(at, 5));
+    let spans: Vec<Value> = quick.chain([300, 600, 900].map(|at| span(at, 10_000))).collect();
+    let name = json!({ "key": "service.name", "value": { "stringValue": "mixed" } });
+    bench
+        .store(&json!({ "resourceSpans": [{ "resource": { "attributes": [name] },
+                                            "scopeSpans": [{ "spans": spans }] }] }))
+        .await;
+    let count = async |le: &str| {
+        let query = format!("traces_spanmetrics_latency_bucket{{service=\"mixed\"{le}}}");
+        let answer = bench.get(&path(&query, NOW - 600, NOW)).await.data();
+        let series = answer.as_array().expect("a list").iter();
+        series.map(|one| one["exemplars"].as_array().map_or(0, Vec::len)).collect::<Vec<_>>()
+    };
+    let slow = count(", le=\"16.384\"").await;
+    assert!(slow.len() == 1 && slow[0] > 0, "{slow:?}");
+    assert_eq!(count("").await.len(), 2);
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_query_for_exemplars_is_told() {
     let bench = Bench::new();
     let many = ["up"; 33].join(" + ");

@@ -121,6 +121,7 @@ async fn what_is_wrong_is_told_and_where() {
             "bad_data",
             "invalid parameter \"match[]\": there are more than 16 regular expressions",
         ),
+        ("/api/v1/label/a%FF/values".to_owned(), 400, "bad_data", "the path is not UTF-8"),
         ("/api/v1/series".to_owned(), 400, "bad_data", "no match[] parameter provided"),
         (
             format!("/api/v1/series?match[]={}", encode("rate(up[5m])")),
@@ -154,6 +155,7 @@ async fn what_is_wrong_is_told_and_where() {
     }
     let other = bench.post("/api/v1/query", "application/json", "{}").await.error();
     assert_eq!((other.0, other.1.as_str()), (400, "bad_data"));
+    assert!(other.2.ends_with("x-www-form-urlencoded, not application/json"), "{}", other.2);
     let form = "application/x-www-form-urlencoded";
     let other = bench.post("/api/v1/metadata", form, "").await.error();
     assert_eq!((other.0, other.1.as_str()), (405, "bad_data"));

@@ -90,7 +90,9 @@ async fn other_paths_and_methods() {
     };
     let answer = bench.request(post("/api/v2/spans")).await;
     assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
-    assert!(answer.text.contains("OTLP"), "{}", answer.text);
+    for words in ["the receiver zipkin", "serve --config", "OTLP"] {
+        assert!(answer.text.contains(words), "{words:?} is not in {}", answer.text);
+    }
     let answer = bench.request(post("/api/v2/traces")).await;
     assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
     assert!(answer.text.contains("GET"), "{}", answer.text);

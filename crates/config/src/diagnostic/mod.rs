@@ -165,6 +165,7 @@ pub struct Diagnostics {
     all: Vec<Diagnostic>,
     left_out: usize,
     secrets: BTreeSet<Vec<Arc<str>>>,
+    texts: BTreeSet<Vec<Arc<str>>>,
     hidden: Hidden,
 }
 
@@ -244,6 +245,16 @@ impl Diagnostics {
     /// Remembers that the value at a path of keys is not to be printed.
     pub(crate) fn mark_secret(&mut self, path: Vec<Arc<str>>) {
         self.secrets.insert(path);
+    }
+
+    /// Remembers that what a reference expanded to at a path of keys was read as text, although it
+    /// is a number by its looks.
+    pub(crate) fn mark_text(&mut self, path: Vec<Arc<str>>) {
+        self.texts.insert(path);
+    }
+
+    pub(crate) fn is_text(&self, path: &[Arc<str>]) -> bool {
+        self.texts.contains(path)
     }
 
     /// Lines are shown without what stands at a place.

@@ -207,7 +207,10 @@ impl<'r, 'n, 'd> Field<'r, 'n, 'd> {
         if range.contains(&number) {
             return Some(number);
         }
-        self.out_of_range(node, *range.start(), *range.end());
+        match *range.end() == f64::MAX {
+            true => self.out_of_range(node, *range.start(), u64::MAX),
+            false => self.out_of_range(node, *range.start(), *range.end()),
+        }
         None
     }
 
@@ -219,10 +222,20 @@ impl<'r, 'n, 'd> Field<'r, 'n, 'd> {
     fn text(&mut self, go_type: &str, label: &str) -> Option<(&'n Node, &'n str)> {
         let node = self.value()?;
         let text = node.as_text();
-        if text.is_none() {
-            self.wrong_type(node, go_type, label);
+        match text {
+            None => self.wrong_type(node, go_type, label),
+            Some(_) => self.mark_text(node, None),
         }
         Some((node, text?))
+    }
+
+    /// Remembers that a value was taken as text, or that of a list at an index.
+    pub(super) fn mark_text(&mut self, node: &Node, index: Option<usize>) {
+        if !matches!(node.value, Value::String(_)) {
+            let mut path = self.reader.path_of(self.key);
+            path.extend(index.map(|index| format!("[{index}]").into()));
+            self.reader.diagnostics.mark_text(path);
+        }
     }
 
     /// Text that a pattern matches. `expected` says in words what that is.
@@ -255,7 +268,7 @@ impl<'r, 'n, 'd> Field<'r, 'n, 'd> {
     }
 
     /// A password, a token or a key. It is not printed from here on.
-    pub fn secret(self) -> Option<Secret> {
+    pub fn secret(mut self) -> Option<Secret> {
         let path = self.reader.path_of(self.key);
         self.reader.diagnostics.mark_secret(path);
         let node = self.value()?;
@@ -271,6 +284,7 @@ impl<'r, 'n, 'd> Field<'r, 'n, 'd> {
             self.reader.diagnostics.push(error.help("text is written in quotes"));
             return None;
         };
+        self.mark_text(node, None);
         Some(Secret::new(text))
     }
 

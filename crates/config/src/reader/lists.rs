@@ -74,17 +74,34 @@ impl<'n> Field<'_, 'n, '_> {
     }
 
     /// A list of texts; also one text with commas, as the Collector takes it.
-    pub fn strings(mut self) -> Option<Vec<String>> {
+    pub fn strings(self) -> Option<Vec<String>> {
+        self.parsed_strings(|text| Ok(text.to_owned()))
+    }
+
+    /// The same, each of which means something: the error of one is reported where it stands.
+    pub fn parsed_strings<T>(
+        mut self,
+        mut parse: impl FnMut(&str) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
         let node = self.value()?;
+        let mut strings = Vec::new();
         if let Value::String(text) = &node.value {
-            let parts = text.split(',').filter(|_| !text.is_empty());
-            return Some(parts.map(str::to_owned).collect());
+            for part in text.split(',').filter(|_| !text.is_empty()) {
+                match parse(part) {
+                    Ok(value) => strings.push(value),
+                    Err(message) => self.fault(node, &message, "", None),
+                }
+            }
+            return Some(strings);
         }
         let list = self.list("expected a list of texts")?;
-        let mut strings = Vec::new();
-        for node in list {
-            match node.as_text() {
-                Some(text) => strings.push(text.to_owned()),
+        for (index, node) in list.iter().enumerate() {
+            match node.as_text().map(&mut parse) {
+                Some(Ok(value)) => {
+                    self.mark_text(node, Some(index));
+                    strings.push(value);
+                }
+                Some(Err(message)) => self.fault(node, &message, "", None),
                 None if node.broken => {}
                 None => self.wrong_type(node, "string", "expected text"),
             }

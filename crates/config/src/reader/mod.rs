@@ -152,6 +152,11 @@ impl<'n, 'd> Reader<'n, 'd> {
         self.diagnostics.push(diagnostic.via(self.node));
     }
 
+    /// Whose settings these are, such as `processors::batch/a`.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
     /// Whether a key is there, with or without a value.
     pub fn has(&self, key: &str) -> bool {
         self.map.is_some_and(|map| map.get(key).is_some())
@@ -179,9 +184,19 @@ impl<'n, 'd> Reader<'n, 'd> {
         let mut keys = self.asked.clone();
         keys.sort_unstable();
         keys.dedup();
+        let is_secret = |key: &str| self.diagnostics.is_secret(&self.path_of(key));
+        let secrets: Vec<&str> = keys.iter().copied().filter(|key| is_secret(key)).collect();
         for entry in map.iter().filter(is_unknown) {
             let key = &*entry.key.text;
             let near = suggest::nearest(key, keys.iter().copied());
+            let hides = match near {
+                Some(near) => near == "headers" || secrets.contains(&near),
+                None => !secrets.is_empty(),
+            };
+            if hides {
+                // This is likely the secret, by another name.
+                hide(&entry.node, self.diagnostics);
+            }
             let label = match near {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "there is no such key".to_owned(),
@@ -222,5 +237,15 @@ impl<'n, 'd> Reader<'n, 'd> {
         let owner = self.owner.clone();
         let below = Reader::at_path(owner, path, node, at, self.diagnostics);
         Reader { owner_keys, ..below }
+    }
+}
+
+/// Hides all values below a node that are written where they are.
+fn hide(node: &Node, diagnostics: &mut Diagnostics) {
+    match &node.value {
+        Value::List(list) => list.iter().for_each(|node| hide(node, diagnostics)),
+        Value::Map(map) => map.iter().for_each(|entry| hide(&entry.node, diagnostics)),
+        _ if node.via.is_none() => diagnostics.hide(node.at),
+        _ => {}
     }
 }

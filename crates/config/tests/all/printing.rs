@@ -64,6 +64,26 @@ fn what_a_reader_took_as_a_secret_is_one_whatever_its_key() {
 }
 
 #[test]
+fn what_was_read_as_text_is_printed_as_text() {
+    for (value, printed) in [
+        ("${env:A}", "phrase: \"0123\""),
+        ("${env:B}", "phrase: \"true\""),
+        ("x${env:A}", "phrase: x0123"),
+        ("http://x/?token=hunter2&a=b", "phrase: \"http://x/?token=[REDACTED]&a=b\""),
+        ("http://me:hunter2@x?a", "phrase: \"http://me:[REDACTED]@x?a\""),
+    ] {
+        let world = World::of(&format!("receivers: {{tester: {{phrase: '{value}'}}}}"));
+        let world = world.with("A", "0123").with("B", "true");
+        let (document, mut diagnostics) = world.load();
+        let mut reader = Reader::of(&document.receivers[0], &mut diagnostics);
+        assert!(reader.field("phrase").string().is_some());
+        reader.finish();
+        let text = print(&document, &diagnostics, Format::Yaml, Secrets::Redacted);
+        assert!(text.contains(printed), "{text}");
+    }
+}
+
+#[test]
 fn what_is_printed_is_read_again_as_the_same() {
     let (document, diagnostics) = world().load();
     for format in [Format::Yaml, Format::Json] {

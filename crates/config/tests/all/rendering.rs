@@ -94,6 +94,8 @@ fn no_line_shows_a_secret_that_stands_beside() {
         ("{exporters: {debug: {token: '日s3cret'}}, otpl: }", "{token: *********}"),
         ("{exporters: {debug: {token_file: /run/x}}, otpl: }", "token_file: /run/x"),
         ("{exporters: {debug: {token: '${env:S3}'}}, otpl: }", "token: '${env:S3}'"),
+        ("{exporters: {debug: {a: 'http://me:s3cret@x:1/'}}, otpl: }", "'http://me:******@x:1/'"),
+        ("{exporters: {debug: {a: 'http://me:${env:S3}@x'}}, otpl: }", "http://me:${env:S3}@x"),
     ] {
         let said = said(text);
         assert!(said.contains("1 |") && said.contains(shown), "{text}: {said}");
@@ -126,4 +128,22 @@ fn no_line_shows_a_secret_that_stands_beside() {
     reader.finish();
     let said = diagnostics.render(false);
     assert!(said.contains("{phrase: ******}") && !said.contains("s3cret"), "{said}");
+    // Nor one whose key is misspelt.
+    for (text, shown) in [
+        ("{exporters: {debug: {phrsae: s3cret}}}", "{phrsae: ******}"),
+        ("{exporters: {debug: {other: [1, {a: s3cret}]}}}", "{other: [*, {a: ******}]}"),
+    ] {
+        let (document, mut diagnostics) = World::of(text).load();
+        let mut reader = Reader::of(&document.exporters[0], &mut diagnostics);
+        reader.field("phrase").secret();
+        reader.finish();
+        let said = diagnostics.render(false);
+        assert!(said.contains("invalid keys") && said.contains(shown), "{said}");
+    }
+    let (document, mut diagnostics) = World::of("{exporters: {debug: {hedaers: {a: s3}}}}").load();
+    let mut reader = Reader::of(&document.exporters[0], &mut diagnostics);
+    reader.field("headers").node();
+    reader.finish();
+    let said = diagnostics.render(false);
+    assert!(said.contains("{hedaers: {a: **}}"), "{said}");
 }

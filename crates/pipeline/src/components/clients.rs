@@ -7,6 +7,7 @@ use std::time::Duration;
 use config::{Id, Reader};
 
 use crate::component::{Need, Role, Surroundings};
+use crate::exporters::otlp::check_address;
 use crate::exporters::{BatchSettings, QueueSettings, RetrySettings, SenderSettings, Sizer};
 use crate::net::{
     Algorithm, ClientSettings, Compression, Headers, KeepaliveSettings, Pem, TlsClientSettings,
@@ -365,13 +366,15 @@ fn batcher(reader: &mut Reader<'_, '_>) -> Option<BatchSettings> {
     batch.flatten()
 }
 
-/// An address with a port, or a URL; empty is reported.
+/// A server of gRPC: an address with a port, or a URL.
 pub(super) fn endpoint(reader: &mut Reader<'_, '_>, key: &'static str) -> String {
-    let endpoint = reader.field(key).required().string().unwrap_or_default();
-    if endpoint.trim().is_empty() && reader.has(key) {
-        reader.fault(key, "requires a non-empty \"endpoint\"");
-    }
-    endpoint
+    let endpoint = reader.field(key).required().parsed("host:port", |text| {
+        if text.trim().is_empty() {
+            return Err("requires a non-empty \"endpoint\"".to_owned());
+        }
+        check_address(text).map(|()| text.to_owned())
+    });
+    endpoint.unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -233,7 +233,7 @@ impl Plan for RoutingPlan {
 impl ConnectorPlan for RoutingPlan {
     async fn start(
         &self,
-        _: &Id,
+        id: &Id,
         _: &Surroundings,
         to: Vec<(PipelineId, Slot)>,
     ) -> Result<Stage, String> {
@@ -246,7 +246,8 @@ impl ConnectorPlan for RoutingPlan {
             [] => None,
             default => Some(named(&to, default)?),
         };
-        let routing = Routing::new(routes, default, self.error_mode, Arc::new(Counters::default()));
+        let counters = Counters::of(format!("connectors::{id}"));
+        let routing = Routing::new(routes, default, self.error_mode, counters);
         Ok(Stage::still(Arc::new(routing)))
     }
 }
@@ -309,7 +310,7 @@ impl Plan for CountPlan {}
 impl ConnectorPlan for CountPlan {
     async fn start(
         &self,
-        _: &Id,
+        id: &Id,
         _: &Surroundings,
         to: Vec<(PipelineId, Slot)>,
     ) -> Result<Stage, String> {
@@ -341,7 +342,8 @@ impl ConnectorPlan for CountPlan {
             ),
         };
         let settings = CountSettings { spans, events };
-        Ok(Stage::still(Arc::new(Count::new(settings, next, Arc::new(Counters::default())))))
+        let counters = Counters::of(format!("connectors::{id}"));
+        Ok(Stage::still(Arc::new(Count::new(settings, next, counters))))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::exporters::debug::{Debug, DebugOutput, DebugSettings, Verbosity};
 use crate::exporters::file::{FileExporter, FileFormat, FileSettings, Rotation};
 use crate::exporters::load_balancing::{LoadBalancer, LoadBalancingSettings, Resolver, RoutingKey};
 use crate::exporters::otlp::{
-    HttpEncoding, OtlpGrpc, OtlpGrpcSettings, OtlpHttp, OtlpHttpSettings,
+    HttpEncoding, OtlpGrpc, OtlpGrpcSettings, OtlpHttp, OtlpHttpSettings, check_url,
 };
 use crate::exporters::{Export, ExporterSnapshot, FailReason, Nop, Sender};
 use crate::graph::Registry;
@@ -102,6 +102,12 @@ impl Running for Senders {
         let all = self.senders.iter().map(|(_, sender)| sender.give_way(to, deadline));
         let left = futures_util::future::join_all(all).await;
         left.iter().map(|left| left.dropped).sum()
+    }
+
+    fn problem(&self) -> Option<String> {
+        let problems: Vec<String> =
+            self.senders.iter().filter_map(|(_, sender)| sender.problem()).collect();
+        (!problems.is_empty()).then(|| problems.join("; "))
     }
 }
 
@@ -227,8 +233,16 @@ struct OtlpHttpPlan {
 
 fn otlp_http(reader: &mut Reader<'_, '_>) -> OtlpHttpPlan {
     let text = |reader: &mut Reader<'_, '_>, key: &'static str| {
-        reader.field(key).string().filter(|text| !text.is_empty())
+        let check = |text: &str| match text {
+            "" => Ok(String::new()),
+            _ => check_url(text).map(|()| text.to_owned()),
+        };
+        reader.field(key).parsed("a URL", check).filter(|text| !text.is_empty())
     };
+    let keys = ["endpoint", "traces_endpoint", "metrics_endpoint", "logs_endpoint"];
+    let has_any = keys
+        .into_iter()
+        .any(|key| reader.field(key).node().is_some_and(|node| node.as_text() != Some("")));
     let settings = OtlpHttpSettings {
         endpoint: text(reader, "endpoint").unwrap_or_default(),
         traces_endpoint: text(reader, "traces_endpoint"),
@@ -241,10 +255,6 @@ fn otlp_http(reader: &mut Reader<'_, '_>) -> OtlpHttpPlan {
         ..OtlpHttpSettings::default()
     };
     reader.field("profiles_endpoint").string();
-    let has_any = !settings.endpoint.is_empty()
-        || settings.traces_endpoint.is_some()
-        || settings.metrics_endpoint.is_some()
-        || settings.logs_endpoint.is_some();
     if !has_any {
         reader.fault("endpoint", "at least one endpoint must be specified");
     }
@@ -521,6 +531,10 @@ impl Running for Balanced {
 
     async fn give_way(&self, to: &Arc<dyn Consumer>, deadline: Instant) -> u64 {
         self.balancer.give_way(to, deadline).await.dropped
+    }
+
+    fn problem(&self) -> Option<String> {
+        self.balancer.problem()
     }
 }
 

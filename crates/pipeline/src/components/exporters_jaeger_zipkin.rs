@@ -12,6 +12,7 @@ use super::exporters::{Senders, needs};
 use crate::component::{ExporterPlan, Need, Plan, Stage, Surroundings};
 use crate::data::Signal;
 use crate::exporters::jaeger::{Jaeger, JaegerSettings};
+use crate::exporters::otlp::check_url;
 use crate::exporters::zipkin::{Zipkin, ZipkinFormat, ZipkinSettings};
 use crate::graph::Registry;
 use crate::net::{Algorithm, Pem};
@@ -85,12 +86,9 @@ struct ZipkinPlan {
 
 fn zipkin(reader: &mut Reader<'_, '_>) -> ZipkinPlan {
     let defaults = ZipkinSettings::default();
-    let endpoint = reader.field("endpoint").required().parsed("a URL", |text| {
-        match text {
-            "" => return Err("exporter config requires a non-empty 'endpoint'".to_owned()),
-            _ => ZipkinSettings::check_endpoint(text).map_err(|error| error.to_string())?,
-        };
-        Ok(text.to_owned())
+    let endpoint = reader.field("endpoint").required().parsed("a URL", |text| match text {
+        "" => Err("exporter config requires a non-empty 'endpoint'".to_owned()),
+        _ => check_url(text).map(|()| text.to_owned()),
     });
     let format = reader
         .field("format")

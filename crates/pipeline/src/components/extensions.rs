@@ -32,10 +32,14 @@ fn file_storage(reader: &mut Reader<'_, '_>) -> FileStoragePlan {
     if directory.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
         reader.fault("directory", "must not be empty");
     }
-    // Folders are locked at once or not at all, space is given back as it comes free, and files are
-    // the process's own: these keys ask for what needs no asking here.
+    let mode =
+        reader.field("directory_permissions").parsed("permissions such as \"0750\"", |text| {
+            let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
+            mode.ok_or_else(|| format!("{text:?} is no octal number up to 0777"))
+        });
+    // Folders are locked at once or not at all, and space is given back as it comes free: these keys
+    // ask for what needs no asking here.
     reader.field("timeout").duration();
-    reader.field("directory_permissions").string();
     reader.field("recreate").bool();
     reader.field("compaction").section(|reader| {
         for key in ["on_start", "on_rebound", "cleanup_on_start"] {
@@ -54,6 +58,7 @@ fn file_storage(reader: &mut Reader<'_, '_>) -> FileStoragePlan {
     FileStoragePlan(FileStorageSettings {
         directory: directory.unwrap_or(defaults.directory),
         create_directory: reader.field("create_directory").bool().unwrap_or_default(),
+        directory_mode: mode.unwrap_or(defaults.directory_mode),
         fsync: reader.field("fsync").bool().unwrap_or_default(),
     })
 }

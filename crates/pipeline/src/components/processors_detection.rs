@@ -6,24 +6,16 @@ use crate::processors::resource_detection::{Detector, Here, Place, ResourceDetec
 
 /// Settings; nothing where something is wrong, which was reported.
 pub(super) fn detection(reader: &mut Reader<'_, '_>) -> Option<ResourceDetection> {
-    let names = reader.field("detectors").strings();
-    let names = names.unwrap_or_else(|| vec!["env".to_owned()]);
-    let mut detectors = Vec::new();
-    for name in &names {
-        detectors.push(match name.as_str() {
-            "env" => Detector::Env,
-            "system" => Detector::System,
-            "docker" => Detector::Docker,
-            "k8s" | "k8snode" => Detector::K8s,
-            other => {
-                let message = format!(
-                    "invalid detector key: {other}: there are env, system, docker and k8s here"
-                );
-                reader.fault("detectors", &message);
-                continue;
-            }
-        });
-    }
+    let detectors = reader.field("detectors").parsed_strings(|name| match name {
+        "env" => Ok(Detector::Env),
+        "system" => Ok(Detector::System),
+        "docker" => Ok(Detector::Docker),
+        "k8s" | "k8snode" => Ok(Detector::K8s),
+        other => Err(format!(
+            "invalid detector key: {other}: there are env, system, docker and k8s here"
+        )),
+    });
+    let detectors = detectors.unwrap_or_else(|| vec![Detector::Env]);
     let overrides = reader.field("override").bool().unwrap_or(true);
     // What is detected here does not wait for anybody.
     reader.field("timeout").duration();

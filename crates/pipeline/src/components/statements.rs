@@ -1,7 +1,5 @@
 //! Statements and conditions of OTTL in settings: `filter` and `transform`.
 
-use std::sync::Arc;
-
 use config::Reader;
 use ottl::{Condition, Context, Statement};
 
@@ -111,23 +109,18 @@ pub(super) fn filter(reader: &mut Reader<'_, '_>) -> Filter {
                        \"trace_conditions\"";
         reader.fault("trace_conditions", message);
     }
-    Filter::new(groups, selection.unwrap_or_default(), Arc::new(Counters::default()))
+    Filter::new(groups, selection.unwrap_or_default(), Counters::of(reader.owner()))
 }
 
 /// Settings of the processor `transform`.
 pub(super) fn transform(reader: &mut Reader<'_, '_>) -> Transform {
     let mode = error_mode(reader).unwrap_or_default();
     reader.field("flatten_data").bool();
-    let groups = reader.field("trace_statements").mixed(
+    let parts = reader.field("trace_statements").mixed(
         |text| {
             let context = inferred("statement", text)?;
-            let statements = vec![statement(text, context)?];
-            Ok(Some(TransformGroup {
-                context,
-                conditions: Vec::new(),
-                statements,
-                error_mode: mode,
-            }))
+            statement(text, context)?;
+            Ok(Part::Statement(context, text.to_owned()))
         },
         |reader| {
             let mut first = context(reader);
@@ -144,12 +137,97 @@ pub(super) fn transform(reader: &mut Reader<'_, '_>) -> Transform {
             let statements =
                 reader.field("statements").required().parsed_list(|text| statement(text, context));
             let conditions = conditions.unwrap_or_default();
-            Some(TransformGroup { context, conditions, statements: statements?, error_mode })
+            let group = |statements| TransformGroup { context, conditions, statements, error_mode };
+            Part::Group(statements.map(group))
         },
     );
+    let groups = grouped(parts.unwrap_or_default(), mode);
     for signal in ["metric_statements", "log_statements", "profile_statements"] {
         reader.refused(signal, "this transform has only spans: use \"trace_statements\"");
     }
-    let groups = groups.into_iter().flatten().flatten().collect();
-    Transform::new(groups, Arc::new(Counters::default()))
+    let groups = groups.unwrap_or_else(|(message, _)| {
+        reader.fault("trace_statements", &message);
+        Vec::new()
+    });
+    Transform::new(groups, Counters::of(reader.owner()))
+}
+
+/// What stands in `trace_statements`.
+enum Part {
+    /// A statement without settings, and what it is for.
+    Statement(Context, String),
+    /// Statements with settings; nothing where they are wrong, which is reported.
+    Group(Option<TransformGroup>),
+}
+
+/// Statements without settings that follow each other are one group for the innermost of their
+/// contexts, so that they share a cache. Those for events are apart from the others: a span without
+/// events would get none.
+fn grouped(parts: Vec<Part>, mode: ErrorMode) -> Result<Vec<TransformGroup>, Fault> {
+    let mut groups = Vec::new();
+    let mut run: Vec<(Context, String)> = Vec::new();
+    let is_of_events = |context: Context| context == Context::SpanEvent;
+    for part in parts {
+        match part {
+            Part::Statement(context, text) => {
+                let last = run.last().map_or(context, |(last, _)| *last);
+                if is_of_events(last) != is_of_events(context) {
+                    groups.extend(joined(std::mem::take(&mut run), mode)?);
+                }
+                run.push((context, text));
+            }
+            Part::Group(group) => {
+                groups.extend(joined(std::mem::take(&mut run), mode)?);
+                groups.extend(group);
+            }
+        }
+    }
+    groups.extend(joined(run, mode)?);
+    Ok(groups)
+}
+
+fn joined(
+    run: Vec<(Context, String)>,
+    error_mode: ErrorMode,
+) -> Result<Option<TransformGroup>, Fault> {
+    let Some(context) = run.iter().map(|(context, _)| *context).max() else {
+        return Ok(None);
+    };
+    let statements = run.iter().map(|(_, text)| statement(text, context));
+    let statements = statements.collect::<Result<_, _>>()?;
+    Ok(Some(TransformGroup { context, conditions: Vec::new(), statements, error_mode }))
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Owner, SpanBatch};
+
+    use super::super::tests::made;
+    use super::*;
+    use crate::data::Client;
+    use crate::processors::Edit;
+    use crate::processors::testing::{attributes, one};
+
+    #[test]
+    fn statements_of_a_list_share_a_cache() {
+        let set = r#"'set(span.cache["c"], "v")'"#;
+        let get = r#"'set(span.attributes["a"], span.cache["c"])'"#;
+        let of_resource = r#"'set(resource.attributes["r"], 1)'"#;
+        let of_event = r#"'set(spanevent.attributes["e"], 1)'"#;
+        for (list, after) in [
+            (format!("{set}, {get}"), "a='v'"),
+            (format!("{set}, {of_resource}, {get}"), "a='v'"),
+            (format!("{of_resource}, {set}, {get}, {of_event}"), "a='v'"),
+            (format!("{{statements: [{set}, {get}]}}"), "a='v'"),
+            // Groups have caches of their own.
+            (format!("{set}, {{statements: [{get}]}}"), ""),
+        ] {
+            let settings = format!("{{trace_statements: [{list}]}}");
+            let edit = made("transform", &settings, transform);
+            let mut batch = one(vec![]);
+            edit.edit(&mut batch, &Client::default()).expect("no error");
+            let again = SpanBatch::decode(batch.encoded()).expect("spans");
+            assert_eq!(attributes(&again, Owner::Span(0)), after, "{list}");
+        }
+    }
 }

@@ -15,6 +15,12 @@ fn check(text: &str) -> (Document, Diagnostics) {
     (document, diagnostics)
 }
 
+/// What a processor's settings are read to.
+pub(super) fn made<T>(kind: &str, settings: &str, read: fn(&mut config::Reader<'_, '_>) -> T) -> T {
+    let (document, mut diagnostics) = check(&format!("processors: {{{kind}: {settings}}}"));
+    read(&mut config::Reader::of(&document.processors[0], &mut diagnostics))
+}
+
 /// What is wrong with a processor's settings, one message a line.
 fn faults(processor: &str) -> String {
     let text = format!(
@@ -111,7 +117,10 @@ fn wrong_settings_are_named() {
         ("span: {status: {code: Ok, description: x}}", &["only for the code \"Error\""]),
         ("redaction: {presets: [phone]}", &["\"phone\" is no preset"]),
         ("redaction: {hash_function: hmac-sha256}", &["hmac_key"]),
-        ("probabilistic_sampler: {sampling_percentage: -1}", &["sampling_percentage"]),
+        (
+            "probabilistic_sampler: {sampling_percentage: -1}",
+            &["'sampling_percentage' must be 0 or more"],
+        ),
         ("probabilistic_sampler: {sampling_precision: 15}", &["sampling_precision"]),
         ("resource_detection: {detectors: [ec2]}", &["invalid detector key: ec2"]),
         ("memory_limiter: {limit_mib: 4}", &["'check_interval' must be greater than zero"]),
@@ -128,6 +137,10 @@ fn wrong_settings_are_named() {
         (
             "transform: {trace_statements: [{context: spam, statements: []}]}",
             &["unsupported value \"spam\""],
+        ),
+        (
+            "transform: {trace_statements: ['set(resource.cache[\"a\"], 1)', 'set(span.name, \"x\")']}",
+            &["a statement for a span has its own cache only"],
         ),
         ("transform: {error_mode: never}", &["unsupported value \"never\""]),
         ("groupbytrace: {store_on_disk: true}", &["option not implemented"]),
@@ -169,6 +182,28 @@ fn wrong_settings_are_named() {
         for part in parts {
             assert!(found.contains(part), "{wrong}: {part} is not in: {found}");
         }
+    }
+}
+
+/// One that is wrong in a list is pointed at, and not the list.
+#[test]
+fn a_detector_that_there_is_not_is_found_in_its_list() {
+    for (detectors, column) in [("[env, gcp]", 52), ("[gcp, env]", 47), ("'env,gcp'", 46)] {
+        let text = format!(
+            "
+receivers: {{otlp: {{protocols: {{grpc: }}}}}}
+processors: {{resource_detection: {{detectors: {detectors}}}}}
+exporters: {{nop: }}
+service:
+  pipelines:
+    traces: {{receivers: [otlp], processors: [resource_detection], exporters: [nop]}}
+"
+        );
+        let (_, diagnostics) = check(&text);
+        let found = diagnostics.iter().find(|one| one.message.contains("invalid detector key"));
+        let label = found.and_then(|one| one.labels.first());
+        let place = label.map(|label| (label.at.line, label.at.column));
+        assert_eq!(place, Some((3, column)), "{detectors}");
     }
 }
 
@@ -295,6 +330,17 @@ fn settings_of_exporters_are_read() {
             &[],
         ),
         ("otlp: {}", &["endpoint"]),
+        ("otlp: {endpoint: 'localhost:nope'}", &["is not an address: \"nope\" is no port"]),
+        ("otlp: {endpoint: localhost}", &["'endpoint' is not an address: the port is missing"]),
+        ("otlp: {endpoint: 'ftp://x:1'}", &["begins with something else"]),
+        ("jaeger: {endpoint: 'j:99999'}", &["is not an address: \"99999\" is no port"]),
+        ("jaeger: {endpoint: 'http://j:14268/api/traces'}", &["gRPC has no paths"]),
+        ("otlp_http: {endpoint: 'https://localhost:None'}", &["is not an address: \"None\""]),
+        (
+            "otlp_http: {endpoint: '', traces_endpoint: 'a:1'}",
+            &["'traces_endpoint' is not an address"],
+        ),
+        ("zipkin: {endpoint: 'http://z:99999/api/v2/spans'}", &["is not an address: \"99999\""]),
         ("otlp: {endpoint: ''}", &["requires a non-empty \"endpoint\""]),
         (
             "otlp: {endpoint: 'a:1', compression: brotli}",

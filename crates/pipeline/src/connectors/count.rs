@@ -87,7 +87,9 @@ impl Count {
         for condition in &counted.conditions {
             match evaluator.matches(condition, item) {
                 Ok(held) => meets |= held,
-                Err(error) => self.counters.failed(ErrorMode::Ignore, &error)?,
+                Err(error) => {
+                    self.counters.failed(ErrorMode::Ignore, &error, condition.as_str())?;
+                }
             }
         }
         if !meets {

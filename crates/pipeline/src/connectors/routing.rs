@@ -69,7 +69,10 @@ impl Routing {
         let meets =
             |condition: &Condition, item: Item<'_>| match evaluator.matches(condition, &item) {
                 Ok(meets) => Ok(meets),
-                Err(error) => self.counters.failed(self.error_mode, &error).map(|()| false),
+                Err(error) => {
+                    let text = condition.as_str();
+                    self.counters.failed(self.error_mode, &error, text).map(|()| false)
+                }
             };
         Ok(match asked {
             Asked::Header { name, value, equal } => {

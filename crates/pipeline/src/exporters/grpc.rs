@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderValue, Uri};
 
 use super::otlp::EndpointError;
 use super::otlp::answer::{rpc_status, words};
+use super::post::no_port;
 use crate::net::{
     Algorithm, Answer, ClientSettings, Compression, HttpClient, Outgoing, Protocol, compress,
 };
@@ -109,7 +110,10 @@ impl GrpcClient {
 }
 
 /// `host:port` or a URL; gRPC's own `dns:///host:port` as well.
-fn address(endpoint: &str, insecure: bool) -> Result<(Scheme, Authority), EndpointError> {
+pub(super) fn address(
+    endpoint: &str,
+    insecure: bool,
+) -> Result<(Scheme, Authority), EndpointError> {
     let plain = if insecure { Scheme::HTTP } else { Scheme::HTTPS };
     let (scheme, rest) = match endpoint.split_once("://") {
         Some(("http", rest)) => (Scheme::HTTP, rest),
@@ -131,6 +135,9 @@ fn address(endpoint: &str, insecure: bool) -> Result<(Scheme, Authority), Endpoi
     let authority: Authority = rest
         .parse()
         .map_err(|error: http::uri::InvalidUri| malformed(endpoint, &error.to_string()))?;
+    if let Some(port) = no_port(&authority) {
+        return Err(malformed(endpoint, &format!("{port:?} is no port")));
+    }
     if authority.port_u16().is_none() {
         return Err(malformed(endpoint, "the port is missing"));
     }
@@ -226,6 +233,9 @@ mod tests {
             ("dns:///tempo:4317", true, Ok("http tempo:4317")),
             ("[::1]:4317", true, Ok("http [::1]:4317")),
             ("tempo", true, Err("the port is missing")),
+            ("tempo:", true, Err("the port is missing")),
+            ("tempo:None", true, Err("\"None\" is no port")),
+            ("me:pw@[::1]:65536", true, Err("\"65536\" is no port")),
             ("http://tempo:4317/x", true, Err("paths")),
             ("unix:///tmp/x", true, Err("something else")),
             ("a b:1", true, Err("not an address")),

@@ -21,8 +21,8 @@ pub(crate) mod retry;
 mod sender;
 mod settings;
 pub(crate) mod time;
-mod unsent;
 mod translate;
+mod unsent;
 pub mod zipkin;
 
 use std::time::Duration;

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Uri};
 
 use super::ExportError;
@@ -72,8 +73,18 @@ pub(super) fn url(text: &str) -> Result<Uri, EndpointError> {
     };
     let uri: Uri =
         text.parse().map_err(|error: http::uri::InvalidUri| malformed(&error.to_string()))?;
-    match uri.scheme_str() {
-        Some("http" | "https") => Ok(uri),
-        _ => Err(malformed("it has to begin with http:// or https://")),
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err(malformed("it has to begin with http:// or https://"));
     }
+    match uri.authority().and_then(no_port) {
+        Some(port) => Err(malformed(&format!("{port:?} is no port"))),
+        None => Ok(uri),
+    }
+}
+
+/// What stands in the place of a port and is none: connections would go to the scheme's own.
+pub(super) fn no_port(authority: &Authority) -> Option<&str> {
+    let (_, address) = authority.as_str().rsplit_once('@').unwrap_or(("", authority.as_str()));
+    let port = address.strip_prefix(authority.host())?.strip_prefix(':')?;
+    (!port.is_empty() && authority.port_u16().is_none()).then_some(port)
 }

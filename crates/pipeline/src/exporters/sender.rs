@@ -104,6 +104,17 @@ impl Sender {
         &self.inner.counters
     }
 
+    /// What keeps it from taking more: a queue on disk that cannot be written. Does not wait.
+    pub fn problem(&self) -> Option<String> {
+        let State::Running(Running { queue: Some((Queue::Persistent(queue), _)) }) =
+            &*self.state.lock()
+        else {
+            return None;
+        };
+        let items = self.inner.signal.items();
+        queue.problem().map(|why| format!("its queue of {items} on disk cannot be written: {why}"))
+    }
+
     /// Opens the queue and begins to export.
     ///
     /// # Errors

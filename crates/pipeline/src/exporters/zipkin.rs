@@ -50,16 +50,6 @@ impl Default for ZipkinSettings {
     }
 }
 
-impl ZipkinSettings {
-    /// Says what is wrong with an endpoint.
-    ///
-    /// # Errors
-    /// It is no URL of HTTP.
-    pub fn check_endpoint(endpoint: &str) -> Result<(), EndpointError> {
-        url(endpoint).map(drop)
-    }
-}
-
 /// Exports to Zipkin.
 pub struct Zipkin {
     post: Post,

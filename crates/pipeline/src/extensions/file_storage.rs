@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::component::{Extension, Running};
 use crate::exporters::PersistentSettings;
+use crate::private;
 
 /// Settings of [`FileStorage`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct FileStorageSettings {
     pub directory: PathBuf,
     /// Makes it if it is not there. Default false.
     pub create_directory: bool,
+    /// Permissions of what it makes. Default 0750.
+    pub directory_mode: u32,
     /// Makes what is written durable at once, so that it outlives a power cut and not only the
     /// process. Default false.
     pub fsync: bool,
@@ -27,6 +30,7 @@ impl Default for FileStorageSettings {
         Self {
             directory: PathBuf::from("/var/lib/otelcol/file_storage"),
             create_directory: false,
+            directory_mode: private::FOLDER_MODE,
             fsync: false,
         }
     }
@@ -48,7 +52,7 @@ impl FileStorage {
         let directory = &settings.directory;
         let told = |error: io::Error| format!("{}: {error}", directory.display());
         if settings.create_directory {
-            fs::create_dir_all(directory).map_err(told)?;
+            private::create_dir_all_as(directory, settings.directory_mode).map_err(told)?;
         }
         let metadata = fs::metadata(directory).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => {
@@ -100,6 +104,8 @@ impl Extension for FileStorage {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -123,14 +129,19 @@ mod tests {
     fn the_folder_must_be_there_and_writable() {
         let folder = tempfile::tempdir().unwrap();
         let at = |path: PathBuf, create_directory| {
-            let directory = path;
-            let settings = FileStorageSettings { directory, create_directory, fsync: true };
+            let settings = FileStorageSettings {
+                directory: path,
+                create_directory,
+                directory_mode: 0o710,
+                fsync: true,
+            };
             FileStorage::open(settings)
         };
         let missing = folder.path().join("a/b");
         let error = at(missing.clone(), false).unwrap_err();
         assert!(error.contains("create_directory: true"), "{error}");
         let storage = at(missing.clone(), true).unwrap();
+        assert_eq!(fs::metadata(&missing).unwrap().permissions().mode() & 0o777, 0o710);
         let own = storage.storage("exporter/x").unwrap();
         assert_eq!(own.folder, missing.join("exporter~2f~x"));
         assert!(own.fsync);

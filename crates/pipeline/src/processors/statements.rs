@@ -27,6 +27,8 @@ pub enum ErrorMode {
 /// What the processors count; only grows.
 #[derive(Debug, Default)]
 pub struct Counters {
+    /// Whose they are, such as `processors::transform/a`, for what is logged.
+    pub owner: String,
     /// Statements and conditions that failed.
     pub errors: AtomicU64,
     /// Spans that a filter dropped.
@@ -41,18 +43,32 @@ impl Counters {
         ("spanfall_processor_ottl_errors", help, self.errors.load(Ordering::Relaxed))
     }
 
-    /// Deals with an error as the mode says.
-    pub(crate) fn failed(&self, mode: ErrorMode, error: &ottl::EvalError) -> Result<(), Refusal> {
+    /// Those of a component.
+    pub fn of(owner: impl Into<String>) -> Arc<Self> {
+        Arc::new(Self { owner: owner.into(), ..Self::default() })
+    }
+
+    /// Deals with the error of a statement or condition, whose text it is, as the mode says.
+    pub(crate) fn failed(
+        &self,
+        mode: ErrorMode,
+        error: &ottl::EvalError,
+        text: &str,
+    ) -> Result<(), Refusal> {
         let count = self.errors.fetch_add(1, Ordering::Relaxed);
         match mode {
-            ErrorMode::Propagate => Err(Refusal::Invalid { reason: error.to_string() }),
+            ErrorMode::Propagate => Err(Refusal::Invalid { reason: self.told(error, text) }),
             // One item in a thousand tells as much as all.
             ErrorMode::Ignore if count.is_multiple_of(1000) => {
-                tracing::warn!(errors = count + 1, "OTTL: {error}");
+                tracing::warn!(errors = count + 1, "{}", self.told(error, text));
                 Ok(())
             }
             ErrorMode::Ignore | ErrorMode::Silent => Ok(()),
         }
+    }
+
+    fn told(&self, error: &ottl::EvalError, text: &str) -> String {
+        format!("{}: OTTL: {error}, in {}", self.owner, text.replace('\n', " "))
     }
 }
 
@@ -98,7 +114,9 @@ impl Filter {
             match evaluator.matches(condition, item) {
                 Ok(true) => return Ok(true),
                 Ok(false) => {}
-                Err(error) => self.counters.failed(group.error_mode, &error)?,
+                Err(error) => {
+                    self.counters.failed(group.error_mode, &error, condition.as_str())?;
+                }
             }
         }
         Ok(false)
@@ -217,7 +235,9 @@ impl Transform {
                     break;
                 }
                 Ok(false) => {}
-                Err(error) => self.counters.failed(group.error_mode, &error)?,
+                Err(error) => {
+                    self.counters.failed(group.error_mode, &error, condition.as_str())?;
+                }
             }
         }
         if !holds {
@@ -226,7 +246,7 @@ impl Transform {
         evaluator.clear_cache();
         for statement in &group.statements {
             if let Err(error) = evaluator.execute(statement, &mut item) {
-                self.counters.failed(group.error_mode, &error)?;
+                self.counters.failed(group.error_mode, &error, statement.as_str())?;
             }
         }
         Ok(())
@@ -383,11 +403,17 @@ mod tests {
         {
             let context = Context::Span;
             let conditions = conditions(context, &["ParseJSON(name) == nil"]);
-            let counters = Arc::new(Counters::default());
+            let counters = Counters::of("processors::filter/a");
             let group = FilterGroup { context, conditions, error_mode };
             let edit = Filter::new(vec![group], Selection::default(), counters.clone());
             let answer = edit.edit(&mut spans(), &Client::default());
             assert_eq!(answer.is_err(), refused, "{error_mode:?}");
+            if let Err(refusal) = answer {
+                let told = refusal.to_string();
+                for part in ["processors::filter/a", "col 1", "in ParseJSON(name) == nil"] {
+                    assert!(told.contains(part), "{told}");
+                }
+            }
             assert_eq!(counters.errors.load(Ordering::Relaxed), if refused { 1 } else { 3 });
         }
     }

@@ -21,6 +21,10 @@ pub use intervals::{INTERVALS_MAX, Intervals};
 /// The most exemplars of an answer, and how many there are unless told otherwise.
 pub const EXEMPLARS_MAX: usize = 100;
 
+/// The most exemplars that the store is asked for where what follows leaves out points, and their
+/// exemplars with them.
+const EXEMPLARS_HELD: usize = 4_096;
+
 /// The label of a series that has no other.
 pub const NAME_LABEL: &str = "__name__";
 
@@ -57,13 +61,18 @@ pub async fn run(
     let mut answer = MetricsAnswer::default();
     let mut measured = Vec::with_capacity(leaves.len());
     let count = leaves.len();
+    let exemplars_held = match query {
+        MetricsQuery::Leaf(_) => exemplars_max,
+        _ if exemplars_max == 0 => 0,
+        _ => EXEMPLARS_HELD.max(exemplars_max),
+    };
     for (at, leaf) in leaves.into_iter().enumerate() {
         let request = MeasureRequest {
             leaf: leaf.clone(),
             start_unix_nano: intervals.start_unix_nano,
             step_nano: intervals.step_nano,
             steps: intervals.count,
-            exemplars_max,
+            exemplars_max: exemplars_held,
             extrapolate,
         };
         let watcher = watcher.clone().map(|to| -> Watcher<Measured> {
@@ -191,13 +200,26 @@ fn compute(
     }
 }
 
-/// Series without a point, and exemplars where their series has none, are left out.
+/// How much of some room each of many has that want so much: as much as every other, unless it wants
+/// less.
+pub(crate) fn shares(wanted: &[usize], mut room: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..wanted.len()).collect();
+    order.sort_by_key(|&at| wanted[at]);
+    let mut shares = vec![0; wanted.len()];
+    for (done, at) in order.into_iter().enumerate() {
+        shares[at] = wanted[at].min(room.div_ceil(wanted.len() - done));
+        room -= shares[at];
+    }
+    shares
+}
+
+/// Series without a point, and exemplars where their series has none, are left out. What there may
+/// be of exemplars is shared among the series.
 fn settled(
     mut series: Vec<MeasuredSeries>,
     intervals: &Intervals,
     exemplars_max: usize,
 ) -> Vec<MeasuredSeries> {
-    let mut room = exemplars_max;
     series.retain(|series| series.values.iter().any(|value| !value.is_nan()));
     for series in &mut series {
         let values = &series.values;
@@ -206,8 +228,10 @@ fn settled(
             value.is_some_and(|value| !value.is_nan())
         };
         series.exemplars.retain(|exemplar| has_point(exemplar.start_unix_nano));
-        series.exemplars.truncate(room);
-        room -= series.exemplars.len();
+    }
+    let counts: Vec<usize> = series.iter().map(|series| series.exemplars.len()).collect();
+    for (series, share) in series.iter_mut().zip(shares(&counts, exemplars_max)) {
+        series.thin_exemplars(share);
     }
     series
 }
@@ -360,6 +384,33 @@ mod tests {
         assert_eq!(kept(measured.clone(), 1), [5]);
         measured.values[0] = f64::NAN;
         assert_eq!(kept(measured, 100), [15, 20]);
+    }
+
+    #[test]
+    fn every_series_that_is_left_has_exemplars() {
+        // Five series, each the greatest for one interval alone.
+        let measured = |at: usize| {
+            let values: Vec<f64> = (0..5).map(|other| f64::from(u8::from(other == at))).collect();
+            let mut series = series(&[("a", &at.to_string())], &values);
+            let span = |start_unix_nano| store::MeasuredSpan {
+                trace_id: model::TraceId([1; 16]),
+                span_id: model::SpanId([1; 8]),
+                start_unix_nano,
+                value: if start_unix_nano % 10 == 3 { 9.0 } else { 1.0 },
+            };
+            series.exemplars = (1..=50).map(span).collect();
+            series
+        };
+        let series = stages::top((0..5).map(measured).collect(), 1);
+        let intervals = Intervals { start_unix_nano: 0, step_nano: 10, count: 5 };
+        for (max, expected) in [(100, [10; 5]), (12, [3, 3, 2, 2, 2]), (3, [1, 1, 1, 0, 0])] {
+            let settled = settled(series.clone(), &intervals, max);
+            let mut counts: Vec<_> = settled.iter().map(|of| of.exemplars.len()).collect();
+            counts.sort_by_key(|count| std::cmp::Reverse(*count));
+            assert_eq!(counts, expected, "{max}");
+            let has_greatest = |of: &MeasuredSeries| of.exemplars.iter().any(|of| of.value == 9.0);
+            assert!(settled.iter().all(|of| of.exemplars.is_empty() || has_greatest(of)));
+        }
     }
 
     #[test]

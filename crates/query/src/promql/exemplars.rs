@@ -2,7 +2,7 @@
 //!
 //! A generator of metrics keeps the newest span of each bucket at a scrape. Here nothing is
 //! scraped: the store measures durations over the range with TraceQL and tells some spans of every
-//! series, spread over the range. Conditions on labels that the store can judge go to it; all of
+//! series, spread over their durations and over the range. Conditions on labels that the store can judge go to it; all of
 //! them are judged again on the labels that come out.
 
 use std::collections::BTreeMap;
@@ -23,15 +23,19 @@ use super::metrics::{End, Metric, Part, Value};
 use super::syntax;
 use super::tree::Selector;
 use super::value::{Grid, Labels, METRIC_NAME};
+use crate::metrics::shares;
 
 /// The most selectors of a query.
 const SELECTORS_MAX: usize = 32;
 
 /// The most spans that one measurement tells.
-const SPANS_MAX: usize = 200;
+const SPANS_MAX: usize = 500;
 
 /// The most exemplars of an answer.
 const EXEMPLARS_MAX: usize = 1_000;
+
+/// How many are found for one of an answer, at most, so that every series has its share.
+const HELD: usize = 8;
 
 /// Intervals of the range: a span of each is told, where there is room.
 const INTERVALS: u64 = 240;
@@ -132,7 +136,7 @@ impl Exemplars {
     ) -> Result<FoundExemplars, PromqlError> {
         let mut found = FoundExemplars::default();
         let mut all: BTreeMap<Labels, Vec<Exemplar>> = BTreeMap::new();
-        let mut room = EXEMPLARS_MAX;
+        let mut room = EXEMPLARS_MAX * HELD;
         for look in &self.looks {
             let Some(request) = request(&look.leaf, range) else { break };
             if room == 0 {
@@ -154,10 +158,16 @@ impl Exemplars {
                 }
             }
         }
-        let series = all.into_iter().filter(|(_, exemplars)| !exemplars.is_empty());
+        let counts: Vec<usize> = all.values().map(Vec::len).collect();
+        let shares = shares(&counts, EXEMPLARS_MAX);
+        let series = all.into_iter().zip(shares).filter(|(_, share)| *share > 0);
         found.series = series
-            .map(|(labels, mut exemplars)| {
+            .map(|((labels, mut exemplars), share)| {
                 exemplars.sort_by_key(|exemplar| exemplar.time_ms);
+                // A series is one bucket: what is left is spread over time.
+                let count = exemplars.len();
+                let places = (0..share).map(|at| at * count / share);
+                let exemplars = places.filter_map(|at| exemplars.get(at).cloned()).collect();
                 ExemplarSeries { labels, exemplars }
             })
             .collect();

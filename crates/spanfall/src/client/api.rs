@@ -235,7 +235,10 @@ impl Client {
         let said = match serde_json::from_slice::<ErrorBody>(body) {
             // Options are named as parameters are: what is wrong with one was said here.
             Ok(ErrorBody { error, parameter: Some(name) }) => {
-                let said = format!("--{}: {error}", name.replace('_', "-"));
+                let said = match name.as_str() {
+                    "q" => format!("the argument TRACEQL: {error}"),
+                    name => format!("--{}: {error}", name.replace('_', "-")),
+                };
                 return Hinted::plain(clean(&said).into_owned()).into();
             }
             Ok(ErrorBody { error, parameter: None }) => clean(&error).into_owned(),

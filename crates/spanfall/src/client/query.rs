@@ -36,7 +36,7 @@ pub struct FilterArgs {
     /// The span started within this time before now, such as 1h; clocks may be 5 minutes ahead
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with = "start")]
     pub since: Option<Duration>,
-    /// The span started at or after this: RFC 3339, nanoseconds since 1970, or -2h
+    /// The span started at or after this: RFC 3339, nanoseconds since 1970, now, or -2h
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub start: Option<String>,
     /// The span started before this

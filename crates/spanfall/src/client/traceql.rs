@@ -238,5 +238,9 @@ mod tests {
         assert!(error.ends_with("answered: too much") && told.len() == 1, "{error}");
         let wrong = r#"{"error":"odd","parameter":"q","line":1,"column":2,"caret":"x"}"#;
         assert!(matches!(asked(400, wrong).0, Ok(Err(_))));
+        for (parameter, named) in [("q", "the argument TRACEQL"), ("some_name", "--some-name")] {
+            let body = format!("{{\"error\":\"odd\",\"parameter\":\"{parameter}\"}}");
+            assert_eq!(asked(400, &body).0.unwrap_err().to_string(), format!("{named}: odd"));
+        }
     }
 }

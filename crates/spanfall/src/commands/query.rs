@@ -46,7 +46,8 @@ pub struct QueryArgs {
     /// Within this time before now, such as 1h
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with = "start")]
     since: Option<Duration>,
-    /// At or after this: RFC 3339, nanoseconds since 1970, or -2h
+    /// At or after this: RFC 3339, nanoseconds since 1970, now, or -2h. A trace is found if it
+    /// overlaps the range; metrics count spans that start in it
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     start: Option<String>,
     /// Before this

@@ -167,6 +167,7 @@ pub fn run(
     let filter = args.log.as_deref().map(logging::filter).transpose()?;
     serve::without_huge_pages();
     let is_built_in = args.config.config.is_empty();
+    let mut ports = None;
     let place = if is_built_in {
         for origin in &args.cors_allowed_origin {
             check_origin(origin)
@@ -176,6 +177,7 @@ pub fn run(
         let flags = flags(args)?;
         flags.refuse_open_data()?;
         place.configs.push(flags.document());
+        ports = Some(flags.ports);
         place
     } else {
         matches.map_or(Ok(()), refuse_flags)?;
@@ -197,11 +199,11 @@ pub fn run(
     let served = runtime.block_on(serve::run(&place, loaded, host));
     // A query that still runs must not hold up the end.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-    match served {
-        Err(error) if is_built_in => {
-            anyhow::bail!(serve::in_words_of_flags(&format!("{error:#}")))
+    match (served, ports) {
+        (Err(error), Some(ports)) => {
+            anyhow::bail!(serve::in_words_of_flags(&format!("{error:#}"), &ports))
         }
-        served => served.map(|()| ExitCode::SUCCESS),
+        (served, _) => served.map(|()| ExitCode::SUCCESS),
     }
 }
 
@@ -298,7 +300,7 @@ impl Notices for Terminal {
     }
 
     fn stopping(&self) {
-        self.printer.note("Stopping: open requests are finished, then the store is closed.");
+        self.printer.note("Stopping: open requests are finished, and what is held is handed on.");
     }
 
     fn found(&self, diagnostics: &config::Diagnostics) {

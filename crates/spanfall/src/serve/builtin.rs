@@ -56,6 +56,30 @@ pub struct Ports {
     pub metrics: u16,
 }
 
+impl Ports {
+    /// In the order of `PORTS`.
+    fn all(&self) -> [u16; 8] {
+        [
+            self.otlp_grpc,
+            self.otlp_http,
+            self.jaeger_grpc,
+            self.zipkin,
+            self.tempo,
+            self.ui,
+            self.health,
+            self.metrics,
+        ]
+    }
+
+    /// What else listens on the port of a flag, and its flag.
+    fn shared_with(&self, flag: &str) -> Option<(&'static str, &'static str)> {
+        let said = || PORTS.into_iter().zip(self.all());
+        let (_, port) = said().find(|((_, _, of), port)| *of == flag && *port != 0)?;
+        let other = said().find(|((_, _, of), other)| *of != flag && *other == port);
+        other.map(|((_, what, flag), _)| (what, flag))
+    }
+}
+
 /// Where a port's error is told, what the port is for, and the flag that says another.
 const PORTS: [(&str, &str, &str); 8] = [
     ("receivers::otlp: grpc: ", "OTLP/gRPC", "--otlp-grpc-port"),
@@ -69,12 +93,18 @@ const PORTS: [(&str, &str, &str); 8] = [
 ];
 
 /// A start's error in the words of the flags.
-pub fn in_words_of_flags(error: &str) -> String {
+pub fn in_words_of_flags(error: &str, ports: &Ports) -> String {
     let port = PORTS.iter().find_map(|(place, what, flag)| {
         let rest = error.strip_prefix(place)?;
         rest.starts_with("cannot listen on ").then_some((rest, what, flag))
     });
     match port {
+        Some((rest, what, flag)) if let Some((other, its_flag)) = ports.shared_with(flag) => {
+            format!(
+                "{rest}; it is for {what}, and {its_flag} says the same port for {other}: choose \
+                 another with {flag} or {its_flag}"
+            )
+        }
         Some((rest, what, flag)) if rest.contains("no such address") => {
             format!("{rest}; it is for {what}: choose another with --listen, or a port with {flag}")
         }
@@ -183,4 +213,52 @@ fn list(values: impl IntoIterator<Item = String>) -> String {
 fn map(entries: impl IntoIterator<Item = (&'static str, String)>) -> String {
     let entries = entries.into_iter().map(|(key, value)| format!("{}:{value}", text(key)));
     format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_ports() {
+        let ports = Ports {
+            otlp_grpc: 4317,
+            otlp_http: 4318,
+            ui: 16686,
+            jaeger_grpc: 16685,
+            zipkin: 4318,
+            tempo: 0,
+            health: 0,
+            metrics: 4317,
+        };
+        let end = |flag: &str| format!(": free it, or choose another with {flag}");
+        for (place, said) in [
+            (
+                "receivers::otlp: http",
+                "OTLP/HTTP, and --zipkin-port says the same port for Zipkin's API: choose another \
+                 with --otlp-http-port or --zipkin-port"
+                    .to_owned(),
+            ),
+            (
+                "extensions::spanfall_query: zipkin",
+                "Zipkin's API, and --otlp-http-port says the same port for OTLP/HTTP: choose \
+                 another with --zipkin-port or --otlp-http-port"
+                    .to_owned(),
+            ),
+            (
+                "service::telemetry",
+                "metrics, and --otlp-grpc-port says the same port for OTLP/gRPC: choose another \
+                 with --metrics-port or --otlp-grpc-port"
+                    .to_owned(),
+            ),
+            ("extensions::spanfall_query", format!("the web UI and API{}", end("--http-port"))),
+            // Two that the system chooses are no clash.
+            ("extensions::spanfall_query: tempo", format!("Tempo's API{}", end("--tempo-port"))),
+            ("extensions::health_check", format!("health{}", end("--health-port"))),
+        ] {
+            let error = format!("{place}: cannot listen on 127.0.0.1:1: taken");
+            let expected = format!("cannot listen on 127.0.0.1:1: taken; it is for {said}");
+            assert_eq!(in_words_of_flags(&error, &ports), expected, "{place}");
+        }
+    }
 }

@@ -65,28 +65,38 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, host: Arc<Host>) -> SpanfallPlan
     SpanfallPlan { options, host }
 }
 
-/// A folder has one store. Of two that pipelines write to, one could not be opened.
-pub(super) fn check_folders(document: &Document, diagnostics: &mut Diagnostics) {
+/// A folder has one store: of two that pipelines write to, one could not be opened. A file has one
+/// exporter: two would overwrite each other's lines.
+pub(super) fn check_places(document: &Document, diagnostics: &mut Diagnostics) {
     let pipelines = &document.service.pipelines;
     let is_used = |id: &Id| pipelines.iter().any(|own| own.exporters.iter().any(|to| to.id == *id));
-    let stores = document.exporters.iter().filter(|own| own.kind == Some("spanfall"));
-    let mut owners: BTreeMap<PathBuf, &Id> = BTreeMap::new();
-    for store in stores.filter(|own| is_used(&own.id)) {
-        let written = store.node.as_map().and_then(|map| map.get("data_dir"));
-        let written = written.filter(|node| !node.is_null());
-        let folder = written.and_then(Node::as_text).unwrap_or(DATA_DIR_DEFAULT);
-        let parts = Path::new(folder).components();
-        let folder: PathBuf = parts.filter(|part| *part != Component::CurDir).collect();
-        let Some(owner) = owners.get(&folder) else {
-            owners.insert(folder, &store.id);
-            continue;
-        };
-        let error = format!("exporters::{}: 'data_dir' is that of exporters::{owner}", store.id);
-        let error = Diagnostic::error(error).help("each store needs a folder of its own");
-        diagnostics.push(match written {
-            Some(node) => error.at_node(node, "this folder is taken"),
-            None => error.at(store.at, format!("`data_dir` is not set here: {DATA_DIR_DEFAULT}")),
-        });
+    for (kind, key, default, what) in [
+        ("spanfall", "data_dir", DATA_DIR_DEFAULT, "each store needs a folder of its own"),
+        ("file", "path", "", "each exporter needs a file of its own"),
+    ] {
+        let all = document.exporters.iter().filter(|own| own.kind == Some(kind));
+        let mut owners: BTreeMap<PathBuf, &Id> = BTreeMap::new();
+        for own in all.filter(|own| is_used(&own.id)) {
+            let written = own.node.as_map().and_then(|map| map.get(key));
+            let written = written.filter(|node| !node.is_null());
+            let place = Path::new(written.and_then(Node::as_text).unwrap_or(default));
+            // Devices and pipes take what several write.
+            if place.as_os_str().is_empty() || place.starts_with("/dev") {
+                continue;
+            }
+            let parts = place.components();
+            let place: PathBuf = parts.filter(|part| *part != Component::CurDir).collect();
+            let Some(owner) = owners.get(&place) else {
+                owners.insert(place, &own.id);
+                continue;
+            };
+            let error = format!("exporters::{}: '{key}' is that of exporters::{owner}", own.id);
+            let error = Diagnostic::error(error).help(what);
+            diagnostics.push(match written {
+                Some(node) => error.at_node(node, "this is taken"),
+                None => error.at(own.at, format!("`{key}` is not set here: {default}")),
+            });
+        }
     }
 }
 
@@ -317,7 +327,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_stores_have_two_folders() {
+    fn two_exporters_have_two_places() {
         for (exporters, used, is_wrong) in [
             ("spanfall: , spanfall/b: ", "spanfall, spanfall/b", true),
             ("spanfall: , spanfall/b: {data_dir: spanfall-data/}", "spanfall, spanfall/b", true),
@@ -326,6 +336,9 @@ mod tests {
                 "spanfall, spanfall/b",
                 true,
             ),
+            ("file: {path: x.json}, file/2: {path: ./x.json, append: true}", "file, file/2", true),
+            ("file: {path: x.json}, file/2: {path: y.json}", "file, file/2", false),
+            ("file: {path: /dev/stdout}, file/2: {path: /dev/stdout}", "file, file/2", false),
             ("spanfall: , spanfall/b: ", "spanfall", false),
             ("spanfall: , spanfall/b: {data_dir: b}", "spanfall, spanfall/b", false),
         ] {
@@ -336,7 +349,7 @@ mod tests {
             let place = super::super::Where { configs: vec![text], ..Default::default() };
             let loaded = super::super::load(&place, &Host::new(super::super::Silent));
             let said = loaded.diagnostics.render(false);
-            assert_eq!(said.contains("'data_dir' is that of exporters::"), is_wrong, "{said}");
+            assert_eq!(said.contains("' is that of exporters::"), is_wrong, "{said}");
             assert_eq!(loaded.diagnostics.has_errors(), is_wrong, "{said}");
         }
     }

@@ -10,7 +10,7 @@ use super::DATA_DIR_DEFAULT;
 
 /// The titles of ports that have a name of their own, in the order in which they are told, and
 /// what stands around the address.
-const TITLES: [(&str, &str, &str, &str); 8] = [
+const TITLES: [(&str, &str, &str, &str); 10] = [
     ("ui", "web UI and API", "http://", ""),
     ("otlp_grpc", "OTLP/gRPC", "", ""),
     ("otlp_http", "OTLP/HTTP", "http://", "/v1/traces"),
@@ -18,6 +18,8 @@ const TITLES: [(&str, &str, &str, &str); 8] = [
     ("zipkin", "Zipkin API", "http://", "/api/v2"),
     ("tempo", "Tempo API", "http://", ""),
     ("health", "health", "http://", "/status"),
+    ("extension pprof", "pprof", "http://", "/debug/pprof/"),
+    ("extension zpages", "zpages", "http://", "/debug/pipelinez"),
     ("metrics", "own metrics", "http://", "/metrics"),
 ];
 
@@ -72,23 +74,51 @@ pub(super) fn banner(document: &Document, listeners: &[Listener]) -> String {
     for listener in listeners {
         let (title, before, after) = title(listener);
         let address = reachable(&listener.address);
+        let before = if before == "http://" { scheme(document, &listener.name) } else { before };
         text.push_str(&format!("  {title:width$}  {before}{address}{after}\n"));
     }
     let address = |name: &str| listeners.iter().find(|listener| listener.name == name);
     let Some(http) = address("otlp_http") else { return text };
-    let is_default = http.address.ends_with(":4318")
+    let scheme = scheme(document, &http.name);
+    let is_default = scheme == "http://"
+        && http.address.ends_with(":4318")
         && address("otlp_grpc").is_none_or(|grpc| grpc.address.ends_with(":4317"));
     let exporter = if is_default {
         "any OpenTelemetry SDK with its default settings".to_owned()
     } else {
         let address = reachable(&http.address);
-        format!("OTEL_EXPORTER_OTLP_ENDPOINT=http://{address} for an OpenTelemetry SDK")
+        format!("OTEL_EXPORTER_OTLP_ENDPOINT={scheme}{address} for an OpenTelemetry SDK")
     };
+    let button = if address("ui").is_some() { ", or the button in the web UI" } else { "" };
     text.push_str(&format!(
         "\nSend the first span: {exporter},\n\
-         or try `spanfall loadgen --spans 1000`, or the button in the web UI.\n"
+         or try `spanfall loadgen --spans 1000`{button}.\n"
     ));
     text
+}
+
+/// How a port that speaks HTTP is reached: with TLS where its component has it.
+fn scheme(document: &Document, name: &str) -> &'static str {
+    let (section, kind, part): (_, _, &[&str]) = match name {
+        "ui" => (Section::Extensions, "spanfall_query", &[]),
+        "zipkin" => (Section::Extensions, "spanfall_query", &["zipkin"]),
+        "tempo" => (Section::Extensions, "spanfall_query", &["tempo"]),
+        "otlp_http" => (Section::Receivers, "otlp", &["protocols", "http"]),
+        "health" => (Section::Extensions, "health_check", &[]),
+        _ => return "http://",
+    };
+    let components = match section {
+        Section::Receivers => &document.receivers,
+        _ => &document.extensions,
+    };
+    let has_tls = |component: &config::Component| {
+        let own = component.node.as_map();
+        let map = part.iter().try_fold(own?, |map, key| map.get(key)?.as_map());
+        map?.get("tls")?.as_map().map(drop)
+    };
+    // The first of a kind has the name.
+    let own = components.iter().find(|component| component.kind == Some(kind));
+    own.and_then(has_tls).map_or("http://", |_| "https://")
 }
 
 fn title(listener: &Listener) -> (&str, &'static str, &'static str) {
@@ -136,7 +166,61 @@ mod tests {
         let text = banner(&Document::default(), &other);
         assert!(text.contains("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:9 "), "{text}");
         assert!(text.contains("  receiver jaeger thrift_http  localhost:7\n"), "{text}");
+        assert!(!text.contains("the button"), "{text}");
         let text = banner(&Document::default(), &[listener("health", "127.0.0.1:13133")]);
         assert!(!text.contains("first span"), "{text}");
+    }
+
+    #[test]
+    fn the_banner_says_what_works() {
+        let listener = |name: &'static str, address: &str| Listener {
+            name: name.into(),
+            address: address.to_owned(),
+        };
+        let listeners = [
+            listener("ui", "127.0.0.1:16686"),
+            listener("otlp_http", "127.0.0.1:4318"),
+            listener("health", "127.0.0.1:13133"),
+            listener("extension pprof", "127.0.0.1:1777"),
+        ];
+        let plain = "
+receivers: {otlp: {protocols: {http: }}}
+extensions: {spanfall_query: , health_check: }
+";
+        let tls = "
+receivers: {otlp: {protocols: {http: {tls: {cert_file: a, key_file: b}}}}}
+extensions: {spanfall_query: {tls: {cert_file: a, key_file: b}}, health_check: {tls: {cert_file: a}}}
+";
+        for (settings, parts) in [
+            (
+                plain,
+                [
+                    "http://127.0.0.1:16686\n",
+                    "http://127.0.0.1:4318/v1/traces\n",
+                    "http://127.0.0.1:13133/status\n",
+                    "with its default settings",
+                    "http://127.0.0.1:1777/debug/pprof/\n",
+                ],
+            ),
+            (
+                tls,
+                [
+                    "https://127.0.0.1:16686\n",
+                    "https://127.0.0.1:4318/v1/traces\n",
+                    "https://127.0.0.1:13133/status\n",
+                    "OTEL_EXPORTER_OTLP_ENDPOINT=https://127.0.0.1:4318 ",
+                    "http://127.0.0.1:1777/debug/pprof/\n",
+                ],
+            ),
+        ] {
+            let configs = [format!("yaml:{settings}")];
+            let request = config::Request { configs: &configs, sets: &[] };
+            let (document, _) =
+                config::load(request, &config::System, &pipeline::components::known());
+            let text = banner(&document, &listeners);
+            for part in parts {
+                assert!(text.contains(part), "{part:?} is not in: {text}");
+            }
+        }
     }
 }

@@ -73,7 +73,7 @@ pub fn load(place: &Where, host: &Arc<Host>) -> Loaded {
     let plans = Plans::read(&document, &registry(host), &mut diagnostics);
     let telemetry = telemetry::read(&document, &mut diagnostics);
     check_queries(&document, &mut diagnostics);
-    exporter::check_folders(&document, &mut diagnostics);
+    exporter::check_places(&document, &mut diagnostics);
     if !place.is_built_in {
         check_environment(&document, &outside.variables.into_inner(), &mut diagnostics);
     }

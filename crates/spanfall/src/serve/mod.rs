@@ -90,8 +90,9 @@ pub async fn run(place: &Where, loaded: Loaded, host: Arc<Host>) -> anyhow::Resu
         server = Server::start(loaded, host.clone()) => server?,
         () = signals.stop() => return Ok(()),
     };
-    host.notices.ready(&server.banner().await);
+    let banner = server.banner().await;
     memory::give_back_code();
+    host.notices.ready(&banner);
     loop {
         let reason = tokio::select! {
             asked = signals.next() => match asked {
@@ -102,8 +103,12 @@ pub async fn run(place: &Where, loaded: Loaded, host: Arc<Host>) -> anyhow::Resu
         };
         tracing::info!(reason, "reading the configuration again");
         let (own, shared) = (place.clone(), host.clone());
-        let loaded = tokio::task::spawn_blocking(move || load(&own, &shared)).await;
-        let loaded = loaded.context("reading the configuration again")?;
+        let loading = tokio::task::spawn_blocking(move || load(&own, &shared));
+        let loaded = tokio::select! {
+            loaded = loading => loaded.context("reading the configuration again")?,
+            // A file system may take its time.
+            () = signals.stop() => break,
+        };
         if !loaded.diagnostics.is_empty() {
             host.notices.found(&loaded.diagnostics);
         }

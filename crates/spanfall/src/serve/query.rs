@@ -69,7 +69,13 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, host: Arc<Host>) -> QueryPlan {
             None => Some(plan(default.to_owned())),
         }
     });
-    let token = reader.field("token").secret().filter(|token| !token.expose().is_empty());
+    let is_written = reader.has("token");
+    let has_value = reader.field("token").node().is_some_and(|node| node.as_text() != Some(""));
+    let token = reader.field("token").secret();
+    if is_written && !has_value {
+        // Else a variable that is not set would show all traces to anyone.
+        reader.fault("token", "is empty: set it, or leave the key out if nobody is to be asked");
+    }
     let token_file = reader.field("token_file").string().filter(|path| !path.is_empty());
     if token.is_some() && token_file.is_some() {
         reader.fault("token_file", "must not be set beside `token`: one of them is enough");
@@ -351,6 +357,35 @@ impl Metrics for Query {
                 labels: labels(),
                 value: count(&port.connections.open),
             });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Host, Silent, Where, load};
+
+    #[test]
+    fn a_token_that_is_written_is_one() {
+        for (token, is_wrong) in [
+            ("token: ", true),
+            ("token: ''", true),
+            ("token: '${env:SPANFALL_NEVER_SET}'", true),
+            ("token: '${env:SPANFALL_NEVER_SET:-abc}'", false),
+            ("token: abc", false),
+            ("", false),
+        ] {
+            let text = format!(
+                "yaml:{{receivers: {{otlp: {{protocols: {{grpc: }}}}}}, exporters: {{spanfall: }}, \
+                 extensions: {{spanfall_query: {{{token}}}}}, service: {{extensions: \
+                 [spanfall_query], pipelines: {{traces: {{receivers: [otlp], exporters: \
+                 [spanfall]}}}}}}}}"
+            );
+            let place = Where { configs: vec![text], ..Where::default() };
+            let loaded = load(&place, &Host::new(Silent));
+            let said = loaded.diagnostics.render(false);
+            assert_eq!(said.contains("'token' is empty"), is_wrong, "{token}: {said}");
+            assert_eq!(loaded.diagnostics.has_errors(), is_wrong, "{token}: {said}");
         }
     }
 }

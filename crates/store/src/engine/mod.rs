@@ -209,6 +209,10 @@ impl Shared {
 
     /// Sets aside the blocks that a query found damaged, if they are.
     fn report(&self, damaged: &[Damaged]) {
+        // A query that outlives its store may meet what another store has made of the folder.
+        if self.stopping.load(Ordering::Relaxed) {
+            return;
+        }
         for Damaged { block, reason } in damaged {
             let Some(block) = self.state.lock().block(block) else { continue };
             match block.damage() {
@@ -252,6 +256,10 @@ impl Shared {
         self.options.data_dir.join("tmp")
     }
 }
+
+/// The most spans that a search may ask for (traces by spans of each) to be one that mostly takes
+/// milliseconds.
+const QUICK_SPANS_MAX: usize = 10_000;
 
 /// A store in a folder of this machine.
 pub struct Engine {
@@ -427,7 +435,9 @@ impl Store for Engine {
         request: FindRequest,
         watcher: Option<Watcher<FoundPage>>,
     ) -> Result<FoundPage, QueryError> {
-        self.query(true, move |view, cancel| {
+        // Telling so many spans takes long, however soon they are found.
+        let spans = request.limit.saturating_mul(request.spans_per_spanset.max(1));
+        self.query(spans <= QUICK_SPANS_MAX, move |view, cancel| {
             // The first results are news at once.
             let teller = watcher.map(|to| Teller::new(to, Duration::ZERO, TELL_EVERY));
             query::find(view, &request, cancel, teller.as_ref())
@@ -492,9 +502,7 @@ impl Store for Engine {
     }
 
     async fn names(&self, request: ChoiceRequest) -> Result<NameSet, QueryError> {
-        // Without a pipeline the small tables answer.
-        let is_quick = request.pipeline.is_none();
-        self.query(is_quick, move |view, cancel| query::names(view, &request, cancel)).await
+        self.query(true, move |view, cancel| query::names(view, &request, cancel)).await
     }
 
     async fn field_values(
@@ -503,11 +511,8 @@ impl Store for Engine {
         field: traceql::Field,
         limit: usize,
     ) -> Result<FieldValues, QueryError> {
-        let is_quick = request.pipeline.is_none() && matches!(field, traceql::Field::Attribute(_));
-        self.query(is_quick, move |view, cancel| {
-            query::choices(view, &request, &field, limit, cancel)
-        })
-        .await
+        self.query(true, move |view, cancel| query::choices(view, &request, &field, limit, cancel))
+            .await
     }
 
     fn status(&self) -> StoreStatus {

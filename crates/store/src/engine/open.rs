@@ -27,9 +27,7 @@ const BATCHES_AHEAD: usize = 16;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it open.
-    #[error(
-        "{path} is in use by another Spanfall; stop it, or choose another folder"
-    )]
+    #[error("{path} is in use by another Spanfall; stop it, or choose another folder")]
     InUse {
         /// The data folder.
         path: PathBuf,
@@ -59,9 +57,7 @@ pub enum OpenError {
         reason: String,
     },
     /// The system refused.
-    #[error(
-        "{path} cannot be used: {error}; check its permissions, or choose another folder"
-    )]
+    #[error("{path} cannot be used: {error}; check its permissions, or choose another folder")]
     Io {
         /// The file or folder at fault.
         path: PathBuf,

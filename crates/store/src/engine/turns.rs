@@ -1,9 +1,11 @@
 //! Whose turn it is: as many queries run at once as there are cores, for more would only take
 //! memory, and time from those who send. One turn more is for searches, which mostly end in
-//! milliseconds, so that they do not wait behind queries that count everything.
+//! milliseconds, so that they do not wait behind queries that count everything; and for names and
+//! values, which somebody waits for who writes a query.
 //!
 //! A search that turns out to be long leaves that turn to the next one and waits for an ordinary
-//! turn where it is: between two parts of its work, with the few results that it holds.
+//! turn where it is: between two parts of its work, or of its answer, with the results that it
+//! holds. One that asks for very many spans is long from the beginning, and waits without any.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -182,9 +184,24 @@ mod tests {
             spans_per_spanset: 3,
             after: None,
         };
+        let many = FindRequest { limit: 5_000, ..request.clone() };
         assert!(runtime.block_on(engine.find(request, None)).unwrap().traces.is_empty());
-        let names = ChoiceRequest { pipeline: None, starts: 0..=u64::MAX };
-        assert!(runtime.block_on(engine.names(names)).unwrap().names.is_empty());
+        // Names and values for those who write a query, narrowed by it or not.
+        for pipeline in [None, Some(many.pipeline.clone())] {
+            let choices = ChoiceRequest { pipeline, starts: 0..=u64::MAX };
+            let names = runtime.block_on(engine.names(choices.clone())).unwrap();
+            assert!(names.names.is_empty());
+            let field = traceql::Field::Intrinsic(traceql::Intrinsic::Name);
+            let values = runtime.block_on(engine.field_values(choices, field, 10)).unwrap();
+            assert!(values.values.is_empty());
+        }
+        // What asks for very many spans waits for its turn from the beginning.
+        let mut finding = pin!(engine.find(many, None));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(finding.as_mut().poll(&mut context).is_pending());
+        let quick = now(engine.turns.search()).expect("the turn of searches is free");
+        assert!(quick.quick.is_some() && finding.as_mut().poll(&mut context).is_pending());
+        drop(quick);
         // What counts everything waits for its turn.
         let QueryKind::Metrics(MetricsQuery::Leaf(leaf)) =
             traceql::parse("{} | rate()").unwrap().kind
@@ -200,9 +217,9 @@ mod tests {
             extrapolate: false,
         };
         let mut measuring = pin!(engine.measure(request, None));
-        let mut context = Context::from_waker(Waker::noop());
         assert!(measuring.as_mut().poll(&mut context).is_pending());
         drop(long);
+        assert!(runtime.block_on(finding).unwrap().traces.is_empty());
         assert!(runtime.block_on(measuring).unwrap().series.is_empty());
     }
 

@@ -166,7 +166,7 @@ fn scan<S: Send>(
         true => Seam::default(),
         false => Seam::of_pipeline(view, pipeline, cancel)?,
     };
-    let probe = view.probe.clone();
+    let (probe, pause) = (view.probe.clone(), view.pause.clone());
     let mut pieces = view.pieces.clone();
     pieces.extend(seam.pieces.iter().cloned());
     let mut work: Vec<(Arc<dyn Piece>, Range<usize>)> = Vec::new();
@@ -182,6 +182,9 @@ fn scan<S: Send>(
             return;
         }
         let mut run = || {
+            if let Some(pause) = &pause {
+                pause();
+            }
             cancel.check()?;
             let slab = Slab::new(piece.as_ref(), rows.clone(), &probe)?;
             let rows = spans(&slab, pipeline, seam.apart(piece.as_ref()))?;
@@ -410,6 +413,28 @@ mod tests {
         let told = one.joined(other).sorted();
         assert_eq!(told.len(), held[0].max(held[1]));
         assert_eq!(told[0], (text(0, 4_000), 7));
+    }
+
+    #[test]
+    fn looking_for_names_and_values_gives_way_between_slabs() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+
+        use super::super::seam::tests::{piece, view_of};
+
+        let pauses = Arc::new(AtomicUsize::new(0));
+        let count = pauses.clone();
+        let pause = move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        };
+        let pieces = (1..=3).map(|at| piece(&format!("{at}"), 2, at)).collect();
+        let mut view = View { pause: Some(Arc::new(pause)), ..view_of(pieces) };
+        let pipeline = Some(Pipeline { stages: Vec::new() });
+        let request = ChoiceRequest { pipeline, starts: 0..=u64::MAX };
+        names(&mut view, &request, &Cancel::default()).unwrap();
+        assert_eq!(pauses.swap(0, Ordering::Relaxed), 3);
+        let name = Field::Intrinsic(traceql::Intrinsic::Name);
+        values(&mut view, &request, &name, 9, &Cancel::default()).unwrap();
+        assert_eq!(pauses.load(Ordering::Relaxed), 3);
     }
 
     #[test]

@@ -260,7 +260,7 @@ fn find_within(
         }
         if let Some(teller) = teller.filter(|teller| !queue.is_empty() && teller.is_due()) {
             let spans_done = spans_all.saturating_sub(queue.spans());
-            let so_far = page_so_far(view, request, &best, &stats);
+            let so_far = page_so_far(view, request, &best, &stats, cancel)?;
             teller.tell(Progress { so_far, spans_done, spans_all });
         }
     }
@@ -270,16 +270,16 @@ fn find_within(
         let times = probe.step(QueryStep::Seams, || shared.times(view, since));
         let mut tell = |view: &mut View, best: &Best, stats: &QueryStats| {
             if let Some(teller) = teller.filter(|teller| teller.is_due()) {
-                let so_far = page_so_far(view, request, best, stats);
+                let so_far = page_so_far(view, request, best, stats, cancel)?;
                 teller.tell(Progress { so_far, spans_done: spans_all, spans_all });
             }
+            Ok(())
         };
         find_shared(view, request, shared, times, &mut best, &mut stats, cancel, &mut tell)?;
     }
     cancel.check()?;
     let more = best.hits.len() > request.limit;
-    let answer = || told(view, request, best.hits.values(), budget.share());
-    let traces = probe.step(QueryStep::Answer, answer)?;
+    let traces = told(view, request, best.hits.values(), budget.share(), cancel)?;
     probe.tell(&mut stats);
     Ok(FoundPage { traces, more, partial: view.is_partial(), stats })
 }
@@ -309,10 +309,14 @@ fn page_so_far(
     request: &FindRequest,
     best: &Best,
     stats: &QueryStats,
-) -> FoundPage {
+    cancel: &Cancel,
+) -> Result<FoundPage, Stop> {
     let share = Budget::of(TOLD_BYTES_MAX).share();
-    let traces = told(view, request, best.hits.values(), share).unwrap_or_default();
-    FoundPage { traces, more: true, partial: view.is_partial(), stats: stats.clone() }
+    let traces = match told(view, request, best.hits.values(), share, cancel) {
+        Err(Stop::Cancelled) => return Err(Stop::Cancelled),
+        told => told.unwrap_or_default(),
+    };
+    Ok(FoundPage { traces, more: true, partial: view.is_partial(), stats: stats.clone() })
 }
 
 /// Judges the traces that lie in several pieces, newest first, as long as they can be among the
@@ -326,7 +330,7 @@ fn find_shared(
     best: &mut Best,
     stats: &mut QueryStats,
     cancel: &Cancel,
-    tell: &mut dyn FnMut(&mut View, &Best, &QueryStats),
+    tell: &mut dyn FnMut(&mut View, &Best, &QueryStats) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
     let probe = view.probe.clone();
     let after = best.after;
@@ -374,7 +378,7 @@ fn find_shared(
             }
         }
         cut(&mut order, best.bound());
-        tell(view, best, stats);
+        tell(view, best, stats)?;
     }
     Ok(())
 }
@@ -514,18 +518,23 @@ pub(super) fn possible_slabs(
     Ok(possible)
 }
 
-/// What is told of the newest hits, as far as a share of memory allows.
+/// What is told of the newest hits, as far as a share of memory allows. Where they are many this
+/// takes longer than finding them, so that it gives way, and ends with the query, between any two.
 fn told<'h>(
     view: &mut View,
     request: &FindRequest,
     hits: impl Iterator<Item = &'h Hit>,
     mut share: Share,
+    cancel: &Cancel,
 ) -> Result<Vec<FoundTrace>, Stop> {
     let fields = shown_fields(&request.pipeline);
     let probe = view.probe.clone();
     let mut told = Vec::new();
     for hit in hits.take(request.limit) {
-        let Some(trace) = view.note(result(hit, request, &fields, &probe)) else { continue };
+        view.pause();
+        cancel.check()?;
+        let trace = probe.step(QueryStep::Answer, || result(hit, request, &fields, &probe));
+        let Some(trace) = view.note(trace) else { continue };
         if !share.set(share.bytes() + told_bytes(&trace)) {
             return Err(too_much());
         }
@@ -656,6 +665,7 @@ fn look(
             if found >= wanted || behind {
                 break;
             }
+            probe.cancel.check()?;
             let id = table.ids[trace];
             if local && apart(id) {
                 answers.push(Answer::Shared(id));
@@ -837,5 +847,27 @@ mod tests {
         assert!(shares.is_sorted_by(|one, next| one < next), "{shares:?}");
         assert!(shares.iter().all(|share| (0.0..1.0).contains(share)), "{shares:?}");
         assert!(news.iter().all(|news| news.so_far.more && !news.so_far.traces.is_empty()));
+    }
+
+    #[test]
+    fn making_the_answer_gives_way_and_ends_with_the_query() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+
+        let run = |ends_at: usize| {
+            let (pauses, cancel) = (Arc::new(AtomicUsize::new(0)), Cancel::default());
+            let (count, ends) = (pauses.clone(), cancel.clone());
+            let pause = move || {
+                if count.fetch_add(1, Ordering::Relaxed) + 1 == ends_at {
+                    ends.0.store(true, Ordering::Relaxed);
+                }
+            };
+            let mut view = View { pause: Some(Arc::new(pause)), ..view(1) };
+            let found = find(&mut view, &request("{ name != `` }", 100), &cancel, None);
+            (found.map(|found| found.traces.len()), pauses.load(Ordering::Relaxed))
+        };
+        let (found, pauses) = run(usize::MAX);
+        assert!(found.unwrap() == 80 && pauses >= 80, "{pauses}");
+        let (found, pauses) = run(pauses - 40);
+        assert!(matches!(found, Err(Stop::Cancelled)) && pauses <= 42, "{pauses}, {found:?}");
     }
 }

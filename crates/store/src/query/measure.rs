@@ -13,6 +13,7 @@ use traceql::{
 
 use super::budget::Budget;
 use super::compare::{Compared, compare};
+use super::exemplars::{Exemplar, Picker, class, limit, thin};
 use super::filter::filter;
 use super::find::possible_slabs;
 use super::groups::{BUCKETS, Groups, Sums, bucket, bucket_of_float, quantile};
@@ -35,9 +36,6 @@ use crate::types::{
 /// What the series of a query may take in memory, those that every thread counts together.
 const SERIES_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// Exemplars that are held for one that is returned, so that they can be spread evenly.
-const EXEMPLARS_HELD: usize = 4;
-
 /// Pairs of values that are looked up by place.
 const PAIRS_MAX: usize = 1 << 20;
 
@@ -49,9 +47,6 @@ struct Part {
     /// Values are durations.
     durations: bool,
 }
-
-/// A span of a group and an interval.
-type Exemplar = (usize, usize, MeasuredSpan);
 
 /// What a thread counted.
 struct Counted {
@@ -122,7 +117,8 @@ fn measure_within(
     let count_slab = |counted: &mut Counted, at: usize| {
         cancel.check()?;
         let (piece, rows) = &work[at];
-        let slab = Slab::new(piece.as_ref(), rows.clone(), &probe)?;
+        let slab =
+            probe.step(QueryStep::Prune, || Slab::new(piece.as_ref(), rows.clone(), &probe))?;
         let apart = seam.apart(piece.as_ref());
         let rows = spans(&slab, pipeline, apart)?;
         let counting = || count(&slab, request, &rows, &mut counted.part);
@@ -419,59 +415,38 @@ fn pick(
         return Ok(());
     }
     let groups = &mut part.groups;
-    let sums = groups.sums;
-    let is_counted = |row: usize| match measured {
-        Some(numbers) if sums == Sums::Histogram => bucket_of_float(numbers.at(row)).is_some(),
-        Some(numbers) => !numbers.at(row).is_nan(),
+    let is_histogram = measured.is_some() && groups.sums == Sums::Histogram;
+    let value = |row: usize| measured.map_or(f64::NAN, |numbers| numbers.at(row));
+    let is_counted = |value: f64| match measured {
+        Some(_) if is_histogram => bucket_of_float(value).is_some(),
+        Some(_) => !value.is_nan(),
         None => true,
     };
-    let mut picked: HashMap<(usize, usize), usize> = HashMap::new();
+    let mut picker = Picker::new(local.numbers.len(), request.exemplars_max);
+    let codes = local.codes.as_deref();
     rows.each(|row, interval| {
-        if picked.len() < request.exemplars_max && is_counted(row) {
-            picked.entry((local.group(row, groups), interval)).or_insert(row);
+        let value = value(row);
+        if is_counted(value) {
+            let group = codes.map_or(0, |codes| codes[row]) as usize;
+            picker.add((row, group, interval), value, class(value, is_histogram));
         }
     });
     let ids = slab.required(name::SPAN_ID)?;
-    for ((group, interval), row) in picked {
-        let scale = if part.durations { 1e-9 } else { 1.0 };
-        let value = measured.map_or(f64::NAN, |numbers| numbers.at(row) * scale);
+    let scale = if part.durations { 1e-9 } else { 1.0 };
+    for (row, group, interval) in picker.picked() {
+        let value = value(row);
         let trace = slab.trace_of()[row] as usize;
         let span = MeasuredSpan {
             trace_id: TraceId::from_number(slab.table.ids[trace]),
             span_id: SpanId::from_number(ids.id8_at(row)),
             start_unix_nano: slab.start(row)?,
-            value,
+            value: value * scale,
         };
-        part.exemplars.push((group, interval, span));
+        let (group, class) = (local.number(group, groups), class(value, is_histogram));
+        part.exemplars.push(Exemplar { group, interval, class, span });
     }
     limit(&mut part.exemplars, request.exemplars_max);
     Ok(())
-}
-
-/// Leaves out some exemplars when they are many more than can be returned.
-fn limit(exemplars: &mut Vec<Exemplar>, exemplars_max: usize) {
-    let held_max = exemplars_max.saturating_mul(EXEMPLARS_HELD);
-    if exemplars.len() > held_max.saturating_mul(2) {
-        thin(exemplars, held_max);
-    }
-}
-
-/// Sorts exemplars by group and time, and leaves as many as are wanted: the same share of every
-/// group and, where there are too many groups even for one, of the groups.
-fn thin(exemplars: &mut Vec<Exemplar>, wanted: usize) {
-    exemplars.sort_by_key(|(group, interval, span)| (*group, *interval, span.start_unix_nano));
-    if exemplars.len() <= wanted || wanted == 0 {
-        exemplars.truncate(wanted);
-        return;
-    }
-    let groups = exemplars.chunk_by(|one, other| one.0 == other.0).count();
-    let quota = (wanted / groups).max(1);
-    let mut few = Vec::with_capacity(wanted.max(groups));
-    for of_group in exemplars.chunk_by(|one, other| one.0 == other.0) {
-        few.extend(of_group.iter().step_by(of_group.len().div_ceil(quota)).cloned());
-    }
-    let stride = few.len().div_ceil(wanted).max(1);
-    *exemplars = few.into_iter().step_by(stride).collect();
 }
 
 /// Cells of a slab's own counts: as many as a core's cache holds beside the columns.
@@ -696,9 +671,9 @@ impl Part {
             return self.check();
         }
         let numbers = self.groups.join(other.groups);
-        for (group, interval, span) in other.exemplars {
-            if let Some(&group) = numbers.get(group) {
-                self.exemplars.push((group, interval, span));
+        for exemplar in other.exemplars {
+            if let Some(&group) = numbers.get(exemplar.group) {
+                self.exemplars.push(Exemplar { group, ..exemplar });
             }
         }
         self.durations |= other.durations;
@@ -738,6 +713,7 @@ impl Part {
             let one = if request.extrapolate { f64::from(ONE) } else { 1.0 };
             let spans = |step| self.groups.spans(group, step) as f64 / one;
             let first = out.len();
+            let mut buckets: Vec<usize> = Vec::new();
             let mut push = |extra: Option<(&str, f64)>, values: Vec<f64>| {
                 let mut labels = labels.clone();
                 if let Some((name, value)) = extra {
@@ -776,17 +752,34 @@ impl Part {
                             steps.clone().map(|step| spans(step) as f64 / one).collect();
                         if values.iter().any(|&spans| spans > 0.0) {
                             push(Some(("__bucket", (bucket as f64).exp2() * scale)), values);
+                            buckets.push(bucket);
                         }
                     }
                 }
                 MetricsFunction::Compare { .. } => {}
             }
-            let mut mine = Vec::new();
-            while let Some((_, _, span)) = exemplars.next_if(|(of, _, _)| *of == group) {
-                mine.push(span);
-            }
-            if let Some(series) = out.get_mut(first) {
-                series.exemplars = mine;
+            while let Some(exemplar) = exemplars.next_if(|of| of.group == group) {
+                let place = match function {
+                    // The bucket that it is in.
+                    MetricsFunction::Histogram(_) => {
+                        buckets.iter().position(|&bucket| bucket == usize::from(exemplar.class))
+                    }
+                    // The least quantile that is not below it, or else the greatest there is.
+                    MetricsFunction::Quantile { .. } => {
+                        let of = |series: &MeasuredSeries| {
+                            series.values.get(exemplar.interval).copied().unwrap_or(f64::NAN)
+                        };
+                        let all = || out[first..].iter().map(of).enumerate();
+                        let above = all().filter(|(_, value)| *value >= exemplar.span.value);
+                        let above = above.min_by(|one, other| one.1.total_cmp(&other.1));
+                        let last = || all().max_by(|one, other| one.1.total_cmp(&other.1));
+                        above.or_else(last).map(|(place, _)| place)
+                    }
+                    _ => Some(0),
+                };
+                if let Some(series) = place.and_then(|place| out.get_mut(first + place)) {
+                    series.exemplars.push(exemplar.span);
+                }
             }
         }
         out.sort_by_cached_key(|series| format!("{:?}", series.labels));
@@ -818,7 +811,7 @@ mod tests {
 
     use std::time::Duration;
 
-    use super::super::seam::tests::{piece, view_of};
+    use super::super::seam::tests::{piece, piece_lasting, view_of};
     use super::*;
 
     fn request(query: &str) -> MeasureRequest {
@@ -914,51 +907,30 @@ mod tests {
         }
     }
 
-    fn exemplars(counts: &[usize]) -> Vec<Exemplar> {
-        let span = |at: usize| MeasuredSpan {
-            trace_id: TraceId::from_number(1),
-            span_id: SpanId::from_number(1),
-            start_unix_nano: at as u64,
-            value: f64::NAN,
-        };
-        let of_group = |(group, &count)| (0..count).rev().map(move |at| (group, at / 10, span(at)));
-        counts.iter().enumerate().flat_map(of_group).collect()
-    }
-
-    /// How many each group has.
-    fn counts(exemplars: &[Exemplar], groups: usize) -> Vec<usize> {
-        (0..groups).map(|group| exemplars.iter().filter(|of| of.0 == group).count()).collect()
-    }
-
+    /// 200 spans of 5 ms that start together, but two: of 10 s and of 9 s.
     #[test]
-    fn exemplars_are_shared_among_groups_and_no_more_than_wanted() {
-        for (held, wanted, expected) in [
-            (&[3, 2][..], 10, vec![3, 2]),
-            (&[100, 2], 10, vec![5, 2]),
-            (&[7, 0, 90], 4, vec![2, 0, 2]),
-            // The second and the fourth are left out.
-            (&[9, 9, 9, 9], 2, vec![1, 0, 1, 0]),
-            (&[9, 9], 0, vec![0, 0]),
+    fn slow_spans_are_exemplars_of_the_series_that_they_are_in() {
+        for (query, expected) in [
+            ("histogram_over_time(duration)", vec![vec![0.005], vec![10.0]]),
+            ("max_over_time(duration)", vec![vec![0.005, 10.0]]),
+            ("quantile_over_time(duration, .5, 1)", vec![vec![0.005], vec![10.0]]),
+            ("rate()", vec![vec![-1.0]]),
         ] {
-            let mut some = exemplars(held);
-            thin(&mut some, wanted);
-            assert_eq!(counts(&some, held.len()), expected, "{wanted} of {held:?}");
-            assert!(some.is_sorted_by_key(|(group, _, span)| (*group, span.start_unix_nano)));
+            let lasting = |trace| match trace {
+                150 => 10_000_000_000,
+                151 => 9_000_000_000,
+                _ => 5_000_000,
+            };
+            let pieces = vec![piece_lasting("1", 200, 1, lasting)];
+            let (view, budget) = (&mut view_of(pieces), Budget::of(usize::MAX));
+            let request = MeasureRequest { steps: 2, ..request(&format!("{{ }} | {query}")) };
+            let found = measure_within(view, &request, &Cancel::default(), None, &budget, 1);
+            let values = |series: &MeasuredSeries| -> Vec<f64> {
+                let values = series.exemplars.iter().map(|span| span.value);
+                values.map(|value| if value.is_nan() { -1.0 } else { value }).collect()
+            };
+            let found: Vec<_> = found.unwrap().series.iter().map(values).collect();
+            assert_eq!(found, expected, "{query}");
         }
-        let mut some = exemplars(&[100]);
-        thin(&mut some, 4);
-        let starts: Vec<u64> = some.iter().map(|(_, _, span)| span.start_unix_nano).collect();
-        assert_eq!(starts, [0, 25, 50, 75]);
-    }
-
-    #[test]
-    fn exemplars_of_many_slabs_are_not_all_held() {
-        let mut all = Vec::new();
-        for _ in 0..1_000 {
-            all.extend(exemplars(&[4, 6]));
-            limit(&mut all, 10);
-            assert!(all.len() <= 2 * EXEMPLARS_HELD * 10, "{}", all.len());
-        }
-        assert!(counts(&all, 2).iter().all(|&count| count >= 10), "{:?}", counts(&all, 2));
     }
 }

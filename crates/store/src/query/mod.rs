@@ -10,6 +10,7 @@
 mod budget;
 mod choices;
 mod compare;
+mod exemplars;
 mod filter;
 mod find;
 mod groups;
@@ -38,6 +39,7 @@ use crate::columns::Table;
 use crate::piece::{Damaged, Piece};
 
 pub(crate) use choices::{names, values as choices};
+pub(crate) use exemplars::thin_series;
 pub(crate) use find::find;
 pub(crate) use measure::measure;
 pub(crate) use probe::Probe;

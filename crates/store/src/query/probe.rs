@@ -76,6 +76,10 @@ impl Probe {
         };
         entry.rows += rows as u64;
         entry.bytes += bytes;
+        // A step counts what is read in it.
+        if !IN_STEP.with(Cell::get) {
+            inner.bytes += bytes;
+        }
         answer
     }
 
@@ -208,5 +212,18 @@ mod tests {
         probe.tell(&mut stats);
         let kind = ReadColumn { name: "span:kind".to_owned(), rows: 7, bytes: 0 };
         assert_eq!(stats.columns, [kind]);
+    }
+
+    #[test]
+    fn bytes_of_columns_are_among_all_that_are_read() {
+        let probe = Probe::default();
+        let read =
+            |bytes| probe.reading(Table::Spans, "kind", 1, || crate::files::note_read(bytes));
+        read(5);
+        probe.step(QueryStep::Count, || read(7));
+        probe.step(QueryStep::Prune, || crate::files::note_read(100));
+        let mut stats = QueryStats::default();
+        probe.tell(&mut stats);
+        assert_eq!((stats.columns[0].bytes, stats.bytes_read), (12, 112));
     }
 }

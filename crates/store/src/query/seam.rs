@@ -961,11 +961,21 @@ pub(super) mod tests {
 
     /// A piece with a span of each trace, named by it, that starts at a time.
     pub(crate) fn piece(name: &str, traces: u8, start: u64) -> Arc<dyn Piece> {
+        piece_lasting(name, traces, start, |_| 0)
+    }
+
+    /// The same with spans that last so many nanoseconds, by their traces.
+    pub(crate) fn piece_lasting(
+        name: &str,
+        traces: u8,
+        start: u64,
+        duration: impl Fn(u8) -> u64,
+    ) -> Arc<dyn Piece> {
         let span = |trace| Span {
             trace_id: vec![trace; 16],
             span_id: start.to_be_bytes().to_vec(),
             start_time_unix_nano: start,
-            end_time_unix_nano: start,
+            end_time_unix_nano: start + duration(trace),
             name: trace.to_string(),
             ..Span::default()
         };

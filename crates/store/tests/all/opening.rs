@@ -154,8 +154,5 @@ fn a_folder_that_cannot_be_written_is_an_error_that_helps() {
 
 fn assert_not_a_folder(error: &OpenError, wanted: &Path) {
     assert!(matches!(error, OpenError::NotAFolder { path } if path == wanted), "{error}");
-    assert_eq!(
-        error.to_string(),
-        format!("{} is not a folder; choose another", wanted.display())
-    );
+    assert_eq!(error.to_string(), format!("{} is not a folder; choose another", wanted.display()));
 }

@@ -36,6 +36,21 @@ pub(crate) struct Token {
     pub(crate) end: usize,
 }
 
+/// Why the tokens end before the text does.
+#[derive(Debug)]
+pub(crate) struct Broken {
+    pub(crate) error: Error,
+    /// Whether no token begins with this character, so that the error says nothing of what could
+    /// stand there: the parser knows.
+    pub(crate) is_strange: bool,
+}
+
+impl From<Error> for Broken {
+    fn from(error: Error) -> Self {
+        Self { error, is_strange: false }
+    }
+}
+
 /// Longest first, so that the first that fits is the right one.
 const SIGNS: [&str; 38] = [
     "&>>", "&<<", "!>>", "!<<", "&&", "||", ">>", "<<", ">=", "<=", "!=", "=~", "!~", "&>", "&<",
@@ -46,21 +61,21 @@ const SIGNS: [&str; 38] = [
 ];
 
 /// The tokens of a text, the last of which is `End`, and what ended them early.
-pub(crate) fn tokens(text: &str) -> (Vec<Token>, Option<Error>) {
+pub(crate) fn tokens(text: &str) -> (Vec<Token>, Option<Broken>) {
     let mut lexer = Lexer { text, at: 0 };
     let mut tokens = Vec::new();
     let broken = loop {
         let start = match lexer.skip_blank() {
             Ok(()) => lexer.at,
-            Err(error) => break Some(error),
+            Err(error) => break Some(error.into()),
         };
         match lexer.token() {
             Ok(TokenKind::End) => break None,
             Ok(kind) => tokens.push(Token { kind, start, end: lexer.at }),
-            Err(error) => break Some(error),
+            Err(broken) => break Some(broken),
         }
     };
-    let end = broken.as_ref().map_or(text.len(), |error| error.start);
+    let end = broken.as_ref().map_or(text.len(), |broken| broken.error.start);
     tokens.push(Token { kind: TokenKind::End, start: end, end });
     (tokens, broken)
 }
@@ -108,25 +123,24 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn token(&mut self) -> Result<TokenKind, Error> {
+    fn token(&mut self) -> Result<TokenKind, Broken> {
         let Some(first) = self.peek() else {
             return Ok(TokenKind::End);
         };
         let digit_at = |at: usize| self.rest().as_bytes().get(at).is_some_and(u8::is_ascii_digit);
         match first {
-            '"' | '`' => self.string(),
-            '0'..='9' => self.number(),
-            '.' if digit_at(1) => self.number(),
+            '"' | '`' => Ok(self.string()?),
+            '0'..='9' => Ok(self.number()?),
+            '.' if digit_at(1) => Ok(self.number()?),
             '.' => {
                 self.at += 1;
-                self.attribute(Scope::Any, false, self.at - 1)
+                Ok(self.attribute(Scope::Any, false, self.at - 1)?)
             }
-            '\'' => Err(self.error(
-                self.at,
-                self.at + 1,
-                "unexpected \"'\"; strings are written in double quotes or backticks",
-            )),
-            _ if is_word_start(first) => self.word(),
+            '\'' => {
+                let message = "unexpected \"'\"; strings are written in double quotes or backticks";
+                Err(self.error(self.at, self.at + 1, message).into())
+            }
+            _ if is_word_start(first) => Ok(self.word()?),
             _ => match SIGNS.iter().find(|sign| self.rest().starts_with(**sign)) {
                 Some(sign) => {
                     self.at += sign.len();
@@ -134,7 +148,8 @@ impl<'a> Lexer<'a> {
                 }
                 None => {
                     let end = self.at + first.len_utf8();
-                    Err(self.error(self.at, end, format!("unexpected character {first:?}")))
+                    let error = self.error(self.at, end, format!("unexpected character {first:?}"));
+                    Err(Broken { error, is_strange: true })
                 }
             },
         }

@@ -57,12 +57,17 @@ impl Lexer<'_> {
         let long = rest.find(|c: char| !with_unit(c)).unwrap_or(rest.len());
         if long > end {
             self.at += long;
-            return match duration(&rest[..long]) {
-                Some(nanos) => Ok(TokenKind::Duration(nanos)),
+            let text = &rest[..long];
+            return match duration(text).map(u64::try_from) {
+                // The least duration has one more than the greatest.
+                Some(Ok(nanos)) if nanos <= i64::MAX as u64 + 1 => Ok(TokenKind::Duration(nanos)),
+                Some(_) => {
+                    let message = format!("{text} is beyond the greatest duration, 292 years");
+                    Err(self.error(start, self.at, message))
+                }
                 None => {
                     let message = format!(
-                        "{:?} is neither a number nor a duration such as 1h30m or 1.5s",
-                        &rest[..long]
+                        "{text:?} is neither a number nor a duration such as 1h30m or 1.5s"
                     );
                     Err(self.error(start, self.at, message))
                 }
@@ -84,48 +89,54 @@ impl Lexer<'_> {
     }
 }
 
-/// A duration in nanoseconds, at most one more than the greatest of 63 bits.
-fn duration(text: &str) -> Option<u64> {
-    calendar(text).or_else(|| clock(text)).filter(|nanos| *nanos <= i64::MAX as u64 + 1)
+/// A duration in nanoseconds, however long; `None` for what is none.
+fn duration(text: &str) -> Option<u128> {
+    calendar(text).or_else(|| clock(text))
 }
 
-fn calendar(text: &str) -> Option<u64> {
+/// So many units in nanoseconds; `None` if the text is not all digits.
+fn nanos(digits: &str, unit: u64) -> Option<u128> {
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let number = is_number.then(|| digits.parse().unwrap_or(u128::MAX))?;
+    Some(number.saturating_mul(u128::from(unit)))
+}
+
+fn calendar(text: &str) -> Option<u128> {
     let mut rest = text;
     let mut units = CALENDAR.iter();
-    let mut total = 0u64;
+    let mut total = 0u128;
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit())?;
         let (number, tail) = rest.split_at(digits);
         let letters = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(letters);
-        let (_, nanos) = units.find(|(name, _)| *name == unit)?;
-        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(*nanos)?)?;
+        let (_, unit) = units.find(|(name, _)| *name == unit)?;
+        total = total.saturating_add(nanos(number, *unit)?);
         rest = tail;
     }
     Some(total)
 }
 
-fn clock(text: &str) -> Option<u64> {
+fn clock(text: &str) -> Option<u128> {
     let mut rest = text;
-    let mut total = 0u64;
+    let mut total = 0u128;
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let (number, tail) = rest.split_at(digits);
         let letters = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(letters);
-        let (_, nanos) = CLOCK.iter().find(|(name, _)| *name == unit)?;
+        let (_, unit) = CLOCK.iter().find(|(name, _)| *name == unit)?;
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
             return None;
         }
-        let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-        let part = whole.checked_mul(*nanos)?;
+        let part = if whole.is_empty() { 0 } else { nanos(whole, *unit)? };
         // What is below a nanosecond is cut off.
         let shown = &fraction[..fraction.len().min(18)];
         let scale = 10u128.pow(shown.len() as u32);
         let shown: u128 = shown.parse().unwrap_or(0);
-        let below = (u128::from(*nanos) * shown / scale) as u64;
-        total = total.checked_add(part)?.checked_add(below)?;
+        let below = u128::from(*unit) * shown / scale;
+        total = total.saturating_add(part).saturating_add(below);
         rest = tail;
     }
     Some(total)

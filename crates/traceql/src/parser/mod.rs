@@ -14,7 +14,7 @@ mod spanset;
 use crate::ast::{Field, FieldExpr, Pipeline, Query, QueryKind, SpansetExpr, Stage};
 use crate::check::{Part, Problem};
 use crate::error::{Error, ErrorKind};
-use crate::lexer::{Token, TokenKind, tokens};
+use crate::lexer::{Broken, Token, TokenKind, tokens};
 use sequence::Term;
 
 /// The longest query, in bytes.
@@ -58,7 +58,7 @@ pub(super) struct Parser<'a> {
     tokens: Vec<Token>,
     at: usize,
     /// Why the tokens end before the text does.
-    broken: Option<Error>,
+    broken: Option<Broken>,
     /// The first thing that means nothing.
     problem: Option<Problem>,
     recursion: usize,
@@ -158,9 +158,12 @@ impl<'a> Parser<'a> {
     /// The next token should not be there.
     fn unexpected(&mut self, expected: &[&str]) -> Failure {
         if self.next_is_end()
-            && let Some(broken) = self.broken.take()
+            && let Some(Broken { mut error, is_strange }) = self.broken.take()
         {
-            return broken.into();
+            if is_strange {
+                error.expected = names(expected);
+            }
+            return error.into();
         }
         let Token { start, end, .. } = *self.token();
         self.unexpected_at(start, end, expected)
@@ -180,7 +183,7 @@ impl<'a> Parser<'a> {
             found => format!("unexpected {found}"),
         };
         let mut error = self.error(start, end, found);
-        error.expected = expected.iter().map(|what| (*what).to_owned()).collect();
+        error.expected = names(expected);
         error
     }
 
@@ -236,4 +239,8 @@ impl<'a> Parser<'a> {
         };
         Ok(Query { kind, hints })
     }
+}
+
+fn names(of: &[&str]) -> Vec<String> {
+    of.iter().map(|name| (*name).to_owned()).collect()
 }

@@ -116,10 +116,25 @@ fn durations() {
     ] {
         assert_eq!(constant(text), Static::Duration(nanos), "{text}");
     }
-    for text in ["5x", "1.5d", "1h1d", "5sec", "1..5s", "1h.s", "300y", "2562047h47m16.854775808s"]
-    {
-        let text = format!("{{ .a = {text} }}");
-        refused(ErrorKind::Parse, &[(&text, 8, "")]);
+    let (none, beyond) = ("neither a number nor a duration", "beyond the greatest duration");
+    for (text, said) in [
+        ("5x", none),
+        ("1.5d", none),
+        ("1h1d", none),
+        ("5sec", none),
+        ("1..5s", none),
+        ("1h.s", none),
+        ("999999999999999999999x", none),
+        ("300y", beyond),
+        ("-300y", beyond),
+        ("9e", none),
+        ("292y1000000d", beyond),
+        ("9999999999999999999999h", beyond),
+        ("340282366920938463463374607431768211456.5s", beyond),
+        ("2562047h47m16.854775808s", beyond),
+    ] {
+        let column = if text.starts_with('-') { 9 } else { 8 };
+        refused(ErrorKind::Parse, &[(&format!("{{ .a = {text} }}"), column, said)]);
     }
 }
 

@@ -160,6 +160,18 @@ impl LoadBalancer {
         senders.fold(gone, |sum, sender| sum.plus(&sender.counters().snapshot()))
     }
 
+    /// What keeps endpoints' senders from taking more.
+    pub fn problem(&self) -> Option<String> {
+        let now = Arc::clone(&self.shared.now.read());
+        let both = now.ring.endpoints().iter().zip(&now.senders);
+        let problems: Vec<String> = both
+            .filter_map(|(endpoint, sender)| {
+                sender.as_ref()?.problem().map(|problem| format!("{endpoint}: {problem}"))
+            })
+            .collect();
+        (!problems.is_empty()).then(|| problems.join("; "))
+    }
+
     /// Each endpoint's own.
     pub fn endpoints(&self) -> BTreeMap<String, ExporterSnapshot> {
         let now = Arc::clone(&self.shared.now.read());

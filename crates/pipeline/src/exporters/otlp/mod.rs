@@ -29,3 +29,22 @@ pub enum EndpointError {
     #[error(transparent)]
     Tls(#[from] TlsError),
 }
+
+/// What is wrong with a server of gRPC, `host:port` or a URL. Words that can follow a key's name;
+/// the endpoint, which may hold a password, is not in them.
+pub(crate) fn check_address(endpoint: &str) -> Result<(), String> {
+    super::grpc::address(endpoint, false).map(drop).map_err(in_settings)
+}
+
+/// The same of a URL of HTTP.
+pub(crate) fn check_url(endpoint: &str) -> Result<(), String> {
+    super::post::url(endpoint).map(drop).map_err(in_settings)
+}
+
+fn in_settings(error: EndpointError) -> String {
+    match error {
+        EndpointError::Malformed { reason, .. } => format!("is not an address: {reason}"),
+        EndpointError::Missing => "is not an address: the host is missing".to_owned(),
+        EndpointError::Tls(error) => error.to_string(),
+    }
+}

@@ -8,7 +8,8 @@
 //! that it copies.
 //!
 //! What is not done is delivered again after a restart, at least once: a record may have been sent
-//! without its mark. Torn and damaged records are left out and counted.
+//! without its mark. Torn and damaged records are left out and counted; where a header is gone, by
+//! what records of this queue hold on average.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -21,9 +22,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::frame::{DONE, HEADER_BYTES, Header};
-use super::scan::{read_payload, scan};
+use super::scan::{Scanned, read_payload, scan};
 use crate::Encoded;
 use crate::exporters::settings::{PersistentSettings, Sizer};
+use crate::private;
 
 const SUFFIX: &str = ".queue";
 
@@ -68,6 +70,8 @@ pub(super) struct DiskQueue {
     size_max: u64,
     write_at: WriteAt,
     lock: File,
+    /// Items that the last process had, and that are damaged; about.
+    pub(super) damaged_items: u64,
     /// Held while a disk is waited for: never to be taken on a thread of the runtime's.
     state: Mutex<State>,
     /// What nobody has taken yet. Apart from the state, as it is looked at by who must not wait.
@@ -151,8 +155,8 @@ impl DiskQueue {
     ) -> Result<Self, OpenError> {
         let folder = settings.folder.clone();
         let failed = |error| OpenError::Io { folder: folder.clone(), error };
-        fs::create_dir_all(&folder).map_err(failed)?;
-        let lock = File::create(folder.join("lock")).map_err(failed)?;
+        private::create_dir_all(&folder).map_err(failed)?;
+        let lock = private::create(&folder.join("lock")).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(OpenError::Locked(folder)),
@@ -162,7 +166,7 @@ impl DiskQueue {
         let segment_bytes =
             (bytes_max / 16).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX).min(bytes_max / 4);
         let mut state = State::default();
-        state.recover(&folder, sizer).map_err(failed)?;
+        let damaged_items = state.recover(&folder, sizer).map_err(failed)?;
         let waiting = state.entries.keys().copied().collect();
         Ok(Self {
             fsync: settings.fsync,
@@ -172,6 +176,7 @@ impl DiskQueue {
             size_max,
             write_at,
             lock,
+            damaged_items,
             state: Mutex::new(state),
             waiting: Mutex::new(waiting),
             folder,
@@ -325,7 +330,7 @@ impl DiskQueue {
     fn new_segment(&self, state: &mut State) -> io::Result<u64> {
         let number = state.next_segment;
         let path = self.folder.join(format!("{number:016x}{SUFFIX}"));
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        let file = private::options().read(true).write(true).create_new(true).open(&path)?;
         if self.fsync {
             File::open(&self.folder)?.sync_all()?;
         }
@@ -396,8 +401,9 @@ impl State {
         }
     }
 
-    /// Finds what the last process left.
-    fn recover(&mut self, folder: &Path, sizer: Sizer) -> io::Result<()> {
+    /// Finds what the last process left; tells how many items are damaged, about.
+    fn recover(&mut self, folder: &Path, sizer: Sizer) -> io::Result<u64> {
+        let mut damage = Damage::default();
         let mut numbers = Vec::new();
         for entry in fs::read_dir(folder)? {
             let name = entry?.file_name();
@@ -412,15 +418,16 @@ impl State {
         for (number, path) in numbers {
             let file = OpenOptions::new().read(true).write(true).open(&path)?;
             let bytes = file.metadata()?.len();
-            let (records, damaged_bytes) = scan(&file, bytes)?;
-            if damaged_bytes > 0 {
+            let scanned = scan(&file, bytes)?;
+            damage.add(&scanned);
+            if scanned.damaged_bytes > 0 {
                 tracing::warn!(
                     path = %path.display(),
-                    damaged_bytes,
+                    damaged_bytes = scanned.damaged_bytes,
                     "a segment of the queue is damaged or was cut off; what is whole is kept"
                 );
             }
-            let pending = records.into_iter().filter(|(_, header)| !header.done);
+            let pending = scanned.records.into_iter().filter(|(_, header)| !header.done);
             let mut segment = Segment { file: Arc::new(file), path, bytes, live: 0, live_bytes: 0 };
             for (offset, header) in pending {
                 segment.live += 1;
@@ -437,7 +444,36 @@ impl State {
                 self.delete(number);
             }
         }
-        Ok(())
+        Ok(damage.items())
+    }
+}
+
+/// Sums over all segments.
+#[derive(Default)]
+struct Damage {
+    record_bytes: u64,
+    record_items: u64,
+    unknown_bytes: u64,
+    cut_items: u64,
+}
+
+impl Damage {
+    fn add(&mut self, scanned: &Scanned) {
+        for (_, header) in &scanned.records {
+            self.record_bytes = self.record_bytes.saturating_add(header.record_bytes());
+            self.record_items = self.record_items.saturating_add(header.items);
+        }
+        self.unknown_bytes = self.unknown_bytes.saturating_add(scanned.unknown_bytes);
+        self.cut_items = self.cut_items.saturating_add(scanned.cut_items);
+    }
+
+    /// Where no header tells how many there were, as many as so many bytes of whole records hold;
+    /// one at the least, so that no damage goes without a count.
+    fn items(&self) -> u64 {
+        let whole = u128::from(self.unknown_bytes) * u128::from(self.record_items);
+        let unknown = whole.div_ceil(u128::from(self.record_bytes.max(1)));
+        let unknown = u64::try_from(unknown).unwrap_or(u64::MAX);
+        self.cut_items.saturating_add(unknown.max(u64::from(self.unknown_bytes > 0)))
     }
 }
 

@@ -111,6 +111,20 @@ fn what_is_not_done_comes_again_in_order() {
     assert_eq!(take_all(&queue), [1, 3, 4, 5]);
 }
 
+/// Spans are nobody else's on the machine.
+#[test]
+fn others_cannot_read_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new();
+    let queue = folder.open();
+    push(&queue, 1, 10).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let own = folder.settings().folder;
+    assert_eq!(mode(&own), 0o750);
+    assert_eq!(mode(&own.join("lock")), 0o600);
+    assert_eq!(mode(&folder.segments()[0]), 0o600);
+}
+
 #[test]
 fn two_cannot_have_it() {
     let folder = Folder::new();
@@ -177,13 +191,15 @@ fn a_record_that_is_stuck_does_not_keep_others_on_disk() {
 #[test]
 fn damage_costs_what_is_damaged() {
     let record = HEADER_BYTES as u64 + 100;
-    // Where bytes are overwritten, and who is left of four.
-    for (at, with, whole, damaged) in [
-        (record + 50, &b"xx"[..], vec![1, 3, 4], vec![2]),
-        (record + 4, b"xx", vec![1, 3, 4], vec![]),
-        (record, &[0x55; 124 + 10][..], vec![1, 4], vec![]),
-        (3 * record + 5, b"x", vec![1, 2, 3], vec![]),
-        (0, b"?", vec![1, 2, 3, 4], vec![]),
+    // Where bytes are overwritten, who is left of four, and how many items are counted at the start:
+    // where a header is gone, the mean of those that are left.
+    for (at, with, whole, damaged, counted) in [
+        (record + 50, &b"xx"[..], vec![1, 3, 4], vec![2], 0),
+        (record + 4, b"xx", vec![1, 3, 4], vec![], 3),
+        (record, &[0x55; 124 + 10][..], vec![1, 4], vec![], 5),
+        (3 * record + 5, b"x", vec![1, 2, 3], vec![], 2),
+        (0, b"?", vec![1, 2, 3, 4], vec![], 0),
+        (0, &[0; 4 * 124][..], vec![], vec![], 1),
     ] {
         let folder = Folder::new();
         let queue = folder.open();
@@ -194,6 +210,7 @@ fn damage_costs_what_is_damaged() {
         let file = OpenOptions::new().write(true).open(&folder.segments()[0]).unwrap();
         file.write_all_at(with, at).unwrap();
         let queue = folder.open();
+        assert_eq!(queue.damaged_items, counted, "{at}");
         let (mut read, mut broken) = (Vec::new(), Vec::new());
         while let Some((_, found)) = take(&queue) {
             match found.read().unwrap() {
@@ -218,6 +235,8 @@ fn a_torn_end_costs_what_was_not_acknowledged() {
         let bytes = file.metadata().unwrap().len();
         file.set_len(bytes - cut).unwrap();
         let queue = folder.open();
+        // The header tells, while it is there.
+        assert_eq!(queue.damaged_items, if cut <= 100 { 3 } else { 1 }, "{cut} bytes cut off");
         push(&queue, 4, 100).unwrap();
         drop(queue);
         assert_eq!(take_all(&folder.open()), [1, 2, 4], "{cut} bytes cut off");

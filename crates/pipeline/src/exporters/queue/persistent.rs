@@ -27,6 +27,8 @@ pub(in crate::exporters) struct PersistentQueue {
     turn: Arc<Semaphore>,
     /// Records that are done and not marked so yet.
     finished: Mutex<Vec<u64>>,
+    /// Why the last write failed, until one succeeds or room comes free.
+    broken: Mutex<Option<String>>,
     /// Held by who marks them.
     marking: Mutex<()>,
     /// Takes nothing more.
@@ -59,14 +61,28 @@ impl PersistentQueue {
             waiters: Mutex::default(),
             turn: Arc::new(Semaphore::new(1)),
             finished: Mutex::default(),
+            broken: Mutex::default(),
             marking: Mutex::default(),
             closed: AtomicBool::new(false),
             released: AtomicBool::new(false),
             pushed: Notify::new(),
             freed: Notify::new(),
         };
+        let dropped = queue.disk.damaged_items;
+        if dropped > 0 {
+            tracing::error!(
+                dropped,
+                "records of the queue on disk are damaged: about so many items"
+            );
+            queue.counters.fail(FailReason::Damaged, dropped);
+        }
         queue.gauge();
         Arc::new(queue)
+    }
+
+    /// Why it cannot be written, if it cannot. Does not wait for the disk.
+    pub(in crate::exporters) fn problem(&self) -> Option<String> {
+        self.broken.lock().clone()
     }
 
     fn gauge(&self) {
@@ -121,9 +137,11 @@ impl PersistentQueue {
             Err(WriteError::TooLarge) => return Err((PushError::TooLarge, waiter)),
             Err(WriteError::Closed) => return Err((PushError::Closed, waiter)),
             Err(WriteError::Io(error)) => {
+                *self.broken.lock() = Some(error.to_string());
                 return Err((PushError::Disk(error.to_string()), waiter));
             }
         };
+        *self.broken.lock() = None;
         if let Some(waiter) = waiter {
             self.waiters.lock().insert(id, waiter);
             // Then nobody would ever answer.
@@ -221,8 +239,13 @@ impl PersistentQueue {
         if finished.is_empty() {
             return;
         }
+        let before = self.disk.held().disk_bytes;
         for id in finished {
             self.disk.done(id);
+        }
+        // Who asks for health before sending anything must not wait for a write for ever.
+        if self.disk.held().disk_bytes < before {
+            *self.broken.lock() = None;
         }
         self.gauge();
         self.freed.notify_waiters();

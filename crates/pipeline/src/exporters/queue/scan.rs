@@ -18,21 +18,39 @@ pub(super) fn read_payload(file: &File, offset: u64, header: Header) -> io::Resu
     Ok((crc32c::crc32c(&payload) == header.payload_crc).then(|| payload.into()))
 }
 
-/// The records of a file of so many bytes, and how many bytes belong to none.
-pub(super) fn scan(file: &File, bytes: u64) -> io::Result<(Vec<(u64, Header)>, u64)> {
-    let (mut records, mut damaged, mut at) = (Vec::new(), 0, 0);
+/// What a segment holds.
+#[derive(Debug, Default)]
+pub(super) struct Scanned {
+    /// Offsets and headers of the records that are there in full length.
+    pub(super) records: Vec<(u64, Header)>,
+    /// Bytes that belong to none.
+    pub(super) damaged_bytes: u64,
+    /// Of these, the ones without a header that tells what they were.
+    pub(super) unknown_bytes: u64,
+    /// Items of records whose header is whole and whose end is cut off.
+    pub(super) cut_items: u64,
+}
+
+/// The records of a file of so many bytes, and what is damaged in it.
+pub(super) fn scan(file: &File, bytes: u64) -> io::Result<Scanned> {
+    let (mut scanned, mut at) = (Scanned::default(), 0);
     while at < bytes {
         let header = header_at(file, at, bytes)?;
         if let Some(header) = header.filter(|header| at + header.record_bytes() <= bytes) {
-            records.push((at, header));
+            scanned.records.push((at, header));
             at += header.record_bytes();
-        } else {
-            let next = search(file, at + 1, bytes)?;
-            damaged += next - at;
-            at = next;
+            continue;
         }
+        let next = search(file, at + 1, bytes)?;
+        scanned.damaged_bytes += next - at;
+        match header {
+            Some(header) if header.done => {}
+            Some(header) => scanned.cut_items = scanned.cut_items.saturating_add(header.items),
+            None => scanned.unknown_bytes += next - at,
+        }
+        at = next;
     }
-    Ok((records, damaged))
+    Ok(scanned)
 }
 
 fn header_at(file: &File, at: u64, bytes: u64) -> io::Result<Option<Header>> {

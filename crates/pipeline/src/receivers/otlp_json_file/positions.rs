@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::mark::Mark;
 use crate::exporters::PersistentSettings;
+use crate::private;
 
 const VERSION: u64 = 1;
 const NAME: &str = "positions.json";
@@ -37,8 +38,8 @@ impl Positions {
     pub(super) fn open(settings: PersistentSettings) -> Result<(Self, Option<Kept>), String> {
         let folder = &settings.folder;
         let told = |error: io::Error| format!("{}: {error}", folder.display());
-        fs::create_dir_all(folder).map_err(told)?;
-        let lock = File::create(folder.join("lock")).map_err(told)?;
+        private::create_dir_all(folder).map_err(told)?;
+        let lock = private::create(&folder.join("lock")).map_err(told)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -70,7 +71,7 @@ impl Positions {
         let text = json!({ "version": VERSION, "include": include, "files": files }).to_string();
         let folder = &self.settings.folder;
         let new = folder.join(format!("{NAME}.new"));
-        let mut file = File::create(&new)?;
+        let mut file = private::create(&new)?;
         file.write_all(text.as_bytes())?;
         if self.settings.fsync {
             file.sync_data()?;

@@ -151,7 +151,9 @@ impl Judge<'_> {
             Intrinsic::RootServiceName => text(&self.root_service),
             Intrinsic::SpanId => text(&hex(&of.span_id, 16)),
             Intrinsic::ParentId => text(&hex(&of.parent_span_id, 16)),
-            Intrinsic::Duration => Value::One(Static::Duration(duration(sent).min(i64::MAX as u64) as i64)),
+            Intrinsic::Duration => {
+                Value::One(Static::Duration(duration(sent).min(i64::MAX as u64) as i64))
+            }
             Intrinsic::Name => text(&of.name),
             Intrinsic::Kind => match Kind::ALL.get(of.kind as usize) {
                 Some(kind) => Value::One(Static::Kind(*kind)),
