@@ -72,7 +72,7 @@ fn what_was_read_as_text_is_printed_as_text() {
         ("http://x/?token=hunter2&a=b", "phrase: \"http://x/?token=[REDACTED]&a=b\""),
         ("http://me:hunter2@x?a", "phrase: \"http://me:[REDACTED]@x?a\""),
     ] {
-        let world = World::of(&format!("receivers: {{tester: {{phrase: '{value}'}}}}"));
+        let world = World::of(format!("receivers: {{tester: {{phrase: '{value}'}}}}"));
         let world = world.with("A", "0123").with("B", "true");
         let (document, mut diagnostics) = world.load();
         let mut reader = Reader::of(&document.receivers[0], &mut diagnostics);
