@@ -156,8 +156,10 @@ fn a_start_on_a_full_disk() {
     let mut process = Process::start(&mut beside(&holder, &serve(&disk.join("data"))));
     let at = process.wait_for("where it listens", Addresses::read);
     let server = Server::at(process, at);
-    let health = server.wait_for_health(503);
-    assert!(health["problems"].to_string().contains("free"), "{health}");
+    crate::process::wait_until("that health names the disk", || {
+        let health = server.wait_for_health(503);
+        health["problems"].to_string().contains("free").then_some(())
+    });
     (1..=20).for_each(|id| is_stored(&server, id));
     let page = server.json("/traces?limit=1000");
     assert_eq!(page["traces"].as_array().map(Vec::len), Some(20));

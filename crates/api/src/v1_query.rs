@@ -58,14 +58,14 @@ pub(crate) async fn post(
         let text = "parameters of a POST are in its body, as a form";
         return Err(ApiError::new(http::StatusCode::BAD_REQUEST, text));
     }
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let other = kind.filter(|kind| !kind.to_ascii_lowercase().starts_with(FORM));
     // A form has the syntax of a query.
-    let form = std::str::from_utf8(&body).ok().filter(|form| form.is_ascii());
+    let form = std::str::from_utf8(&body).ok().filter(|form| form.is_ascii() && other.is_none());
     let form =
         form.and_then(|form| Uri::builder().path_and_query(format!("/?{form}")).build().ok());
     let form = form.ok_or_else(|| {
-        let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-        let came = kind.filter(|kind| !kind.starts_with(FORM));
-        let came = came.map_or(String::new(), |kind| format!("; it came as {kind}"));
+        let came = other.map_or(String::new(), |kind| format!("; it came as {kind}"));
         let text = format!("the body is no form, as {FORM} has it{came}");
         ApiError::new(http::StatusCode::BAD_REQUEST, text)
     })?;
