@@ -263,6 +263,12 @@ pub trait ExtensionPlan: Plan {
 
 /// An extension that runs.
 pub trait Extension: Running {
+    /// Whether it answers from what exporters hold. It stops before them, so that open questions
+    /// are answered.
+    fn reads_exporters(&self) -> bool {
+        false
+    }
+
     /// As one that checks who sends.
     fn authenticator(&self) -> Option<Arc<dyn crate::receivers::Authenticator>> {
         None

@@ -620,7 +620,18 @@ impl Graph {
         let receivers = self.receivers.drain().map(|(id, receiver)| async move {
             (format!("receivers::{id}"), receiver.held.running.stop(deadline()).await)
         });
-        for (name, items) in futures_util::future::join_all(receivers).await {
+        let (readers, others): (Vec<_>, Vec<_>) =
+            self.extensions.drain(..).partition(|(_, held)| held.running.reads_exporters());
+        self.extensions = others;
+        let readers = readers.into_iter().map(|(id, held)| async move {
+            (format!("extensions::{id}"), held.running.stop(deadline()).await)
+        });
+        // Those that let something in, side by side.
+        let (receivers, readers) = tokio::join!(
+            futures_util::future::join_all(receivers),
+            futures_util::future::join_all(readers)
+        );
+        for (name, items) in receivers.into_iter().chain(readers) {
             stopped.push(name);
             left += items;
         }

@@ -335,7 +335,11 @@ impl Running for Query {
     }
 }
 
-impl Extension for Query {}
+impl Extension for Query {
+    fn reads_exporters(&self) -> bool {
+        true
+    }
+}
 
 impl Metrics for Query {
     fn collect(&self, out: &mut Vec<Sample>) {
