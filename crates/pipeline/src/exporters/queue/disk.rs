@@ -8,8 +8,9 @@
 //! that it copies.
 //!
 //! What is not done is delivered again after a restart, at least once: a record may have been sent
-//! without its mark. Torn and damaged records are left out and counted; where a header is gone, by
-//! what records of this queue hold on average.
+//! without its mark. A record at the very end that is not whole was being written when the process
+//! ended: it was not acknowledged, and is removed. Others that are torn or damaged are left out and
+//! counted; where a header is gone, by what records of this queue hold on average.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -415,10 +416,22 @@ impl State {
             }
         }
         numbers.sort();
+        let newest = numbers.last().map(|&(number, _)| number);
         for (number, path) in numbers {
             let file = OpenOptions::new().read(true).write(true).open(&path)?;
-            let bytes = file.metadata()?.len();
-            let scanned = scan(&file, bytes)?;
+            let mut bytes = file.metadata()?.len();
+            let mut scanned = scan(&file, bytes)?;
+            if let Some(at) = scanned.unfinished.filter(|_| newest == Some(number)) {
+                // Whoever sent it was told nothing, and sends it again.
+                tracing::info!(
+                    path = %path.display(),
+                    bytes = bytes - at,
+                    "the last process ended while it wrote a record; its beginning is removed"
+                );
+                file.set_len(at)?;
+                bytes = at;
+                scanned = scan(&file, bytes)?;
+            }
             damage.add(&scanned);
             if scanned.damaged_bytes > 0 {
                 tracing::warn!(

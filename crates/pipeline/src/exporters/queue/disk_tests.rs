@@ -223,7 +223,7 @@ fn damage_costs_what_is_damaged() {
 }
 
 #[test]
-fn a_torn_end_costs_what_was_not_acknowledged() {
+fn a_torn_end_was_not_acknowledged_and_is_removed() {
     for cut in 1..(HEADER_BYTES as u64 + 100) {
         let folder = Folder::new();
         let queue = folder.open();
@@ -235,11 +235,32 @@ fn a_torn_end_costs_what_was_not_acknowledged() {
         let bytes = file.metadata().unwrap().len();
         file.set_len(bytes - cut).unwrap();
         let queue = folder.open();
-        // The header tells, while it is there.
-        assert_eq!(queue.damaged_items, if cut <= 100 { 3 } else { 1 }, "{cut} bytes cut off");
+        assert_eq!(queue.damaged_items, 0, "{cut} bytes cut off");
+        assert_eq!(folder.bytes(), 2 * (HEADER_BYTES as u64 + 100), "{cut} bytes cut off");
         push(&queue, 4, 100).unwrap();
         drop(queue);
-        assert_eq!(take_all(&folder.open()), [1, 2, 4], "{cut} bytes cut off");
+        let queue = folder.open();
+        assert_eq!(queue.damaged_items, 0, "{cut} bytes cut off, a start later");
+        assert_eq!(take_all(&queue), [1, 2, 4], "{cut} bytes cut off");
+    }
+}
+
+/// Nobody was writing there: records went missing that were acknowledged.
+#[test]
+fn a_torn_end_before_the_newest_segment_is_damage() {
+    for cut in 1..(HEADER_BYTES as u64 + 100) {
+        let folder = Folder::new();
+        for tag in 1..=3 {
+            // A new process begins a new segment.
+            push(&folder.open(), tag, 100).unwrap();
+        }
+        let file = OpenOptions::new().write(true).open(&folder.segments()[1]).unwrap();
+        file.set_len(HEADER_BYTES as u64 + 100 - cut).unwrap();
+        let queue = folder.open();
+        // The header tells, while it is there.
+        let counted = if cut <= 100 { 2 } else { 1 };
+        assert_eq!(queue.damaged_items, counted, "{cut} bytes cut off");
+        assert_eq!(take_all(&queue), [1, 3], "{cut} bytes cut off");
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Scanned {
     pub(super) unknown_bytes: u64,
     /// Items of records whose header is whole and whose end is cut off.
     pub(super) cut_items: u64,
+    /// Where a record begins that ends with the file before it is whole.
+    pub(super) unfinished: Option<u64>,
 }
 
 /// The records of a file of so many bytes, and what is damaged in it.
@@ -42,6 +44,10 @@ pub(super) fn scan(file: &File, bytes: u64) -> io::Result<Scanned> {
             continue;
         }
         let next = search(file, at + 1, bytes)?;
+        // A header of which only the beginning was written is none yet.
+        if next == bytes && (header.is_some() || bytes - at < HEADER_BYTES as u64) {
+            scanned.unfinished = Some(at);
+        }
         scanned.damaged_bytes += next - at;
         match header {
             Some(header) if header.done => {}
