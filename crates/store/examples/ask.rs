@@ -1,6 +1,7 @@
 //! How long TraceQL queries take on generated spans, without a network:
-//! `cargo run --release -p store --example ask -- SPANS [FOLDER [PART]]`. A folder is kept and used
-//! again; PART chooses the queries that have it.
+//! `cargo run --release -p store --example ask -- SPANS [FOLDER [PART [RUNS]]]`. A folder is kept and
+//! used again; PART chooses the queries that have it, or is a query itself; RUNS is how often each
+//! is asked.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const BASE: u64 = 1_800_000_000_000_000_000;
 const REQUEST_NANO: u64 = 10_000_000;
+/// How often each query is asked, unless told.
 const RUNS: usize = 7;
 
 const QUERIES: &[&str] = &[
@@ -46,6 +48,7 @@ async fn main() {
     let folder = args.next().map_or_else(|| temporary.path().join("data"), PathBuf::from);
     let mut options = Options::new(folder);
     let part = args.next().unwrap_or_default();
+    let runs = args.next().and_then(|n| n.parse().ok()).unwrap_or(RUNS);
     // The generated times must not be too old.
     options.retention = Duration::from_secs(1 << 40);
     let engine = Engine::open(options, |_, _| {}).unwrap();
@@ -62,11 +65,13 @@ async fn main() {
     }
     println!("{:?}", engine.status());
     let end = BASE + requests as u64 * REQUEST_NANO;
-    for text in QUERIES.iter().filter(|text| text.contains(&part)) {
+    let own = part.starts_with('{').then_some(part.as_str());
+    let known = QUERIES.iter().copied().filter(|text| own.is_none() && text.contains(&part));
+    for text in own.into_iter().chain(known) {
         let query = traceql::parse(text).unwrap();
         let mut told = String::new();
         let clock = Clock::default();
-        for _ in 0..RUNS {
+        for _ in 0..runs {
             let round = clock.start();
             told = match query.kind.clone() {
                 QueryKind::Search(pipeline) => {
@@ -106,7 +111,7 @@ async fn main() {
     for key in TAGS.iter().filter(|key| key.contains(&part)) {
         let clock = Clock::default();
         let mut count = 0;
-        for _ in 0..RUNS {
+        for _ in 0..runs {
             let round = clock.start();
             let values = engine.attribute_values(None, (*key).to_owned(), 1_000).await.unwrap();
             count = values.values.len();

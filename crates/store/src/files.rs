@@ -114,6 +114,14 @@ impl CheckedFile {
 
     /// The bytes of a range.
     pub(crate) fn range(&self, start: u64, length: usize) -> io::Result<Bytes> {
+        let mut buffer = Vec::new();
+        let skip = self.read(start, length, &mut buffer)?;
+        Ok(Bytes::from(buffer).slice(skip..skip + length))
+    }
+
+    /// Puts the bytes of a range in the place of what a buffer has, and says where in the buffer
+    /// they begin: to be checked, whole pages are read.
+    pub(crate) fn read(&self, start: u64, length: usize, to: &mut Vec<u8>) -> io::Result<usize> {
         note_read(length as u64);
         let end = start.checked_add(length as u64).filter(|&end| end <= self.bytes);
         let end = end.ok_or_else(|| damage("a range outside the file".to_owned()))?;
@@ -121,15 +129,14 @@ impl CheckedFile {
         let last = (end as usize).div_ceil(PAGE_BYTES).max(first + 1);
         let unchecked = (first..last.min(self.crcs.len())).any(|page| !self.is_checked(page));
         if !unchecked {
-            let mut buffer = vec![0; length];
-            self.file.read_exact_at(&mut buffer, start)?;
-            return Ok(Bytes::from(buffer));
+            to.resize(length, 0);
+            self.file.read_exact_at(to, start)?;
+            return Ok(0);
         }
         let from = first * PAGE_BYTES;
-        let to = (last * PAGE_BYTES).min(self.bytes as usize);
-        let mut buffer = vec![0; to - from];
-        self.file.read_exact_at(&mut buffer, from as u64)?;
-        for (index, content) in buffer.chunks(PAGE_BYTES).enumerate() {
+        to.resize((last * PAGE_BYTES).min(self.bytes as usize) - from, 0);
+        self.file.read_exact_at(to, from as u64)?;
+        for (index, content) in to.chunks(PAGE_BYTES).enumerate() {
             let page = first + index;
             if crc32c::crc32c(content) != self.crcs[page] {
                 return Err(damage(format!(
@@ -140,8 +147,7 @@ impl CheckedFile {
             }
             self.checked[page / 64].fetch_or(1 << (page % 64), Ordering::Relaxed);
         }
-        let skip = start as usize - from;
-        Ok(Bytes::from(buffer).slice(skip..skip + length))
+        Ok(start as usize - from)
     }
 
     pub(crate) fn all(&self) -> io::Result<Bytes> {

@@ -34,7 +34,7 @@ macro_rules! spare {
     )*};
 }
 
-spare!(u32, i32, i64, f64);
+spare!(u8, u32, i32, i64, f64);
 
 /// An empty vector with room for so many.
 pub(crate) fn take<T: Spare>(capacity: usize) -> Vec<T> {

@@ -61,6 +61,16 @@ impl Durations {
         other.buckets.iter().for_each(|&(bucket, count)| self.add_to(bucket, count));
     }
 
+    /// Takes off all of another that was counted before.
+    pub fn part(&mut self, other: &Self) {
+        for &(bucket, count) in &other.buckets {
+            if let Ok(at) = self.buckets.binary_search_by_key(&bucket, |&(bucket, _)| bucket) {
+                self.buckets[at].1 = self.buckets[at].1.saturating_sub(count);
+            }
+        }
+        self.buckets.retain(|(_, count)| *count > 0);
+    }
+
     /// The duration that a share of the spans, from 0 to 1, does not exceed, in nanoseconds;
     /// `None` of no spans.
     pub fn quantile(&self, share: f64) -> Option<f64> {
@@ -293,5 +303,9 @@ mod tests {
         let mut twice = durations.clone();
         twice.join(&durations);
         assert_eq!(twice.quantile(0.5), durations.quantile(0.5));
+        twice.part(&durations);
+        assert_eq!(twice, durations);
+        twice.part(&durations);
+        assert_eq!(twice, Durations::default());
     }
 }

@@ -665,7 +665,7 @@ pub struct MeasureRequest {
     /// The most exemplars to return with all series together.
     pub exemplars_max: usize,
     /// Whether a span of which the trace state says with what probability it was kept (`ot=th:…`)
-    /// counts as one divided by that, in counts, sums, averages and histograms. Comparisons, least
+    /// counts as one divided by that, in counts, sums, averages, histograms and comparisons. Least
     /// and greatest values are those of the stored spans.
     pub extrapolate: bool,
 }

@@ -3,14 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::PAGE_ROWS;
 use super::assemble::Assembler;
 use super::decode::{Dictionary, Page};
 use crate::column::Column;
 use crate::columns::Kind;
 use crate::files::CheckedFile;
+use crate::spare;
 
 /// Pages that follow each other are read together up to so many bytes.
 const WINDOW_BYTES: u64 = 256 * 1024;
@@ -52,7 +51,8 @@ pub(super) struct Cursor {
     page: Page,
     page_rows: Range<usize>,
     dictionary: Option<Dictionary>,
-    window: Bytes,
+    /// Bytes of the file, and where in it they begin.
+    window: Vec<u8>,
     window_at: u64,
 }
 
@@ -73,7 +73,7 @@ impl Cursor {
             page: Page::default(),
             page_rows: start..start,
             dictionary: None,
-            window: Bytes::new(),
+            window: Vec::new(),
             window_at: 0,
         }
     }
@@ -104,7 +104,8 @@ impl Cursor {
         let end = self.pages.get(self.next + 1).map_or(self.end, |page| page.row as usize);
         let bytes = self.bytes(spot.offset, spot.bytes as usize)?;
         let rows = spot.row as usize..end;
-        self.page.read(&bytes, rows.len(), self.facts.compressed, self.facts.optional)?;
+        let bytes = &self.window[bytes];
+        self.page.read(bytes, rows.len(), self.facts.compressed, self.facts.optional)?;
         self.page_rows = rows;
         self.next += 1;
         Ok(())
@@ -112,23 +113,29 @@ impl Cursor {
 
     fn read_dictionary(&mut self) -> Result<Dictionary, String> {
         let (offset, bytes) = self.facts.dictionary.ok_or("a chunk has no dictionary")?;
+        let range;
         let page = match self.within_window(offset, bytes as usize) {
-            Some(page) => page,
-            None => self.range(offset, bytes as usize)?,
+            Some(within) => &self.window[within],
+            None => {
+                let read = self.file.range(offset, bytes as usize);
+                range = read.map_err(|error| error.to_string())?;
+                &range[..]
+            }
         };
-        Dictionary::read(&page, self.facts.kind, self.facts.compressed)
+        Dictionary::read(page, self.facts.kind, self.facts.compressed)
     }
 
-    fn within_window(&self, offset: u64, length: usize) -> Option<Bytes> {
+    /// Where in the window the bytes of a range are, if they are there.
+    fn within_window(&self, offset: u64, length: usize) -> Option<Range<usize>> {
         let from = usize::try_from(offset.checked_sub(self.window_at)?).ok()?;
         let to = from.checked_add(length).filter(|&to| to <= self.window.len())?;
-        Some(self.window.slice(from..to))
+        Some(from..to)
     }
 
-    /// The bytes of the next page, with those that lie behind it.
-    fn bytes(&mut self, offset: u64, length: usize) -> Result<Bytes, String> {
-        if let Some(bytes) = self.within_window(offset, length) {
-            return Ok(bytes);
+    /// Where in the window the bytes of the next page are, which is read with those behind it.
+    fn bytes(&mut self, offset: u64, length: usize) -> Result<Range<usize>, String> {
+        if let Some(within) = self.within_window(offset, length) {
+            return Ok(within);
         }
         let first = &self.pages[self.next];
         let mut start = first.offset;
@@ -145,13 +152,25 @@ impl Cursor {
             }
             end = page.end();
         }
-        self.window = self.range(start, (end - start) as usize)?;
-        self.window_at = start;
+        let length_all = (end - start) as usize;
+        if self.window.capacity() == 0 {
+            self.window = spare::take(length_all);
+        }
+        let read = self.file.read(start, length_all, &mut self.window);
+        let skip = read.map_err(|error| {
+            // What it holds now may be of anywhere.
+            self.window.clear();
+            error.to_string()
+        })?;
+        self.window_at = start - skip as u64;
         self.within_window(offset, length).ok_or_else(|| "a page is outside the file".to_owned())
     }
+}
 
-    fn range(&self, offset: u64, length: usize) -> Result<Bytes, String> {
-        self.file.range(offset, length).map_err(|error| error.to_string())
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        spare::give(std::mem::take(&mut self.window));
+        spare::give(std::mem::take(&mut self.page.body));
     }
 }
 

@@ -13,6 +13,7 @@ use super::presence::{Presence, ones_before};
 use super::values::{extend_plain, no_values};
 use crate::column::Values;
 use crate::columns::Kind;
+use crate::spare;
 use crate::texts::Texts;
 
 thread_local! {
@@ -34,6 +35,9 @@ fn open_page(
     let content = content.ok_or("a page is longer than its place")?;
     body.clear();
     if compressed {
+        if body.capacity() == 0 {
+            *body = spare::take(header.uncompressed_bytes);
+        }
         body.reserve(header.uncompressed_bytes);
         DECOMPRESSOR
             .with_borrow_mut(|decompressor| -> std::io::Result<()> {

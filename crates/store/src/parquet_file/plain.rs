@@ -88,16 +88,26 @@ pub(super) fn extend_split(
     if bytes.len() < values * 8 || skip + take > values {
         return Err("a page ends before its values".to_owned());
     }
-    let start = out.len();
-    out.resize(start + take, 0);
-    for (byte, stream) in bytes[..values * 8].chunks_exact(values.max(1)).enumerate() {
-        let shift = byte * 8;
-        out[start..]
-            .iter_mut()
-            .zip(&stream[skip..skip + take])
-            .for_each(|(value, &part)| *value |= i64::from(part) << shift);
+    // Without values there are no streams.
+    let mut streams = bytes[..values * 8].chunks_exact(values.max(1));
+    let mut half =
+        || std::array::from_fn(|_| streams.next().map_or(&[][..], |of| &of[skip..skip + take]));
+    let (low, high): ([&[u8]; 4], [&[u8]; 4]) = (half(), half());
+    // Numbers that are not large have no high bytes.
+    let is_zero = |stream: &&[u8]| stream.iter().fold(0, |bits, part| bits | part) == 0;
+    if high.iter().all(is_zero) {
+        out.extend(together(low).map(i64::from));
+    } else {
+        let whole = |(low, high)| i64::from(low) | i64::from(high) << 32;
+        out.extend(together(low).zip(together(high)).map(whole));
     }
     Ok(())
+}
+
+/// The numbers whose bytes are in four streams.
+fn together([a, b, c, d]: [&[u8]; 4]) -> impl Iterator<Item = u32> + '_ {
+    let bytes = a.iter().zip(b).zip(c.iter().zip(d));
+    bytes.map(|((&a, &b), (&c, &d))| u32::from_le_bytes([a, b, c, d]))
 }
 
 /// Appends one with its length.

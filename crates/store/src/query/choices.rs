@@ -329,10 +329,10 @@ impl Values {
             }
             field if Domain::of(field) == Domain::Spans => {
                 let coded = coded(slab, field, rows)?;
-                let mut spans = vec![0; coded.values.len()];
+                let mut spans = vec![0; coded.legend.len()];
                 rows.iter().for_each(|row| spans[coded.codes[row] as usize] += 1);
-                for (value, spans) in coded.values.iter().zip(spans) {
-                    self.count(value, spans);
+                for (code, spans) in (0..).zip(spans).filter(|(_, spans)| *spans > 0) {
+                    self.count(&coded.legend.value(code), spans);
                 }
             }
             field => {

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
+use std::ops::AddAssign;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -40,7 +41,7 @@ pub(super) struct Compared {
     overflown: bool,
 }
 
-/// The intervals that have spans, ascending, and how many.
+/// The intervals that have spans, ascending, and how many, or what they weigh.
 type Spans = Vec<(u32, u64)>;
 
 /// Spans of one side that have an attribute.
@@ -190,8 +191,9 @@ impl Compared {
         self.overflown |= !self.share.set(of_names + of_values);
     }
 
-    /// The most frequent values of every attribute on both sides, and the totals.
-    pub(super) fn series(self, top_n: usize) -> Vec<MeasuredSeries> {
+    /// The most frequent values of every attribute on both sides, and the totals; `one` is how much
+    /// a span counts that stands for itself.
+    pub(super) fn series(self, top_n: usize, one: f64) -> Vec<MeasuredSeries> {
         let mut out = Vec::new();
         for (attribute, sides) in self.fields {
             for (side, name) in sides.into_iter().zip(TYPES) {
@@ -203,7 +205,7 @@ impl Compared {
                         vec![(TYPE.to_owned(), Static::String(side)), (attribute.clone(), value)];
                     out.push(MeasuredSeries { labels, values, exemplars: Vec::new() });
                 };
-                let totals = side.totals.iter().map(|&spans| spans as f64).collect();
+                let totals = side.totals.iter().map(|&spans| spans as f64 / one).collect();
                 push(format!("{name}_total"), Static::Nil, totals);
                 if side.overflown {
                     push(name.to_owned(), Static::Nil, vec![0.0; self.steps]);
@@ -221,7 +223,9 @@ impl Compared {
                 });
                 for (value, spans) in values.into_iter().take(top_n) {
                     let mut points = vec![0.0; self.steps];
-                    spans.iter().for_each(|&(at, spans)| points[at as usize] = spans as f64);
+                    for (at, spans) in spans {
+                        points[at as usize] = spans as f64 / one;
+                    }
                     push(name.to_owned(), value, points);
                 }
             }
@@ -231,90 +235,118 @@ impl Compared {
     }
 }
 
-/// A place that no span counts at.
+/// A place that no span counts at, and the code of what does not count.
 const NOWHERE: u32 = u32::MAX;
 
 /// Where the spans of a slab count: a place for each interval of either side.
-struct Places {
+struct Places<'a> {
     /// The first interval.
     first: usize,
     /// How many there are.
     count: usize,
     of_row: Vec<u32>,
+    /// What each row counts; one where there are none.
+    weights: Option<&'a [u32]>,
 }
 
-impl Places {
-    fn of(slab: &Slab<'_>, rows: &Rows<'_>, chosen: &Mask) -> Self {
+impl<'a> Places<'a> {
+    fn of(slab: &Slab<'_>, rows: &Rows<'_>, chosen: &Mask, weights: Option<&'a [u32]>) -> Self {
         let (mut first, mut last) = (usize::MAX, 0);
         rows.each(|_, interval| {
             (first, last) = (first.min(interval), last.max(interval));
         });
         let mut of_row = vec![NOWHERE; slab.len()];
         if first > last {
-            return Self { first: 0, count: 0, of_row };
+            return Self { first: 0, count: 0, of_row, weights };
         }
         rows.each(|row, interval| {
             of_row[row] = 2 * (interval - first) as u32 + u32::from(chosen.get(row));
         });
-        Self { first, count: 2 * (last + 1 - first), of_row }
+        Self { first, count: 2 * (last + 1 - first), of_row, weights }
     }
 
     /// The number of spans of each code at each place, by code.
     fn count(&self, code_of: impl Fn(usize, u32) -> u32, codes: usize) -> Vec<(u32, u32, u64)> {
+        match self.weights {
+            None => self.added(code_of, |_| 1_u32, codes),
+            Some(weights) => self.added(code_of, |row| u64::from(weights[row]), codes),
+        }
+    }
+
+    /// What the spans of each code count at each place, by code. A slab's own number fits in 32
+    /// bits, which halves the memory that is written to; weights need more.
+    fn added<N: Copy + Default + PartialEq + AddAssign + Into<u64>>(
+        &self,
+        code_of: impl Fn(usize, u32) -> u32,
+        weight: impl Fn(usize) -> N,
+        codes: usize,
+    ) -> Vec<(u32, u32, u64)> {
         let at = self.of_row.iter().enumerate().filter(|(_, place)| **place != NOWHERE);
-        let at = at.map(|(row, &place)| (code_of(row, place), place));
+        let at = at.map(|(row, &place)| (code_of(row, place), place, weight(row)));
+        let at = at.filter(|(code, _, _)| *code != NOWHERE);
         if codes * self.count <= 4 * self.of_row.len() {
-            let mut counts = vec![0u32; codes * self.count];
-            at.for_each(|(code, place)| counts[code as usize * self.count + place as usize] += 1);
+            let mut counts = vec![N::default(); codes * self.count];
+            at.for_each(|(code, place, spans)| {
+                counts[code as usize * self.count + place as usize] += spans;
+            });
             let of_code = counts.chunks(self.count.max(1)).zip(0..);
             let all =
-                of_code.flat_map(|(of, code)| (0..).zip(of).map(move |(at, n)| (code, at, n)));
-            let some = all.filter(|(_, _, spans)| **spans > 0);
-            return some.map(|(code, place, &spans)| (code, place, u64::from(spans))).collect();
+                of_code.flat_map(|(of, code)| (0..).zip(of).map(move |(at, n)| (code, at, *n)));
+            let some = all.filter(|(_, _, spans)| *spans != N::default());
+            return some.map(|(code, place, spans)| (code, place, spans.into())).collect();
         }
-        let mut all: Vec<(u32, u32)> = at.collect();
-        all.sort_unstable();
-        let runs = all.chunk_by(|one, other| one == other);
-        runs.map(|run| (run[0].0, run[0].1, run.len() as u64)).collect()
+        let mut all: Vec<(u32, u32, N)> = at.collect();
+        all.sort_unstable_by_key(|(code, place, _)| (*code, *place));
+        let runs = all.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1));
+        let sum = |run: &[(u32, u32, N)]| run.iter().map(|(_, _, spans)| (*spans).into()).sum();
+        runs.map(|run| (run[0].0, run[0].1, sum(run))).collect()
     }
 
     /// Adds what was counted of some values.
-    fn add(&self, to: &mut [Side; 2], counts: &[(u32, u32, u64)], values: &[Static]) {
+    fn add(
+        &self,
+        to: &mut [Side; 2],
+        counts: &[(u32, u32, u64)],
+        value_of: impl Fn(u32) -> Static,
+    ) {
         for of_code in counts.chunk_by(|(one, _, _), (other, _, _)| one == other) {
-            let value = &values[of_code[0].0 as usize];
-            if *value == Static::Nil {
+            let value = value_of(of_code[0].0);
+            if value == Static::Nil {
                 continue;
             }
             let mut numbers = [None; 2];
             for &(_, place, spans) in of_code {
                 let (side, interval) = (place as usize % 2, self.first + place as usize / 2);
-                let number = numbers[side].get_or_insert_with(|| to[side].number(value));
+                let number = numbers[side].get_or_insert_with(|| to[side].number(&value));
                 to[side].add(*number, interval, spans);
             }
         }
     }
 }
 
-/// Adds the rows' values by side, attribute and value.
+/// Adds the rows' values by side, attribute and value; a row counts one, or what it weighs. The
+/// spans of the selection start after the start of the range and not after its end, as they lie in
+/// intervals.
 pub(super) fn compare(
     slab: &Slab<'_>,
     rows: &Rows<'_>,
     selected: &Mask,
     range: Option<(i64, i64)>,
+    weights: Option<&[u32]>,
     to: &mut Compared,
 ) -> Result<(), Damaged> {
     let mut chosen = selected.clone();
     if let Some((start, end)) = range {
-        let mut late = Mask::none(slab.len());
+        let mut outside = Mask::none(slab.len());
         for row in selected.iter() {
             let time = i64::try_from(slab.start(row)?).unwrap_or(i64::MAX);
-            if time < start || time >= end {
-                late.set(row);
+            if time <= start || time > end {
+                outside.set(row);
             }
         }
-        chosen.minus(&late);
+        chosen.minus(&outside);
     }
-    let places = Places::of(slab, rows, &chosen);
+    let places = Places::of(slab, rows, &chosen, weights);
     if places.count == 0 {
         return Ok(());
     }
@@ -322,22 +354,23 @@ pub(super) fn compare(
         if to.overflown() {
             return Ok(());
         }
-        let mut lane = coded(slab, &field, rows.alive)?;
-        let overflown = to.untold(&field);
-        let counts = if overflown.contains(&true) {
-            // Any value is as good as the other.
-            let is_nil: Vec<bool> = lane.values.iter().map(|of| *of == Static::Nil).collect();
-            let any = lane.values.len() as u32;
-            lane.values.push(Static::Bool(true));
-            let code = |row: usize, place: u32| match lane.codes[row] {
-                code if overflown[place as usize % 2] && !is_nil[code as usize] => any,
-                code => code,
-            };
-            places.count(code, lane.values.len())
-        } else {
-            places.count(|row, _| lane.codes[row], lane.values.len())
+        let lane = coded(slab, &field, rows.alive)?;
+        let untold = to.untold(&field);
+        // By side, with the code 0 for all values that are not told.
+        let of_code = |code: u32| match lane.legend.is_nil(code) {
+            true => [NOWHERE; 2],
+            false => untold.map(|untold| if untold { 0 } else { code + 1 }),
         };
-        to.add(&field, |sides| places.add(sides, &counts, &lane.values));
+        let of_code: Vec<[u32; 2]> = (0..lane.legend.len() as u32).map(of_code).collect();
+        let code = |row: usize, place: u32| of_code[lane.codes[row] as usize][place as usize % 2];
+        let codes = if untold == [true; 2] { 1 } else { of_code.len() + 1 };
+        let counts = places.count(code, codes);
+        let value = |code: u32| match code.checked_sub(1) {
+            Some(code) => lane.legend.value(code),
+            // Any is as good as the other.
+            None => Static::Bool(true),
+        };
+        to.add(&field, |sides| places.add(sides, &counts, value));
     }
     // Spans of a scope have the same resource.
     let scopes = slab.required(name::SCOPE)?;
@@ -348,7 +381,7 @@ pub(super) fn compare(
         let values: Vec<Static> = slab.scopes.iter().map(|scope| value(scope)).collect();
         let name = key.clone();
         let field = Field::Attribute(Attribute { scope: Scope::Resource, parent: false, name });
-        to.add(&field, |sides| places.add(sides, &counts, &values));
+        to.add(&field, |sides| places.add(sides, &counts, |code| values[code as usize].clone()));
     }
     Ok(())
 }

@@ -138,6 +138,14 @@ pub(super) fn bucket_of_float(value: f64) -> Option<usize> {
     bucket(value as i64)
 }
 
+/// How many buckets, from the first, hold all that these whole numbers fall into.
+#[inline]
+pub(super) fn buckets_of(values: impl Iterator<Item = i64>) -> usize {
+    // The bits that any has: the greatest has as many, and is not told from the next power of two.
+    let bits = values.fold(0, |bits, value| bits | value);
+    (BUCKETS - bits.leading_zeros() as usize + 1).min(BUCKETS)
+}
+
 /// Sums by group; a group is told by its values.
 #[derive(Debug)]
 pub(super) struct Groups {
@@ -415,6 +423,17 @@ mod tests {
         }
         for (value, expected) in [(f64::NAN, None), (2.9, Some(1)), (f64::INFINITY, Some(63))] {
             assert_eq!(bucket_of_float(value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn buckets_of_values_hold_them_all() {
+        for values in [&[][..], &[0], &[-5, 1], &[2], &[3, 4], &[8, 9], &[1 << 40, 7], &[i64::MAX]]
+        {
+            let width = buckets_of(values.iter().copied());
+            let last = values.iter().filter_map(|&value| bucket(value)).max().unwrap_or(0);
+            assert!(last < width && width <= BUCKETS, "{values:?}: {width}");
+            assert!(values.iter().any(|&value| value < 0) || width <= last + 2, "{values:?}");
         }
     }
 

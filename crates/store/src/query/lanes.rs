@@ -1,6 +1,7 @@
 //! A value per row of a slab, as numbers: groups, intervals of time, measured values.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use traceql::{Attribute, Field, Intrinsic, Scope, Static};
 
@@ -14,30 +15,113 @@ use crate::column::{Column, Values};
 use crate::columns::{Table, name};
 use crate::piece::Damaged;
 use crate::spare;
+use crate::texts::Texts;
 use crate::types::ValueType;
+
+/// The code of a span attribute's rows that do not have it.
+const NIL: u32 = 0;
 
 /// A number per row that stands for a value.
 pub(super) struct Coded {
     pub(super) codes: Vec<u32>,
-    pub(super) values: Vec<Static>,
+    pub(super) legend: Legend,
 }
 
 impl Coded {
     fn constant(rows: usize, value: Static) -> Self {
-        Self { codes: zeros(rows), values: vec![value] }
+        Self { codes: zeros(rows), legend: Legend::of(vec![value]) }
     }
 
     /// By scope, by trace or by another number that rows share.
-    fn shared(of_row: impl ExactSizeIterator<Item = u32>, values: Vec<Static>) -> Self {
+    fn shared(of_row: impl ExactSizeIterator<Item = u32>, legend: Legend) -> Self {
         let mut codes = spare::take(of_row.len());
         codes.extend(of_row);
-        Self { codes, values }
+        Self { codes, legend }
     }
 }
 
 impl Drop for Coded {
     fn drop(&mut self) {
         spare::give(std::mem::take(&mut self.codes));
+    }
+}
+
+/// What codes stand for. Texts stay where they are: of very many few may be asked for.
+#[derive(Default)]
+pub(super) struct Legend {
+    /// One behind the other.
+    parts: Vec<Meanings>,
+    len: usize,
+}
+
+enum Meanings {
+    Values(Vec<Static>),
+    Texts(Arc<Texts>),
+}
+
+impl Meanings {
+    fn len(&self) -> usize {
+        match self {
+            Self::Values(values) => values.len(),
+            Self::Texts(texts) => texts.len(),
+        }
+    }
+}
+
+impl Legend {
+    fn of(values: Vec<Static>) -> Self {
+        let mut legend = Self::default();
+        legend.push(Meanings::Values(values));
+        legend
+    }
+
+    fn texts(texts: Arc<Texts>) -> Self {
+        let mut legend = Self::default();
+        legend.push(Meanings::Texts(texts));
+        legend
+    }
+
+    fn push(&mut self, part: Meanings) {
+        self.len += part.len();
+        self.parts.push(part);
+    }
+
+    fn append(&mut self, other: Self) {
+        other.parts.into_iter().for_each(|part| self.push(part));
+    }
+
+    /// How many codes there are.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    fn place(&self, code: u32) -> Option<(&Meanings, usize)> {
+        let mut at = code as usize;
+        for part in &self.parts {
+            if at < part.len() {
+                return Some((part, at));
+            }
+            at -= part.len();
+        }
+        None
+    }
+
+    /// The value of a code; nil of one that there is not.
+    pub(super) fn value(&self, code: u32) -> Static {
+        match self.place(code) {
+            Some((Meanings::Values(values), at)) => values[at].clone(),
+            Some((Meanings::Texts(texts), at)) => Static::String(texts.text(at as u32).to_owned()),
+            None => Static::Nil,
+        }
+    }
+
+    /// Whether a code stands for no value.
+    pub(super) fn is_nil(&self, code: u32) -> bool {
+        match self.place(code) {
+            Some((Meanings::Values(values), at)) => values[at] == Static::Nil,
+            Some((Meanings::Texts(_), _)) => false,
+            None => true,
+        }
     }
 }
 
@@ -58,29 +142,29 @@ pub(super) fn coded(slab: &Slab<'_>, field: &Field, alive: &Mask) -> Result<Code
             Scope::Resource | Scope::Instrumentation => {
                 // Scopes are more than what they have in common.
                 let mut known = Distinct::default();
-                let value = |row: &std::sync::Arc<_>| {
+                let value = |row: &Arc<_>| {
                     let value = scope_value(row, attribute.scope, &attribute.name).single();
                     known.number_of(&value) as u32
                 };
                 let of_scope: Vec<u32> = slab.scopes.iter().map(value).collect();
                 let scopes = slab.required(name::SCOPE)?;
                 let of_row = scopes.int32s().iter().map(|&scope| of_scope[scope as usize]);
-                Ok(Coded::shared(of_row, known.into_values()))
+                Ok(Coded::shared(of_row, Legend::of(known.into_values())))
             }
             Scope::Span => span_attribute(slab, &attribute.name, alive),
             // Of the span, else of its resource.
             Scope::Any => {
                 let of = |scope| Attribute { scope, ..attribute.clone() };
                 let mut own = coded(slab, &Field::Attribute(of(Scope::Span)), alive)?;
-                let resource = coded(slab, &Field::Attribute(of(Scope::Resource)), alive)?;
-                let first = own.values.len() as u32;
-                own.values.extend_from_slice(&resource.values);
-                let nil: Vec<bool> = own.values.iter().map(|value| *value == Static::Nil).collect();
+                let mut resource = coded(slab, &Field::Attribute(of(Scope::Resource)), alive)?;
+                let first = own.legend.len() as u32;
+                let nil: Vec<bool> = (0..first).map(|code| own.legend.is_nil(code)).collect();
                 for (code, other) in own.codes.iter_mut().zip(&resource.codes) {
                     if nil[*code as usize] {
                         *code = first + other;
                     }
                 }
+                own.legend.append(std::mem::take(&mut resource.legend));
                 Ok(own)
             }
             Scope::Event | Scope::Link => generic(slab, field, alive),
@@ -90,9 +174,7 @@ pub(super) fn coded(slab: &Slab<'_>, field: &Field, alive: &Mask) -> Result<Code
             let Some((codes, texts)) = names.codes() else {
                 return Ok(Coded::constant(slab.len(), Static::Nil));
             };
-            let texts = (0..texts.len() as u32).map(|code| texts.text(code).to_owned());
-            let texts = texts.map(Static::String).collect();
-            Ok(Coded::shared(codes.iter().copied(), texts))
+            Ok(Coded::shared(codes.iter().copied(), Legend::texts(texts.clone())))
         }
         Field::Intrinsic(Intrinsic::Status | Intrinsic::Kind) => {
             let (column, of) = match field {
@@ -102,7 +184,8 @@ pub(super) fn coded(slab: &Slab<'_>, field: &Field, alive: &Mask) -> Result<Code
             let column = slab.required(column)?;
             let values: Vec<Static> = (0..6).map(of).chain([Static::Nil]).collect();
             let other = values.len() as u32 - 1;
-            Ok(Coded::shared(numbers_of(&column).map(|number| number.min(other)), values))
+            let of_row = numbers_of(&column).map(|number| number.min(other));
+            Ok(Coded::shared(of_row, Legend::of(values)))
         }
         Field::Intrinsic(Intrinsic::RootName | Intrinsic::RootServiceName) => {
             let table = slab.facts()?;
@@ -112,23 +195,20 @@ pub(super) fn coded(slab: &Slab<'_>, field: &Field, alive: &Mask) -> Result<Code
             };
             let values = table.texts.iter().cloned().map(Static::String).collect();
             let of_row = slab.trace_of().iter().map(|&trace| of_trace[trace as usize]);
-            Ok(Coded::shared(of_row, values))
+            Ok(Coded::shared(of_row, Legend::of(values)))
         }
         _ => generic(slab, field, alive),
     }
 }
 
+/// As one by one (`values`): where a span has the key more than once, a column comes before what
+/// has none.
 fn span_attribute(slab: &Slab<'_>, key: &str, alive: &Mask) -> Result<Coded, Damaged> {
-    if !slab.spans.extra(key)?.is_empty() {
-        let attribute = Attribute { scope: Scope::Span, parent: false, name: key.to_owned() };
-        return generic(slab, &Field::Attribute(attribute), alive);
-    }
     let mut out = Coded::constant(slab.len(), Static::Nil);
     for (value_type, column) in slab.spans.attribute(key, None)? {
-        let first = out.values.len() as u32;
+        let first = out.legend.len() as u32;
         if let (ValueType::String, Some((codes, texts))) = (value_type, column.codes()) {
-            let texts = (0..texts.len() as u32).map(|code| texts.text(code).to_owned());
-            out.values.extend(texts.map(Static::String));
+            out.legend.push(Meanings::Texts(texts.clone()));
             for (row, &code) in column.rows_present().zip(codes) {
                 out.codes[row] = first + code;
             }
@@ -139,8 +219,17 @@ fn span_attribute(slab: &Slab<'_>, key: &str, alive: &Mask) -> Result<Coded, Dam
             let value = attribute_at(value_type, column.values(), at).single();
             out.codes[row] = first + known.number_of(&value) as u32;
         }
-        out.values.extend(known.into_values());
+        out.legend.push(Meanings::Values(known.into_values()));
     }
+    let first = out.legend.len() as u32;
+    let mut known = Distinct::default();
+    for (row, value) in slab.spans.extra(key)?.iter() {
+        let code = &mut out.codes[*row as usize];
+        if *code == NIL && alive.get(*row as usize) {
+            *code = first + known.number_of(&value.clone().single()) as u32;
+        }
+    }
+    out.legend.push(Meanings::Values(known.into_values()));
     Ok(out)
 }
 
@@ -152,7 +241,7 @@ fn generic(slab: &Slab<'_>, field: &Field, alive: &Mask) -> Result<Coded, Damage
     for (row, value) in rows.iter().zip(field_values(slab, field, Domain::Spans, &rows)?) {
         codes[*row as usize] = known.number_of(&value.single()) as u32;
     }
-    Ok(Coded { codes, values: known.into_values() })
+    Ok(Coded { codes, legend: Legend::of(known.into_values()) })
 }
 
 /// Intervals of time that follow each other. One holds its end and not its start.

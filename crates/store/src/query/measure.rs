@@ -16,8 +16,8 @@ use super::compare::{Compared, compare};
 use super::exemplars::{Exemplar, Picker, class, limit, thin};
 use super::filter::filter;
 use super::find::possible_slabs;
-use super::groups::{BUCKETS, Groups, Sums, bucket, bucket_of_float, quantile};
-use super::lanes::{Numbers, Run, Window, coded, intervals, numbers};
+use super::groups::{Groups, Sums, bucket, bucket_of_float, buckets_of, quantile};
+use super::lanes::{Legend, Numbers, Run, Window, coded, intervals, numbers};
 use super::mask::Mask;
 use super::seam::Seam;
 use super::slab::Slab;
@@ -313,9 +313,13 @@ fn count(
     let (start, step, steps) = (request.start_unix_nano, request.step_nano, request.steps);
     let runs = intervals(slab, rows, Window { start, step, steps })?;
     let rows = Rows { alive: rows, all: rows.is_full(), runs: &runs };
+    let weights = match request.extrapolate {
+        true => Some(weights(slab)?.unwrap_or_else(|| vec![ONE; slab.len()])),
+        false => None,
+    };
     if let MetricsFunction::Compare { selection, range, .. } = &request.leaf.function {
         let selected = filter(slab, selection, rows.alive)?;
-        compare(slab, &rows, &selected, *range, &mut part.compared)?;
+        compare(slab, &rows, &selected, *range, weights.as_deref(), &mut part.compared)?;
         return Ok(());
     }
     let measured = match &request.leaf.function {
@@ -325,13 +329,11 @@ fn count(
         _ => None,
     };
     part.durations |= measured.as_ref().is_some_and(Numbers::are_durations);
-    let mut local = Local::of(slab, &request.leaf.by, rows.alive)?;
+    let mut local = Local::of(slab, &request.leaf.by, &rows)?;
     let groups = &mut part.groups;
-    if request.extrapolate {
-        let weights = weights(slab)?;
-        let weight = |row: usize| weights.as_ref().map_or(ONE, |weights| weights[row]);
+    if let Some(weights) = weights {
         rows.each(|row, interval| {
-            weighed((row, interval), weight(row), measured.as_ref(), &mut local, groups);
+            weighed((row, interval), weights[row], measured.as_ref(), &mut local, groups);
         });
         return pick(slab, request, &rows, measured.as_ref(), &mut local, part);
     }
@@ -355,10 +357,12 @@ fn count(
         }),
         (Sums::Histogram, Some(Numbers::Nanos(column))) => {
             let nanos = column.int64s();
-            tally(&rows, BUCKETS, |row| bucket(nanos[row]), &mut local, groups);
+            let width = buckets_of(nanos.iter().copied());
+            tally(&rows, width, |row| bucket(nanos[row]), &mut local, groups);
         }
         (Sums::Histogram, Some(Numbers::Floats { values, .. })) => {
-            tally(&rows, BUCKETS, |row| bucket_of_float(values[row]), &mut local, groups);
+            let width = buckets_of(values.iter().map(|&value| value as i64));
+            tally(&rows, width, |row| bucket_of_float(values[row]), &mut local, groups);
         }
     }
     pick(slab, request, &rows, measured.as_ref(), &mut local, part)
@@ -525,6 +529,16 @@ impl Rows<'_> {
         }
     }
 
+    /// Puts the number of its pair in the place of each row's first code.
+    fn pairs(&self, first: &mut [u32], second: &[u32], mut number: impl FnMut(u32, u32) -> u32) {
+        if self.all {
+            let rows = first.iter_mut().zip(second);
+            rows.for_each(|(first, &second)| *first = number(*first, second));
+        } else {
+            self.alive.iter().for_each(|row| first[row] = number(first[row], second[row]));
+        }
+    }
+
     /// The rows of a run.
     fn count(&self, run: &Run) -> usize {
         if self.all { run.rows.len() } else { self.alive.iter_in(run.rows.clone()).count() }
@@ -536,8 +550,8 @@ const NONE: u32 = u32::MAX;
 
 /// The groups of a slab's rows.
 struct Local {
-    /// The values of each field.
-    values: Vec<Vec<Static>>,
+    /// The values of each field by code.
+    legends: Vec<Legend>,
     /// Of each row the place of its group among those of the slab; `None` where there is one alone.
     codes: Option<Vec<u32>>,
     /// Of each group the code of its value in each field, one group behind the other.
@@ -547,11 +561,11 @@ struct Local {
 }
 
 impl Local {
-    fn of(slab: &Slab<'_>, by: &[Field], rows: &Mask) -> Result<Self, Damaged> {
-        let mut lanes = by.iter().map(|field| coded(slab, field, rows));
+    fn of(slab: &Slab<'_>, by: &[Field], rows: &Rows<'_>) -> Result<Self, Damaged> {
+        let mut lanes = by.iter().map(|field| coded(slab, field, rows.alive));
         let Some(first) = lanes.next() else {
             return Ok(Self {
-                values: Vec::new(),
+                legends: Vec::new(),
                 codes: None,
                 keys: Vec::new(),
                 numbers: vec![NONE],
@@ -559,13 +573,13 @@ impl Local {
         };
         let mut first = first?;
         let mut codes = std::mem::take(&mut first.codes);
-        let values = std::mem::take(&mut first.values);
-        let mut count = values.len();
+        let legend = std::mem::take(&mut first.legend);
+        let mut count = legend.len();
         let mut keys: Vec<u32> = (0..count as u32).collect();
-        let mut values = vec![values];
+        let mut legends = vec![legend];
         for lane in lanes {
             let mut lane = lane?;
-            let (fields, width) = (values.len(), lane.values.len());
+            let (fields, width) = (legends.len(), lane.legend.len());
             let mut joined: Vec<u32> = Vec::new();
             count = 0;
             let mut join = |a: u32, b: u32| {
@@ -578,25 +592,23 @@ impl Local {
             let known_max = (keys.len() / fields).saturating_mul(width);
             if known_max <= PAIRS_MAX {
                 let mut known = vec![NONE; known_max];
-                for row in rows.iter() {
-                    let (a, b) = (codes[row], lane.codes[row]);
+                rows.pairs(&mut codes, &lane.codes, |a, b| {
                     let slot = &mut known[a as usize * width + b as usize];
                     if *slot == NONE {
                         *slot = join(a, b);
                     }
-                    codes[row] = *slot;
-                }
+                    *slot
+                });
             } else {
                 let mut known: HashMap<(u32, u32), u32> = HashMap::new();
-                for row in rows.iter() {
-                    let (a, b) = (codes[row], lane.codes[row]);
-                    codes[row] = *known.entry((a, b)).or_insert_with(|| join(a, b));
-                }
+                rows.pairs(&mut codes, &lane.codes, |a, b| {
+                    *known.entry((a, b)).or_insert_with(|| join(a, b))
+                });
             }
             keys = joined;
-            values.push(std::mem::take(&mut lane.values));
+            legends.push(std::mem::take(&mut lane.legend));
         }
-        Ok(Self { values, codes: Some(codes), keys, numbers: vec![NONE; count] })
+        Ok(Self { legends, codes: Some(codes), keys, numbers: vec![NONE; count] })
     }
 
     /// The number of a row's group.
@@ -616,10 +628,10 @@ impl Local {
 
     #[cold]
     fn look_up(&mut self, local: usize, groups: &mut Groups) -> usize {
-        let fields = self.values.len();
+        let fields = self.legends.len();
         let key = &self.keys[local * fields..(local + 1) * fields];
-        let key = key.iter().zip(&self.values).map(|(&code, values)| &values[code as usize]);
-        let number = groups.number(key);
+        let key = key.iter().zip(&self.legends).map(|(&code, legend)| legend.value(code));
+        let number = groups.number(key.collect::<Vec<_>>().iter());
         self.numbers[local] = number as u32;
         number
     }
@@ -683,8 +695,9 @@ impl Part {
 
     /// The series, by their labels.
     fn series(mut self, request: &MeasureRequest) -> Vec<MeasuredSeries> {
+        let one = if request.extrapolate { f64::from(ONE) } else { 1.0 };
         if let MetricsFunction::Compare { top_n, .. } = &request.leaf.function {
-            return self.compared.series(*top_n as usize);
+            return self.compared.series(*top_n as usize, one);
         }
         let mut exemplars = std::mem::take(&mut self.exemplars);
         thin(&mut exemplars, request.exemplars_max);

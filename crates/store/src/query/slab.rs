@@ -23,6 +23,9 @@ pub(super) const NONE: u32 = u32::MAX;
 /// Values without a column: row and value, by row.
 type Extra = Vec<(u32, Val)>;
 
+/// Attributes that have no column of their own: the row that each belongs to, and their columns.
+type Rest = (Vec<u32>, Vec<Option<Column>>);
+
 /// Rows of one table, and its columns as far as they were asked for.
 pub(super) struct Rows<'a> {
     piece: &'a dyn Piece,
@@ -33,6 +36,7 @@ pub(super) struct Rows<'a> {
     pub(super) owners: Vec<u32>,
     columns: RefCell<HashMap<String, Option<Column>>>,
     extras: RefCell<HashMap<String, Rc<Extra>>>,
+    rest: OnceCell<Rest>,
 }
 
 impl<'a> Rows<'a> {
@@ -58,8 +62,8 @@ impl<'a> Rows<'a> {
     }
 
     fn plain(piece: &'a dyn Piece, table: Table, rows: Range<usize>, probe: &'a Probe) -> Self {
-        let (columns, extras) = Default::default();
-        Self { piece, probe, table, rows, owners: Vec::new(), columns, extras }
+        let (columns, extras, rest) = Default::default();
+        Self { piece, probe, table, rows, owners: Vec::new(), columns, extras, rest }
     }
 
     /// Columns of some rows of a table, noted as read.
@@ -155,6 +159,29 @@ impl<'a> Rows<'a> {
         Ok(codes.into_iter().map(|code| texts.text(code).to_owned()).collect())
     }
 
+    /// The attributes of these rows that have no column, unless the key is not among them: of each
+    /// the row it belongs to, and all as columns, of keys and of values by type.
+    fn rest_with(&self, key: &str) -> Result<Option<&Rest>, Damaged> {
+        let table = self.table.rest();
+        if self.piece.row_count(table) == 0 || self.rows.is_empty() {
+            return Ok(None);
+        }
+        let mut groups = self.piece.groups(table)?.into_iter().enumerate();
+        if !groups.any(|(group, _)| self.piece.may_contain(table, group, name::KEY, key)) {
+            return Ok(None);
+        }
+        let rest = once(&self.rest, || {
+            let all = self.piece.owners(table)?;
+            let rows = self.rest_rows(&all);
+            let own = all.get(rows.clone()).unwrap_or_default().iter();
+            let owners: Vec<u32> = own.map(|&owner| owner - self.rows.start as u32).collect();
+            let types = ValueType::ALL.iter().map(|value_type| value_type.name());
+            let names: Vec<&str> = std::iter::once(name::KEY).chain(types).collect();
+            Ok((owners, self.read(table, rows, &names)?))
+        })?;
+        Ok(Some(rest).filter(|(owners, _)| !owners.is_empty()))
+    }
+
     /// The rows of the table of attributes without a column that belong to these.
     fn rest_rows(&self, owners: &[u32]) -> Range<usize> {
         let start = owners.partition_point(|&owner| (owner as usize) < self.rows.start);
@@ -167,31 +194,17 @@ impl<'a> Rows<'a> {
             return Ok(extra.clone());
         }
         let mut found = Vec::new();
-        let table = self.table.rest();
-        if self.piece.row_count(table) > 0 && !self.rows.is_empty() {
-            let may = self
-                .piece
-                .groups(table)?
-                .into_iter()
-                .enumerate()
-                .any(|(group, _)| self.piece.may_contain(table, group, name::KEY, key));
-            let owners = if may { self.piece.owners(table)? } else { Arc::default() };
-            let Range { start, end } = self.rest_rows(&owners);
-            let mut names = vec![name::KEY];
-            names.extend(ValueType::ALL.iter().map(|value_type| value_type.name()));
-            let mut columns =
-                if start < end { self.read(table, start..end, &names)? } else { Vec::new() };
-            if let Some(Some(keys)) = columns.first().cloned() {
-                for row in 0..keys.len() {
-                    if keys.text_at(row) != key {
-                        continue;
-                    }
-                    for (value_type, column) in ValueType::ALL.iter().zip(&mut columns[1..]) {
-                        let Some(column) = column else { continue };
-                        if let Some(at) = column.place(row) {
-                            let owner = owners[start + row] - self.rows.start as u32;
-                            found.push((owner, attribute_at(*value_type, column.values(), at)));
-                        }
+        if let Some((owners, columns)) = self.rest_with(key)?
+            && let Some(keys) = &columns[0]
+            && let Some((codes, texts)) = keys.codes()
+        {
+            let is_key: Vec<bool> = texts.iter().map(|text| text == key.as_bytes()).collect();
+            let rows = keys.rows_present().zip(codes).filter(|(_, code)| is_key[**code as usize]);
+            for (row, _) in rows {
+                for (value_type, column) in ValueType::ALL.iter().zip(&columns[1..]) {
+                    let Some(column) = column else { continue };
+                    if let Some(at) = column.place(row) {
+                        found.push((owners[row], attribute_at(*value_type, column.values(), at)));
                     }
                 }
             }
@@ -334,7 +347,8 @@ impl<'a> Slab<'a> {
     /// How long each span takes, in nanoseconds, as the language counts: at most 2^63 - 1.
     pub(super) fn durations(&self) -> Result<Column, Damaged> {
         let stored = self.required(name::DURATION)?;
-        if stored.int64s().iter().all(|nanos| *nanos >= 0) {
+        // One is negative if their bits together are.
+        if stored.int64s().iter().fold(0, |bits, nanos| bits | nanos) >= 0 {
             return Ok(stored);
         }
         let nanos = |(row, nanos): (usize, &i64)| match *nanos < 0 {
