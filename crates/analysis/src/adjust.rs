@@ -272,7 +272,9 @@ fn put_span(out: &mut Vec<u8>, batch: &SpanBatch, span: &Span, edit: &Edit) {
     put_span_attributes(out, batch, span, edit, &warnings);
     put_varint_unless_zero(out, 10, u64::from(span.dropped_attributes_count));
     let mut events: Vec<&Event> = batch.span_events(span).iter().collect();
-    events.sort_by(|a, b| batch.bytes_of(a.name).cmp(batch.bytes_of(b.name)));
+    // In the order in which they happened. Jaeger 2.20 has them in that of their names, which is a
+    // fault that it has mended since (issue 9212).
+    events.sort_by_key(|event| event.time_unix_nano);
     for event in events {
         put_message(out, 11, |out| {
             put_fixed64_field(out, 1, shifted(event.time_unix_nano));

@@ -127,7 +127,7 @@ fn attributes_events_and_links_are_put_in_order() {
         time_unix_nano: time,
         ..Event::default()
     };
-    one.events = vec![event("b", 1), event("a", 2)];
+    one.events = vec![event("b", 2), event("a", 3), event("d", 1), event("c", 1)];
     let link = |trace: u8| Link {
         trace_id: if trace == 0 { Vec::new() } else { vec![trace; 16] },
         span_id: vec![1; 8],
@@ -144,7 +144,7 @@ fn attributes_events_and_links_are_put_in_order() {
     assert_eq!(one.attributes[1].value, Some(any(text("1.2.3.4"))));
     assert_eq!(one.attributes[2].value, Some(any(text("127.0.0.1"))));
     let names: Vec<&str> = one.events.iter().map(|event| event.name.as_str()).collect();
-    assert_eq!(names, ["a", "b"]);
+    assert_eq!(names, ["d", "c", "b", "a"]);
     assert_eq!(one.links, [link(9)]);
     assert_eq!(warnings(one), ["Invalid span link removed"]);
     assert_eq!(

@@ -1,5 +1,6 @@
 //! The paths of API v1.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -26,6 +27,10 @@ use crate::waiting;
 const PROTOBUF: &str = "application/x-protobuf";
 
 const OPENAPI: &str = include_str!("../openapi.json");
+
+/// The most services, and the most attributes, that a list has: those that spans have most often.
+/// Who sends makes them up, and nobody reads more.
+const NAMES_MAX: usize = 10_000;
 
 type Shared = State<Arc<Api>>;
 type Answer<T> = Result<Json<T>, ApiError>;
@@ -125,8 +130,23 @@ pub(crate) fn busy() -> Response {
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, waiting::BUSY).into_response()
 }
 
+/// The rows with the highest counts, in their order, and whether others were left out.
+fn most_frequent<T>(mut rows: Vec<T>, max: usize, count: impl Fn(&T) -> u64) -> (Vec<T>, bool) {
+    if rows.len() <= max {
+        return (rows, false);
+    }
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_by_key(|&at| (Reverse(count(&rows[at])), at));
+    let mut is_kept = vec![false; rows.len()];
+    order[..max].iter().for_each(|&at| is_kept[at] = true);
+    let mut is_kept = is_kept.into_iter();
+    rows.retain(|_| is_kept.next().unwrap_or(false));
+    (rows, true)
+}
+
 async fn services(State(api): Shared) -> Answer<Services> {
     let services = api.store.services().await?;
+    let (services, is_cut) = most_frequent(services, NAMES_MAX, |row| row.span_count);
     let share = |row: store::ServiceRow| Share {
         name: row.name,
         span_count: row.span_count,
@@ -134,7 +154,7 @@ async fn services(State(api): Shared) -> Answer<Services> {
     };
     let services = services.into_iter().map(share).collect();
     // What a read finds damaged is counted before it answers.
-    Ok(Json(Services { services, partial: api.store.status().is_partial() }))
+    Ok(Json(Services { services, partial: is_cut || api.store.status().is_partial() }))
 }
 
 async fn operations(State(api): Shared, uri: Uri) -> Answer<Operations> {
@@ -154,6 +174,7 @@ async fn operations(State(api): Shared, uri: Uri) -> Answer<Operations> {
 
 async fn attributes(State(api): Shared) -> Answer<Attributes> {
     let attributes = api.store.attributes().await?;
+    let (attributes, is_cut) = most_frequent(attributes, NAMES_MAX, |row| row.count);
     let attribute = |row: store::AttributeRow| Attribute {
         level: row.level.name(),
         key: row.key,
@@ -162,7 +183,7 @@ async fn attributes(State(api): Shared) -> Answer<Attributes> {
     };
     let attributes = attributes.into_iter().map(attribute).collect();
     // What a read finds damaged is counted before it answers.
-    Ok(Json(Attributes { attributes, partial: api.store.status().is_partial() }))
+    Ok(Json(Attributes { attributes, partial: is_cut || api.store.status().is_partial() }))
 }
 
 async fn attribute_values(State(api): Shared, uri: Uri) -> Answer<AttributeValues> {
@@ -286,4 +307,23 @@ async fn status(State(api): Shared) -> Answer<Status> {
         damaged_log_count: status.damaged_log_count,
         listeners: (api.listeners)(),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_keep_what_is_frequent() {
+        let rows = vec![("a", 5), ("b", 9), ("c", 5), ("d", 1), ("e", 7)];
+        let kept = |max| {
+            let (rows, is_cut) = most_frequent(rows.clone(), max, |(_, count)| *count);
+            (rows.into_iter().map(|(name, _)| name).collect::<String>(), is_cut)
+        };
+        for (max, expected) in
+            [(0, ("", true)), (1, ("b", true)), (3, ("abe", true)), (5, ("abcde", false))]
+        {
+            assert_eq!(kept(max), (expected.0.to_owned(), expected.1), "{max}");
+        }
+    }
 }

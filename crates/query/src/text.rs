@@ -7,7 +7,7 @@ use store::{AttributeCondition, Level};
 pub enum TextError {
     /// Not a duration.
     #[error(
-        "{0:?} is not a duration; write a number with ns, us, ms, s, m, h or d, such as 250ms or 1h30m"
+        "{0:?} is not a duration; write a number with ns, us, ms, s, m, h, d, w or y, such as 250ms or 1h30m"
     )]
     Duration(String),
     /// A duration of more than 64 bits of nanoseconds.
@@ -23,7 +23,8 @@ pub enum TextError {
     Attribute(String),
 }
 
-const UNITS: [(&str, u64); 9] = [
+/// Those of Go and those of Prometheus, whose year has 365 days: Tempo's parameters take both.
+const UNITS: [(&str, u64); 11] = [
     ("ns", 1),
     ("us", 1_000),
     ("µs", 1_000),
@@ -33,6 +34,8 @@ const UNITS: [(&str, u64); 9] = [
     ("m", 60_000_000_000),
     ("h", 3_600_000_000_000),
     ("d", 86_400_000_000_000),
+    ("w", 604_800_000_000_000),
+    ("y", 31_536_000_000_000_000),
 ];
 
 /// A duration in nanoseconds: `90m`, `14d`, `1h30m`, `1.5s`. Zero needs no unit.
@@ -141,6 +144,8 @@ mod tests {
             ("90m", 5_400_000_000_000),
             ("2h", 7_200_000_000_000),
             ("14d", 1_209_600_000_000_000),
+            ("2w", 1_209_600_000_000_000),
+            ("1y", 31_536_000_000_000_000),
             ("1h30m", 5_400_000_000_000),
             (" 1h 30m ", 5_400_000_000_000),
             ("213503d", 18_446_659_200_000_000_000),

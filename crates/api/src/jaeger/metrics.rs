@@ -8,14 +8,15 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::Uri;
 use http::header::CONTENT_TYPE;
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::json;
 use store::{Durations, RedRequest, RedSeries};
 
 use super::legacy::Refusal;
 use super::params::{Params, kind, truth};
 use super::problem::Problem;
 use super::time::rfc3339;
-use super::traces::marked;
+use super::traces::{blocking, marked};
 use super::{shown_service, stored_service};
 use crate::Api;
 
@@ -28,6 +29,10 @@ const STEPS_MAX: u64 = 20_000;
 
 /// Series of one answer; those with most spans stay.
 const SERIES_MAX: usize = 500;
+
+/// Steps of all series of one answer together: as many series as [`SERIES_MAX`] for two days by the
+/// minute. Of more steps there are fewer series. They take about 60 MB, and their text 130 MB.
+const CELLS_MAX: u64 = 1_500_000;
 
 type Shared = State<Arc<Api>>;
 
@@ -134,13 +139,14 @@ impl Ask {
             step_nano: self.step_nano,
             steps: self.steps() as usize,
             by_operation: self.by_operation,
-            series_max: SERIES_MAX,
+            series_max: SERIES_MAX.min((CELLS_MAX / self.steps()) as usize),
         }
     }
 
-    fn time(&self, point: u64) -> String {
-        let back = (self.points - 1 - point) * self.step_nano;
-        rfc3339(self.end_unix_nano.saturating_sub(back))
+    /// When each point is.
+    fn times(&self) -> Vec<String> {
+        let back = (0..self.points).rev().map(|steps| steps * self.step_nano);
+        back.map(|back| rfc3339(self.end_unix_nano.saturating_sub(back))).collect()
     }
 }
 
@@ -152,11 +158,6 @@ async fn metrics(api: &Api, uri: &Uri, family: Family) -> Result<Response, Refus
     };
     let ask = Ask::of(&params, (api.clock)())?;
     let set = api.store.red(ask.request()).await?;
-    let metrics: Vec<Value> = set
-        .series
-        .into_iter()
-        .map(|series| metric(&ask, family, quantile.unwrap_or_default(), series))
-        .collect();
     let grouped = if ask.by_operation { "service & operation" } else { "service" };
     let level = if ask.by_operation { "service_operation" } else { "service" };
     let (name, help) = match family {
@@ -173,8 +174,15 @@ async fn metrics(api: &Api, uri: &Uri, family: Family) -> Result<Response, Refus
             ),
         ),
     };
-    let body = json!({ "name": name, "type": "GAUGE", "help": help, "metrics": metrics });
-    let answer = ([(CONTENT_TYPE, "application/json")], body.to_string()).into_response();
+    let body = blocking(move || {
+        let times = ask.times();
+        let metric =
+            |series| Metric::of(&ask, &times, family, quantile.unwrap_or_default(), series);
+        let metrics = set.series.into_iter().map(metric).collect();
+        serde_json::to_string(&MetricFamily { name, r#type: "GAUGE", help, metrics })
+    });
+    let body = body.await?.map_err(|error| Problem::internal(error.to_string()))?;
+    let answer = ([(CONTENT_TYPE, "application/json")], body).into_response();
     Ok(marked(answer, set.partial))
 }
 
@@ -188,29 +196,147 @@ fn quantile(params: &Params) -> Result<f64, Problem> {
     Ok(quantile)
 }
 
-fn metric(ask: &Ask, family: Family, quantile: f64, series: RedSeries) -> Value {
-    let label = |name: &str, value: String| json!({ "name": name, "value": value });
-    let mut labels = vec![label("service_name", shown_service(series.service.clone()))];
-    labels.extend(series.operation.clone().map(|operation| label("operation", operation)));
-    let window = ask.window as usize;
-    let seconds = (ask.window * ask.step_nano) as f64 / SECOND as f64;
-    let points: Vec<Value> = (0..ask.points)
-        .map(|point| {
-            let steps = point as usize..point as usize + window;
-            let sum = |counts: &[u64]| counts[steps.clone()].iter().sum::<u64>() as f64;
-            let value = match family {
-                Family::Calls => sum(&series.spans) / seconds,
-                // No calls have no share of errors.
-                Family::Errors => sum(&series.errors) / sum(&series.spans),
-                Family::Latencies => {
-                    let mut all = Durations::default();
-                    series.durations[steps.clone()].iter().for_each(|part| all.join(part));
-                    all.quantile(quantile).map_or(f64::NAN, |nanos| nanos / MILLI as f64)
-                }
+/// Jaeger's message of that name, in ProtoJSON (jaeger-idl, `openmetrics.proto`).
+#[derive(Serialize)]
+struct MetricFamily<'a> {
+    name: String,
+    r#type: &'static str,
+    help: String,
+    metrics: Vec<Metric<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Metric<'a> {
+    labels: Vec<Label>,
+    metric_points: Points<'a>,
+}
+
+#[derive(Serialize)]
+struct Label {
+    name: &'static str,
+    value: String,
+}
+
+impl<'a> Metric<'a> {
+    fn of(
+        ask: &Ask,
+        times: &'a [String],
+        family: Family,
+        quantile: f64,
+        series: RedSeries,
+    ) -> Self {
+        let window = ask.window as usize;
+        let values = match family {
+            Family::Calls => {
+                let seconds = (ask.window * ask.step_nano) as f64 / SECOND as f64;
+                sums(&series.spans, window).map(|calls| calls as f64 / seconds).collect()
+            }
+            // No calls have no share of errors.
+            Family::Errors => sums(&series.errors, window)
+                .zip(sums(&series.spans, window))
+                .map(|(errors, calls)| errors as f64 / calls as f64)
+                .collect(),
+            Family::Latencies => quantiles(&series.durations, window, quantile),
+        };
+        let mut labels = vec![Label { name: "service_name", value: shown_service(series.service) }];
+        let operation = series.operation.map(|value| Label { name: "operation", value });
+        labels.extend(operation);
+        Self { labels, metric_points: Points { times, values } }
+    }
+}
+
+/// The sums of all runs of `window` counts. What leaves a window is taken off rather than all of
+/// the window added up again: windows may have thousands of steps.
+fn sums(counts: &[u64], window: usize) -> impl Iterator<Item = u64> {
+    let mut sum: u64 = counts[..window - 1].iter().sum();
+    counts[window - 1..].iter().zip(counts).map(move |(enters, leaves)| {
+        let of_window = sum + enters;
+        sum = of_window - leaves;
+        of_window
+    })
+}
+
+/// A quantile in milliseconds of all runs of `window` steps.
+fn quantiles(steps: &[Durations], window: usize, quantile: f64) -> Vec<f64> {
+    let mut all = Durations::default();
+    steps[..window - 1].iter().for_each(|step| all.join(step));
+    let of_windows = steps[window - 1..].iter().zip(steps).map(|(enters, leaves)| {
+        all.join(enters);
+        let nanos = all.quantile(quantile);
+        all.part(leaves);
+        nanos.map_or(f64::NAN, |nanos| nanos / MILLI as f64)
+    });
+    of_windows.collect()
+}
+
+/// Values and when they are; one that is no number is a text, as JSON has none for it.
+struct Points<'a> {
+    times: &'a [String],
+    values: Vec<f64>,
+}
+
+impl Serialize for Points<'_> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Point<'a> {
+            gauge_value: Gauge,
+            timestamp: &'a str,
+        }
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Gauge {
+            #[serde(serialize_with = "crate::tempo::json::double")]
+            double_value: f64,
+        }
+        let points = self.values.iter().zip(self.times).map(|(&double_value, timestamp)| Point {
+            gauge_value: Gauge { double_value },
+            timestamp,
+        });
+        out.collect_seq(points)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_slide() {
+        let counts = [1, 0, 2, 5, 0, 3];
+        for window in 1..=counts.len() {
+            let expected: Vec<u64> = counts.windows(window).map(|run| run.iter().sum()).collect();
+            assert_eq!(sums(&counts, window).collect::<Vec<_>>(), expected, "{window}");
+
+            let step = |count: &u64| {
+                let mut step = Durations::default();
+                (0..*count).for_each(|at| step.add((at + 1) * 1_000_000 * (at + *count)));
+                step
             };
-            let value = if value.is_nan() { json!("NaN") } else { json!(value) };
-            json!({ "gaugeValue": { "doubleValue": value }, "timestamp": ask.time(point) })
-        })
-        .collect();
-    json!({ "labels": labels, "metricPoints": points })
+            let steps: Vec<Durations> = counts.iter().map(step).collect();
+            let expected = steps.windows(window).map(|run| {
+                let mut all = Durations::default();
+                run.iter().for_each(|step| all.join(step));
+                all.quantile(0.5).map(|nanos| nanos / 1e6)
+            });
+            let found = quantiles(&steps, window, 0.5);
+            let found = found.into_iter().map(|value| Some(value).filter(|value| !value.is_nan()));
+            assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>(), "{window}");
+        }
+    }
+
+    #[test]
+    fn an_answer_has_a_bound() {
+        let ask = |query: &str| {
+            let params = Params::of(&format!("/x?service=a&{query}").parse().unwrap()).unwrap();
+            Ask::of(&params, 1_700_000_000 * SECOND).map(|ask| ask.request())
+        };
+        // Two days by the minute, as Jaeger's UI asks at the most.
+        let wide = ask("lookback=172800000&step=60000&ratePer=600000").unwrap();
+        assert_eq!((wide.series_max, wide.steps), (SERIES_MAX, 2890));
+        let long = ask("lookback=10000&step=1&ratePer=9999").unwrap();
+        assert_eq!((long.series_max, long.steps), (75, 19_999));
+        assert!(ask("lookback=10000&step=1&ratePer=10000").is_err());
+    }
 }

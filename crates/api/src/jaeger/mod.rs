@@ -21,6 +21,8 @@ mod time;
 mod traces;
 mod v3;
 mod v3_body;
+mod v3_search;
+mod v3_url;
 
 use std::sync::Arc;
 
@@ -49,11 +51,11 @@ pub(crate) fn stored_service(name: &str) -> String {
 
 /// The paths under `/api` that are Jaeger's.
 pub(crate) fn router(api: &Arc<Api>) -> Router {
+    let json = legacy::router(api.clone()).merge(metrics::router(api.clone()));
     Router::new()
-        .merge(legacy::router(api.clone()).layer(map_response(|answer: Response| {
+        .merge(json.layer(map_response(|answer: Response| {
             waiting::bound(answer, || legacy::Refusal::from(Problem::busy()).into_response())
         })))
-        .merge(metrics::router(api.clone()))
         .nest(
             "/v3",
             v3::router(api.clone()).layer(map_response(|answer: Response| {

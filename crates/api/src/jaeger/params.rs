@@ -1,6 +1,5 @@
-//! Parameters of a URL, read as Jaeger reads them: unknown ones are ignored unless an endpoint looks
-//! for them, of one that is given several times the first counts, and an empty one is as good as
-//! none.
+//! Parameters of a URL, read as Jaeger reads them: of one that is given several times the first
+//! counts, and an empty one is as good as none. Unknown ones are for each endpoint to ignore.
 
 use http::Uri;
 use query::parse_duration_nano;
@@ -34,9 +33,9 @@ impl Params {
         names.iter().find_map(|name| Some((*name, self.get(name)?)))
     }
 
-    /// A parameter that is none of `known`.
-    pub(super) fn unknown(&self, known: &[&str]) -> Option<&str> {
-        self.0.iter().map(|(name, _)| name.as_str()).find(|name| !known.contains(name))
+    /// Every name that is given, in order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
     }
 
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
@@ -136,8 +135,7 @@ mod tests {
         assert_eq!(params.get("c"), Some("A b"));
         assert_eq!(params.all("a").collect::<Vec<_>>(), ["1", "2"]);
         assert_eq!(params.either(&["d", "b", "a"]), Some(("a", "1")));
-        assert_eq!(params.unknown(&["a", "b"]), Some("c"));
-        assert_eq!(params.unknown(&["a", "b", "c"]), None);
+        assert_eq!(params.names().collect::<Vec<_>>(), ["a", "a", "b", "c"]);
     }
 
     #[test]

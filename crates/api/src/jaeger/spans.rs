@@ -14,7 +14,7 @@ use super::filter::Predicate;
 use super::matching::{Residual, matching};
 use super::problem::Problem;
 use super::traces::{ANSWER_BYTES_MAX, blocking};
-use super::v3::malformed;
+use super::v3_search::malformed;
 use crate::Api;
 
 /// The most spans of a page.
@@ -80,12 +80,12 @@ impl SpanRank {
     }
 }
 
-/// The size of a page, from what was asked.
+/// The size of a page, from what was asked. 0 is not set: who asks for the next page over gRPC by
+/// its token alone sends it (RFC 0016, section 6).
 pub(super) fn page_size(asked: Option<u64>) -> Result<usize, Problem> {
     let name = "query.pagination.pageSize";
     match asked {
-        None => Ok(PAGE_DEFAULT),
-        Some(0) => Err(malformed(name, "a page has at least one span")),
+        None | Some(0) => Ok(PAGE_DEFAULT),
         Some(asked) => usize::try_from(asked)
             .ok()
             .filter(|&asked| asked <= PAGE_MAX)
@@ -282,6 +282,15 @@ mod tests {
         for wrong in ["x", "00", &"é".repeat(32), &"0".repeat(65), &signed] {
             assert!(SpanRank::of_token(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn pages_have_a_size() {
+        for unset in [None, Some(0)] {
+            assert_eq!(page_size(unset), Ok(PAGE_DEFAULT));
+        }
+        assert_eq!(page_size(Some(PAGE_MAX as u64)), Ok(PAGE_MAX));
+        assert!(page_size(Some(PAGE_MAX as u64 + 1)).is_err());
     }
 
     #[test]

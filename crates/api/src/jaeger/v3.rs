@@ -10,21 +10,23 @@ use formats::jaeger::parse_trace_id;
 use http::Uri;
 use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use model::SpanBatch;
-use query::{decode_cursor, encode_cursor};
+use query::encode_cursor;
 use serde_json::{Value, json};
 use store::{Position, TraceSummary};
 
-use super::ask::{Ask, Found, LIMIT_DEFAULT, LIMIT_MAX};
+use super::ask::Found;
 use super::dependencies::dependencies;
-use super::filter::{LEVELS, OPERATORS, Predicate, call_of, check};
+use super::filter::{LEVELS, OPERATORS};
 use super::legacy::{operation_names, service_names};
-use super::params::{Params, duration, kind, truth};
+use super::params::{Params, kind, truth};
 use super::problem::Problem;
 use super::shown_service;
-use super::spans::{self, SpanPage, SpanRank, SpanSearch};
+use super::spans::{SpanPage, SpanSearch};
 use super::time::parse_rfc3339;
 use super::traces::{Loaded, blocking, load, load_all, marked};
 use super::v3_body;
+use super::v3_search::{Search, malformed};
+use super::v3_url::{self, read};
 use crate::Api;
 use crate::extract::{Segment, Whole};
 
@@ -63,197 +65,6 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// What a search of this API asks for.
-pub(super) struct Search {
-    pub(super) ask: Ask,
-    pub(super) raw: bool,
-    pub(super) is_paged: bool,
-}
-
-/// A parameter by any of its names, read; the name that was given is that of a problem.
-fn read<T>(
-    params: &Params,
-    names: &[&str],
-    read: impl FnOnce(&str) -> Result<T, String>,
-) -> Result<Option<T>, Problem> {
-    let Some((name, text)) = params.either(names) else { return Ok(None) };
-    read(text).map(Some).map_err(|error| malformed(name, error))
-}
-
-pub(super) fn malformed(name: &str, error: impl std::fmt::Display) -> Problem {
-    Problem::bad(format!("malformed parameter {name}: {error}"))
-}
-
-/// How many traces, from a count of any size.
-pub(super) fn limit(name: &str, depth: Option<u64>) -> Result<usize, Problem> {
-    match depth {
-        None | Some(0) => Ok(LIMIT_DEFAULT),
-        Some(depth) => usize::try_from(depth)
-            .ok()
-            .filter(|&depth| depth <= LIMIT_MAX)
-            .ok_or_else(|| malformed(name, format!("it must be at most {LIMIT_MAX}"))),
-    }
-}
-
-/// The two bounds, both of which have to be given.
-pub(super) fn range(start: Option<u64>, end: Option<u64>) -> Result<(u64, u64), Problem> {
-    let (Some(start), Some(end)) = (start, end) else {
-        let text = "query.startTimeMin and query.startTimeMax are required";
-        return Err(Problem::bad(text));
-    };
-    if start >= end {
-        return Err(Problem::bad("query.startTimeMin must be before query.startTimeMax"));
-    }
-    Ok((start, end))
-}
-
-pub(super) fn ordered(shortest: Option<u64>, longest: Option<u64>) -> Result<(), Problem> {
-    match (shortest, longest) {
-        (Some(shortest), Some(longest)) if longest < shortest => {
-            Err(Problem::bad("query.durationMax must not be below query.durationMin"))
-        }
-        _ => Ok(()),
-    }
-}
-
-pub(super) fn page_token(text: &str) -> Result<Option<Position>, Problem> {
-    let given = Some(text).filter(|text| !text.is_empty());
-    let position = given.map(decode_cursor).transpose();
-    position.map_err(|error| malformed("query.pagination.pageToken", error))
-}
-
-/// Refuses a search that says the same in two ways: filters stand alone.
-pub(super) fn alone(ask: Ask) -> Result<Ask, Problem> {
-    let is_given = [
-        ("query.serviceName", ask.service.is_some()),
-        ("query.operationName", ask.operation.is_some()),
-        ("query.attributes", !ask.tags.is_empty()),
-        ("query.durationMin", ask.duration_min_nano.is_some()),
-        ("query.durationMax", ask.duration_max_nano.is_some()),
-    ];
-    match is_given.iter().find(|(_, is_given)| *is_given && ask.filter.is_some()) {
-        Some((name, _)) => Err(malformed("query.filter", format!("it excludes {name}"))),
-        None => Ok(ask),
-    }
-}
-
-/// A structured filter in the text of a parameter.
-fn filter(params: &Params) -> Result<Option<Predicate>, Problem> {
-    let Some(text) = params.get(FILTER) else { return Ok(None) };
-    let value: Value = serde_json::from_str(text)
-        .map_err(|error| malformed(FILTER, format!("expecting a JSON object: {error}")))?;
-    check(FILTER, &call_of(FILTER, &value)?).map(Some)
-}
-
-const TIMES: [&str; 4] =
-    ["query.startTimeMin", "query.start_time_min", "query.startTimeMax", "query.start_time_max"];
-const PAGE_SIZES: [&str; 2] = ["query.pagination.pageSize", "query.pagination.page_size"];
-const PAGE_TOKENS: [&str; 2] = ["query.pagination.pageToken", "query.pagination.page_token"];
-const ORDERS: [&str; 2] = ["query.orderBy", "query.order_by"];
-const SERVICES: [&str; 2] = ["query.serviceName", "query.service_name"];
-const OPERATIONS: [&str; 2] = ["query.operationName", "query.operation_name"];
-const DEPTHS: [&str; 3] = ["query.searchDepth", "query.search_depth", "query.num_traces"];
-const SHORTEST: [&str; 2] = ["query.durationMin", "query.duration_min"];
-const LONGEST: [&str; 2] = ["query.durationMax", "query.duration_max"];
-const RAW: [&str; 2] = ["query.rawTraces", "query.raw_traces"];
-const ATTRIBUTES: &str = "query.attributes";
-const FILTER: &str = "query.filter";
-
-/// Refuses parameters that are none of these: a misspelt one would change what is found.
-fn only(params: &Params, known: &[&[&'static str]]) -> Result<(), Problem> {
-    match params.unknown(&known.concat()) {
-        Some(name) => Err(no_such_field(name)),
-        None => Ok(()),
-    }
-}
-
-pub(super) fn no_such_field(name: &str) -> Problem {
-    malformed(name, "there is no such field")
-}
-
-fn whole(text: &str) -> Result<u64, String> {
-    text.parse::<u64>().map_err(|_| format!("{text:?} is not a whole number above 0"))
-}
-
-fn times(params: &Params) -> Result<(u64, u64), Problem> {
-    let time = |names: &[&str]| read(params, names, parse_rfc3339);
-    range(time(&TIMES[..2])?, time(&TIMES[2..])?)
-}
-
-fn span_search(params: &Params) -> Result<SpanSearch, Problem> {
-    only(params, &[&TIMES, &PAGE_SIZES, &PAGE_TOKENS, &ORDERS, &[FILTER]])?;
-    let (start_unix_nano, end_unix_nano) = times(params)?;
-    if let Some((name, _)) = params.either(&ORDERS) {
-        return Err(unsorted(name));
-    }
-    let token = params.either(&PAGE_TOKENS).map(|(_, token)| token).unwrap_or_default();
-    Ok(SpanSearch {
-        filter: filter(params)?,
-        start_unix_nano,
-        end_unix_nano,
-        limit: spans::page_size(read(params, &PAGE_SIZES, whole)?)?,
-        after: SpanRank::of_token(token)?,
-    })
-}
-
-pub(super) fn unsorted(name: &str) -> Problem {
-    malformed(name, "spans come newest first; no other order is served")
-}
-
-fn search(params: &Params) -> Result<Search, Problem> {
-    only(
-        params,
-        &[
-            &TIMES,
-            &PAGE_SIZES,
-            &PAGE_TOKENS,
-            &SERVICES,
-            &OPERATIONS,
-            &DEPTHS,
-            &SHORTEST,
-            &LONGEST,
-            &RAW,
-            &[ATTRIBUTES, FILTER],
-        ],
-    )?;
-    let (start, end) = times(params)?;
-    let depth = read(params, &DEPTHS, whole)?;
-    let page_size = read(params, &PAGE_SIZES, whole)?;
-    let token = params.either(&PAGE_TOKENS).map(|(_, token)| token);
-    let is_paged = page_size.is_some() || token.is_some();
-    if is_paged && depth.is_some() {
-        return Err(Problem::bad("query.pagination and query.searchDepth exclude each other"));
-    }
-    if is_paged && page_size.unwrap_or(0) == 0 {
-        return Err(malformed("query.pagination.pageSize", "a page has at least one trace"));
-    }
-    let shortest = read(params, &SHORTEST, duration)?;
-    let longest = read(params, &LONGEST, duration)?.filter(|&longest| longest > 0);
-    ordered(shortest, longest)?;
-    let tags = read(params, &[ATTRIBUTES], |text| {
-        serde_json::from_str::<std::collections::BTreeMap<String, String>>(text)
-            .map_err(|error| format!("expecting a JSON object of texts: {error}"))
-    })?;
-    let text = |names: &[&str]| params.either(names).map(|(_, text)| text.to_owned());
-    let name = if is_paged { PAGE_SIZES[0] } else { DEPTHS[0] };
-    Ok(Search {
-        ask: alone(Ask {
-            filter: filter(params)?,
-            service: text(&SERVICES),
-            operation: text(&OPERATIONS),
-            tags: tags.unwrap_or_default().into_iter().collect(),
-            start_unix_nano: Some(start),
-            end_unix_nano: Some(end),
-            duration_min_nano: shortest,
-            duration_max_nano: longest,
-            limit: limit(name, page_size.or(depth))?,
-            after: page_token(token.unwrap_or_default())?,
-        })?,
-        raw: read(params, &RAW, truth)?.unwrap_or(false),
-        is_paged,
-    })
-}
-
 async fn services(State(api): Shared) -> Answer {
     Ok(Json(json!({ "services": service_names(&api).await? })).into_response())
 }
@@ -284,7 +95,7 @@ async fn trace(State(api): Shared, Segment(id, _): Segment<Refusal>, uri: Uri) -
 }
 
 async fn find_traces(State(api): Shared, uri: Uri) -> Answer {
-    let search = search(&Params::of(&uri)?)?;
+    let search = v3_url::search(&Params::of(&uri)?)?;
     traces(&api, search).await
 }
 
@@ -312,7 +123,8 @@ async fn result(traces: Vec<Loaded>) -> Answer {
         return Ok(marked(refusal.into_response(), partial));
     }
     let json = blocking(move || {
-        let bytes: Vec<u8> = spans.iter().flat_map(|spans| spans.bytes().iter().copied()).collect();
+        let parts: Vec<&[u8]> = spans.iter().map(|spans| &spans.bytes()[..]).collect();
+        let bytes = parts.concat();
         drop(spans);
         model::json::encode(&bytes).map(|json| format!("{{\"result\":{json}}}"))
     });
@@ -322,7 +134,7 @@ async fn result(traces: Vec<Loaded>) -> Answer {
 }
 
 async fn find_spans(State(api): Shared, uri: Uri) -> Answer {
-    let search = span_search(&Params::of(&uri)?)?;
+    let search = v3_url::span_search(&Params::of(&uri)?)?;
     spans_answer(&api, search).await
 }
 
@@ -341,7 +153,7 @@ async fn spans_answer(api: &Arc<Api>, search: SpanSearch) -> Answer {
 }
 
 async fn find_summaries(State(api): Shared, uri: Uri) -> Answer {
-    let search = search(&Params::of(&uri)?)?;
+    let search = v3_url::search(&Params::of(&uri)?)?;
     summaries(&api, search).await
 }
 

@@ -8,8 +8,9 @@ use super::params::duration;
 use super::problem::Problem;
 use super::spans::{self, SpanRank, SpanSearch};
 use super::time::parse_rfc3339;
-use super::v3::{
-    Search, alone, limit, malformed, no_such_field, ordered, page_token, range, unsorted,
+use super::v3_search::{
+    Search, alone, limit, malformed, no_such_field, no_trace_on_page, ordered, page_token, range,
+    unsorted,
 };
 
 /// Both spellings of the fields of `TraceQueryParameters`.
@@ -94,6 +95,9 @@ pub(super) fn search(body: &[u8]) -> Result<Search, Problem> {
     let depth = fields.number("searchDepth")?;
     if is_paged && depth.is_some() {
         return Err(Problem::bad("query.pagination and query.searchDepth exclude each other"));
+    }
+    if is_paged && page_size.unwrap_or(0) == 0 {
+        return Err(no_trace_on_page());
     }
     let name = if is_paged { "query.pagination.pageSize" } else { "query.searchDepth" };
     Ok(Search {
@@ -181,14 +185,16 @@ fn pagination(fields: &Fields<'_>) -> Result<(Option<u64>, String, bool), Proble
     if let Some(unknown) = map.keys().find(|name| !known.contains(&name.as_str())) {
         return Err(no_such_field(&format!("query.pagination.{unknown}")));
     }
-    let field = |camel: &str, snake: &str| map.get(camel).or_else(|| map.get(snake));
-    let size = field("pageSize", "page_size").and_then(count).filter(|&size| size > 0);
-    let size = size.ok_or_else(|| wrong(".pageSize", "a page has at least one trace"))?;
+    let field = |camel: &str, snake: &str| {
+        map.get(camel).or_else(|| map.get(snake)).filter(|value| !value.is_null())
+    };
+    let read = |size| count(size).ok_or_else(|| wrong(".pageSize", "it is no whole number"));
+    let size = field("pageSize", "page_size").map(read).transpose()?;
     let token = match field("pageToken", "page_token") {
         None => String::new(),
         Some(token) => {
             token.as_str().ok_or_else(|| wrong(".pageToken", "it is no text"))?.to_owned()
         }
     };
-    Ok((Some(size), token, true))
+    Ok((size, token, true))
 }

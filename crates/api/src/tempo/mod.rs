@@ -76,6 +76,7 @@ fn paths() -> Router<Arc<Api>> {
     Router::new()
         .route("/ready", get(ready))
         .route("/status/version", get(|| async { format!("tempo, version {VERSION}\n") }))
+        .route("/status/services", get(services))
         .route("/api/echo", get(|| async { "echo" }))
         .route("/api/status/buildinfo", get(|| async { Json(build_info()) }))
         .route("/api/traces/{trace_id}", get(traces::v1))
@@ -128,6 +129,14 @@ async fn ready(State(api): Shared) -> Result<&'static str, Fault> {
     match problems.is_empty() {
         true => Ok("ready\n"),
         false => Err(Fault::new(StatusCode::SERVICE_UNAVAILABLE, problems.join("; "))),
+    }
+}
+
+/// What runs, as Tempo tells it of its modules: Kiali asks for it to see whether there is a Tempo.
+async fn services(State(api): Shared) -> String {
+    match api.store.health().problems.join("; ") {
+        none if none.is_empty() => "store: Running\n".to_owned(),
+        problems => format!("store: Failed ({problems})\n"),
     }
 }
 

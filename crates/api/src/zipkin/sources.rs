@@ -4,6 +4,9 @@
 //! one condition is searched for, the one that leaves the fewest, and the others are looked for in
 //! the traces that it leaves.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use formats::zipkin::{NAME_KEYS, UNKNOWN_SERVICE, key};
 use model::status_code;
 use store::{AttributeCondition, ReadError, SpanFilter, Store, ValueType};
@@ -12,6 +15,10 @@ use super::query::{Condition, TraceQuery, same_name};
 
 /// Values of an attribute that are tried as names or errors.
 const VALUES_MAX: usize = 200;
+
+/// Spellings of one name that are searched for, each in a search of its own: who sends makes up as
+/// many as a name has letters, and more.
+const SPELLINGS_MAX: usize = 20;
 
 /// Tags that are no attributes, beside those of the status.
 const COMPUTED: [&str; 9] = [
@@ -66,10 +73,22 @@ pub(super) async fn service_spellings(
     name: &str,
 ) -> Result<Vec<String>, ReadError> {
     let services = store.services().await?;
-    let is_wanted = |service: &String| {
+    let is_wanted = |service: &str| {
         same_name(service, name) || (service.is_empty() && same_name(UNKNOWN_SERVICE, name))
     };
-    Ok(services.into_iter().map(|row| row.name).filter(is_wanted).collect())
+    let services = services.into_iter().filter(|row| is_wanted(&row.name));
+    Ok(spellings(name, services.map(|row| (row.name, row.span_count))))
+}
+
+/// The spellings of a name that are searched for, of those that so many spans have: itself, and the
+/// most frequent others.
+fn spellings(name: &str, known: impl Iterator<Item = (String, u64)>) -> Vec<String> {
+    let mut spans: BTreeMap<String, u64> = BTreeMap::new();
+    known.for_each(|(spelling, count)| *spans.entry(spelling).or_default() += count);
+    let mut all: Vec<(String, u64)> = spans.into_iter().collect();
+    all.sort_by_key(|(spelling, count)| (spelling != name, Reverse(*count)));
+    all.truncate(SPELLINGS_MAX);
+    all.into_iter().map(|(spelling, _)| spelling).collect()
 }
 
 /// Filters for one condition, and whether they say all that the query says.
@@ -90,12 +109,10 @@ async fn alternatives(
     let is_only = query.condition_count() <= 1;
     if let Some(name) = &query.span_name {
         let operations = store.operations(None).await?;
-        let mut names: Vec<String> = operations.into_iter().map(|row| row.name).collect();
-        names.retain(|known| same_name(known, name));
+        let known = operations.into_iter().filter(|row| same_name(&row.name, name));
+        let known = known.map(|row| (row.name, row.span_count));
         // The table of operations has a bound.
-        names.push(name.clone());
-        names.sort();
-        names.dedup();
+        let names = spellings(name, known.chain([(name.clone(), 0)]));
         let filter = |name| SpanFilter { operation: Some(name), ..SpanFilter::default() };
         return Ok((names.into_iter().map(filter).collect(), is_only));
     }
@@ -181,4 +198,21 @@ async fn remote_filters(store: &dyn Store, name: &str) -> Result<Vec<SpanFilter>
         filters.extend(values.iter().map(|value| attribute(key, value)));
     }
     Ok(filters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_spellings_are_searched_for() {
+        let known = |count: u64| (0..count).map(|at| (format!("Name{at}"), at % 7));
+        let few = spellings("name", [("NAME".into(), 1), ("name".into(), 1)].into_iter());
+        assert_eq!(few, ["name", "NAME"]);
+        // Of several services, a name is as frequent as in all of them.
+        let one = [("A".into(), 2), ("B".into(), 3), ("A".into(), 2)];
+        assert_eq!(spellings("a", one.into_iter()), ["A", "B"]);
+        let many = spellings("name", known(100).chain([("name".into(), 0)]));
+        assert_eq!((many.len(), &many[..2]), (20, &["name".to_owned(), "Name13".to_owned()][..]));
+    }
 }

@@ -141,8 +141,9 @@ async fn api_v3_names_the_parameter() {
         ),
         ("RANGE&query.servicename=a", "query.servicename: there is no such field"),
         ("RANGE&query.orderBy=a", "query.orderBy: there is no such field"),
-        ("RANGE&foo=1", "malformed parameter foo: there is no such field"),
-        ("RANGE&serviceName=a", "malformed parameter serviceName: there is no such field"),
+        ("RANGE&query.=a", "malformed parameter query.: there is no such field"),
+        ("RANGE&serviceName=a", "malformed parameter serviceName: it is written query.serviceName"),
+        ("RANGE&num_traces=5", "malformed parameter num_traces: it is written query.num_traces"),
     ] {
         for path in ["/api/v3/traces", "/api/v3/trace-summaries"] {
             let path = format!("{path}?{}", query.replace("RANGE", RANGE));

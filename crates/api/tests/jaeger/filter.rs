@@ -284,6 +284,7 @@ async fn a_filter_says_which_part_of_it_is_wrong() {
             call("some", &[nested("span"), sub("exists", std::slice::from_ref(&k))]),
             "nested event or link",
         ),
+        (call("or", &vec![sub("regex", &[k.clone(), is("a")]); 101]), "more than 100 patterns"),
         (call("regex", &[k.clone(), k.clone()]), "args[1]: expecting a scalar"),
         (call("regex", &[k.clone(), is("(")]), "args[1]: "),
         (call("regex", &[k.clone(), is("a)|(b")]), "a group is closed that was not opened"),

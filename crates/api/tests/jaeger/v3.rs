@@ -72,6 +72,8 @@ async fn searches_by_url_and_by_body_find_the_same() {
     let bench = Bench::filled().await;
     let table = [
         ("", json!({}), vec![NEW, OLD]),
+        // What proxies and browsers add, and what is no parameter of a search, means nothing.
+        ("&_=1700000000&query=&utm_source=x&traceparent=00-1", json!({}), vec![NEW, OLD]),
         ("&query.serviceName=web", json!({ "serviceName": "web" }), vec![NEW, OLD]),
         ("&query.service_name=none", json!({ "service_name": "none" }), vec![]),
         ("&query.operationName=load", json!({ "operationName": "load" }), vec![NEW, OLD]),

@@ -133,6 +133,28 @@ async fn sampled_spans_stand_for_others_when_asked() {
                 assert!(alike, "{query}: {found:?} is not {expected:?}");
             }
         }
+        // Each side of a comparison; what starts at the start of its range is not selected, and
+        // what starts at its end is.
+        for (range, hint, expected) in [
+            ("", "", [("baseline", "a", 2.0), ("selection", "b", 2.0)]),
+            ("", "with(extrapolate=true)", [("baseline", "a", 6.0), ("selection", "b", 101.0)]),
+            (", 10, 9, START", "", [("baseline", "a", 2.0), ("selection", "b", 2.0)]),
+            (", 10, START, 9e", "", [("baseline", "a", 2.0), ("baseline", "b", 2.0)]),
+        ] {
+            let range = range.replace("START", &start.to_string());
+            let range = range.replace("9e", &i64::MAX.to_string());
+            let query = encode(&format!("{{}} | compare({{ name = `b` }}{range}) {hint}"));
+            let answer = bench.json(&format!("/api/metrics/query?q={query}&since=1h")).await;
+            let series = answer["series"].as_array().expect("series").iter();
+            let of_name = series.filter_map(|series| {
+                let [side, name] = [0, 1].map(|at| &series["labels"][at]);
+                let value = name["value"]["stringValue"].as_str().filter(|_| name["key"] == "name");
+                Some((side["value"]["stringValue"].as_str()?, value?, series["value"].as_f64()?))
+            });
+            let told = of_name.filter(|(side, ..)| !side.ends_with("_total"));
+            let told: Vec<_> = told.map(|(side, value, n)| (side, value, n.round())).collect();
+            assert_eq!(told, expected, "{query}");
+        }
     }
 }
 

@@ -179,6 +179,37 @@ async fn about_the_server() {
     assert_eq!(names, ["branch", "buildDate", "buildUser", "goVersion", "revision", "version"]);
     let version = bench.get("/status/version").await;
     assert!(version.text().contains("version 3.1.0"), "{version:?}");
+    let services = bench.get("/status/services").await;
+    assert_eq!((services.status, services.text()), (StatusCode::OK, "store: Running\n"));
+}
+
+/// Kiali (`tracing/tempo`) lists the traces of a service by the spans that it selects of them.
+#[tokio::test]
+async fn what_kiali_asks() {
+    let bench = Bench::filled().await;
+    let tags = bench.json("/api/search/tags").await;
+    assert!(tags["tagNames"].as_array().is_some_and(|names| names.contains(&json!("host.name"))));
+    let query = encode(
+        "{ .service.name = \"cart\"  && .card = \"nil\"  } && {  } | select(status, .service_name, \
+         .node_id, .component, .upstream_cluster, .http.method, .response_flags, \
+         resource.hostname, name)",
+    );
+    let path = format!("/api/search?start=1700000000&end=1700000040&q={query}&spss=10&limit=20");
+    let found = bench.ask(&path, "application/json").await.json();
+    let set = &found["traces"][0]["spanSet"];
+    assert_eq!(set["matched"], 2);
+    for span in set["spans"].as_array().expect("spans") {
+        let attributes = span["attributes"].as_array().expect("attributes");
+        for key in ["service.name", "status"] {
+            assert!(attributes.iter().any(|attribute| attribute["key"] == key), "{key}: {span}");
+        }
+    }
+    let id = found["traces"][0]["traceID"].as_str().expect("an id");
+    let trace = bench.ask(&format!("/api/traces/{id}"), "application/json").await.json();
+    for batch in trace["batches"].as_array().expect("batches") {
+        assert_eq!(batch["resource"]["attributes"][0]["key"], "service.name");
+        assert!(batch["scopeSpans"][0]["spans"][0]["spanId"].is_string());
+    }
 }
 
 #[tokio::test]

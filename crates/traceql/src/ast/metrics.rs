@@ -79,7 +79,8 @@ pub enum MetricsFunction {
         selection: FieldExpr,
         /// Values kept per attribute, 1 to 1000.
         top_n: u64,
-        /// The selection's spans start in it, nanoseconds since the epoch; `None` is any time.
+        /// The selection's spans start after the first of these times and not after the second,
+        /// nanoseconds since the epoch; `None` is any time.
         range: Option<(i64, i64)>,
     },
 }

@@ -4,12 +4,17 @@ use super::{Parsed, Parser};
 use crate::ast::{Exemplars, Hints, Sampling, Static};
 
 impl Parser<'_> {
-    /// The hints after a query, if there are any.
+    /// The hints after a query, if there are any. Of several lists the last counts, as in Tempo.
     pub(super) fn hints(&mut self) -> Parsed<Hints> {
         let mut hints = Hints::default();
-        if self.function() != "with" {
-            return Ok(hints);
+        while self.function() == "with" {
+            hints = self.hint_list()?;
         }
+        Ok(hints)
+    }
+
+    fn hint_list(&mut self) -> Parsed<Hints> {
+        let mut hints = Hints::default();
         self.advance();
         self.advance();
         loop {

@@ -30,6 +30,11 @@ fn typed() {
                 ..none.clone()
             },
         ),
+        // A second list replaces the first.
+        (
+            "with(exemplars=3, extrapolate=true) with(most_recent=true)",
+            Hints { most_recent: Some(true), ..none.clone() },
+        ),
         (
             "with(exemplars=3, exemplars=4)",
             Hints { exemplars: Some(Exemplars::Count(3)), ..none.clone() },

@@ -4,37 +4,48 @@ use traceql::{CompareOp, Pattern};
 
 use super::field::{Field, FieldKind};
 use super::{
-    Constant, DEPTH_MAX, LEVELS, Level, Many, OPERATORS, Operand, PARTS_MAX, Predicate, Reference,
+    Constant, DEPTH_MAX, LEVELS, Level, Many, OPERATORS, Operand, PARTS_MAX, PATTERNS_MAX,
+    Predicate, Reference,
 };
 use crate::jaeger::grpc::expression::v1::expression::Term;
 use crate::jaeger::grpc::expression::v1::{Call, List, Scalar};
 use crate::jaeger::params::duration;
 use crate::jaeger::problem::Problem;
 use crate::jaeger::time::parse_rfc3339;
-use crate::jaeger::v3::malformed;
+use crate::jaeger::v3_search::malformed;
 
 /// The predicate that a call is. `place` is the parameter that has it.
 pub(in crate::jaeger) fn check(place: &str, call: &Call) -> Result<Predicate, Problem> {
-    let mut parts = 0;
-    count(place, call, &mut parts, 1)?;
+    count(place, call, &mut Size::default(), 1)?;
     predicate(place, call)
 }
 
+/// What of a filter costs.
+#[derive(Default)]
+struct Size {
+    parts: usize,
+    patterns: usize,
+}
+
 /// Bounds depth and size before anything else looks at the tree.
-fn count(place: &str, call: &Call, parts: &mut usize, depth: usize) -> Result<(), Problem> {
+fn count(place: &str, call: &Call, size: &mut Size, depth: usize) -> Result<(), Problem> {
     if depth > DEPTH_MAX {
         return Err(malformed(place, format!("calls nest more than {DEPTH_MAX} deep")));
     }
+    size.patterns += usize::from(call.op == "regex");
+    if size.patterns > PATTERNS_MAX {
+        return Err(malformed(place, format!("it has more than {PATTERNS_MAX} patterns")));
+    }
     for arg in &call.args {
-        *parts += match &arg.term {
+        size.parts += match &arg.term {
             Some(Term::List(list)) => list.values.len().max(1),
             _ => 1,
         };
-        if *parts > PARTS_MAX {
+        if size.parts > PARTS_MAX {
             return Err(malformed(place, format!("it has more than {PARTS_MAX} parts")));
         }
         if let Some(Term::Call(inner)) = &arg.term {
-            count(place, inner, parts, depth + 1)?;
+            count(place, inner, size, depth + 1)?;
         }
     }
     Ok(())

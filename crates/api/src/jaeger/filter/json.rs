@@ -8,7 +8,7 @@ use crate::jaeger::grpc::expression::v1::{
     AttributeReference, Call, Expression, FieldReference, List, NestedReference, Scalar,
 };
 use crate::jaeger::problem::Problem;
-use crate::jaeger::v3::malformed;
+use crate::jaeger::v3_search::malformed;
 
 /// The call that a JSON value spells. `place` is the parameter that has it.
 pub(in crate::jaeger) fn call_of(place: &str, value: &Value) -> Result<Call, Problem> {

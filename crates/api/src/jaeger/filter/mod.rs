@@ -25,6 +25,9 @@ const DEPTH_MAX: usize = 20;
 /// Expressions and elements of lists of one filter.
 const PARTS_MAX: usize = 2_000;
 
+/// Regular expressions of one filter, as of a query in TraceQL: each may take half a megabyte.
+const PATTERNS_MAX: usize = 100;
+
 /// The operators, as a server tells which it knows.
 pub(super) const OPERATORS: [&str; 16] = [
     "and", "or", "not", "eq", "ne", "gt", "lt", "gte", "lte", "regex", "exists", "in", "not_in",

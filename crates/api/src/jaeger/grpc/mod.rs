@@ -216,7 +216,7 @@ fn given(name: String) -> Option<String> {
 /// over HTTP it is.
 fn service_of(name: &str) -> Result<&str, Problem> {
     let named = Some(name).filter(|name| !name.is_empty());
-    named.ok_or_else(|| super::v3::malformed("service", "name the service"))
+    named.ok_or_else(|| super::v3_search::malformed("service", "name the service"))
 }
 
 /// The kind of operations that are asked for; any when it is empty.

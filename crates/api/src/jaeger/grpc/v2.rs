@@ -24,7 +24,7 @@ use crate::jaeger::ask::Ask;
 use crate::jaeger::dependencies::dependencies;
 use crate::jaeger::legacy::{kind_text, operation_names, service_names};
 use crate::jaeger::problem::Problem;
-use crate::jaeger::v3::{limit, ordered};
+use crate::jaeger::v3_search::{limit, ordered};
 
 type Parts = Pin<Box<dyn Stream<Item = Result<SpansResponseChunk, Status>> + Send>>;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use formats::jaeger::parse_trace_id;
 use futures_util::{Stream, StreamExt, stream};
+use prost::Message;
 use tonic::{Request, Response, Status};
 
 use super::api_v3::capabilities_server::Capabilities;
@@ -30,8 +31,9 @@ use crate::jaeger::legacy::{kind_text, operation_names, service_names};
 use crate::jaeger::problem::Problem;
 use crate::jaeger::shown_service;
 use crate::jaeger::spans::{self, SpanRank, SpanSearch};
-use crate::jaeger::v3::{
-    Search, alone, limit, malformed, next_page_token, ordered, page_token, range, unsorted,
+use crate::jaeger::v3::next_page_token;
+use crate::jaeger::v3_search::{
+    Search, alone, limit, malformed, no_trace_on_page, ordered, page_token, range, unsorted,
 };
 
 /// Summaries of one message.
@@ -57,9 +59,12 @@ fn search(query: Option<TraceQueryParameters>) -> Result<Search, Problem> {
         return Err(Problem::bad("query.pagination and query.search_depth exclude each other"));
     }
     if is_paged && pagination.page_size == 0 {
-        return Err(malformed("query.pagination.page_size", "a page has at least one trace"));
+        return Err(no_trace_on_page());
     }
-    let size = if is_paged { Some(u64::from(pagination.page_size)) } else { depth };
+    let (name, size) = match is_paged {
+        true => ("query.pagination.page_size", Some(u64::from(pagination.page_size))),
+        false => ("query.search_depth", depth),
+    };
     Ok(Search {
         ask: alone(Ask {
             filter: filter(query.filter)?,
@@ -70,7 +75,7 @@ fn search(query: Option<TraceQueryParameters>) -> Result<Search, Problem> {
             end_unix_nano: Some(end),
             duration_min_nano: shortest,
             duration_max_nano: longest,
-            limit: limit("query.search_depth", size)?,
+            limit: limit(name, size)?,
             after: page_token(&pagination.page_token)?,
         })?,
         raw: query.raw_traces,
@@ -251,7 +256,9 @@ impl QueryService for Service {
         if let Some(last) = parts.last_mut() {
             last.next_page_token = token;
         }
-        let parts: Parts<_> = Box::pin(stream::iter(parts.into_iter().map(Ok)));
+        let bytes = parts.iter().map(Message::encoded_len).sum();
+        let messages = held(bytes, || Box::new(parts.into_iter().map(Ok)))?;
+        let parts: Parts<_> = Box::pin(stream::iter(messages));
         Ok(marked(parts, found.partial))
     }
 }
