@@ -259,6 +259,58 @@ fn a_changed_file_is_taken_over_and_the_receiver_stays() {
 }
 
 #[test]
+fn another_log_holds_at_once() {
+    let mut collector = Collector::start(PLAIN);
+    let log = collector.folder.path().join("log.json");
+    let with = |logs: &str| {
+        PLAIN.replace("service:\n", &format!("service:\n  telemetry: {{logs: {{{logs}}}}}\n"))
+    };
+    let json =
+        with(&format!("encoding: json, output_paths: [{log:?}], initial_fields: {{zone: a}}"));
+    collector.write(&json);
+    collector.process.signal(Signal::HUP);
+    let lines = |wanted: &str| {
+        wait_until(wanted, || {
+            let text = std::fs::read_to_string(&log).ok()?;
+            let line = text.lines().find(|line| line.contains(wanted))?;
+            Some(serde_json::from_str::<Value>(line).expect("a line of JSON"))
+        })
+    };
+    let line = lines("the new configuration is in force");
+    assert_eq!((&line["level"], &line["zone"]), (&"INFO".into(), &"a".into()), "{line}");
+    // A file that cannot be opened changes nothing of it.
+    collector.write(&with("output_paths: [/no/such/folder/log]"));
+    collector.process.signal(Signal::HUP);
+    let line = lines("the log stays as it was");
+    assert!(line.to_string().contains("/no/such/folder/log"), "{line}");
+    // Less of it, and for people again.
+    let spans = collector.folder.path().join("spans.json");
+    let quiet = with("level: error")
+        .replace("debug: {verbosity: basic}", &format!("file: {{path: {spans:?}}}"))
+        .replace("[debug]", "[file]");
+    collector.write(&quiet);
+    collector.process.signal(Signal::HUP);
+    wait_until("the other exporter", || spans.exists().then_some(()));
+    collector.write(&quiet.replace("path", "pth"));
+    collector.process.signal(Signal::HUP);
+    collector.wait_for_line("ERROR spanfall::serve: the new configuration has errors");
+    assert!(!collector.stop().contains("is in force"));
+}
+
+#[test]
+fn ports_are_exchanged_between_a_receiver_and_an_extension() {
+    let mut collector = Collector::start(PLAIN);
+    let (otlp, health) = (collector.address("OTLP/HTTP"), collector.address("health"));
+    let exchanged = PLAIN.replacen("127.0.0.1:0", &health, 1).replacen("127.0.0.1:0", &otlp, 1);
+    collector.write(&exchanged);
+    collector.process.signal(Signal::HUP);
+    collector.wait_for_line("the new configuration is in force");
+    assert_eq!(export(&health, 1), 200);
+    http::get(&format!("http://{otlp}/")).ok();
+    collector.stop();
+}
+
+#[test]
 fn a_bad_file_changes_nothing_and_is_reported() {
     let mut collector = Collector::start(PLAIN);
     let (otlp, health) = (collector.address("OTLP/HTTP"), collector.address("health"));

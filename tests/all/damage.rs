@@ -68,7 +68,7 @@ fn a_torn_tail_of_the_log_is_cut_and_reported() {
         sent.push(id);
     }
     let server = Server::on(&data_dir);
-    assert!(!server.process.output().contains("cut"), "{}", server.process.output());
+    assert!(!server.process.output().contains("the log was cut"), "{}", server.process.output());
     sent.iter().for_each(|id| is_there(&server, *id));
 }
 

@@ -119,9 +119,8 @@ fn idle_connections_hold_up_nothing() {
             .collect();
     // Keep-alive ones, too.
     server.json("/status");
-    let begun = std::time::Instant::now();
-    server.stop();
-    assert!(begun.elapsed().as_secs() < 8, "it took {:?}", begun.elapsed());
+    let output = server.stop();
+    assert!(!output.contains("still in flight"), "they were waited for: {output}");
     drop(idle);
 }
 

@@ -69,6 +69,36 @@ fn who_closes_the_connection_leaves_the_turn_to_others() {
     }
 }
 
+/// Ticks of processor time that a process has taken; 100 are a second (proc(5)).
+#[cfg(target_os = "linux")]
+fn ticks(process: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("its numbers");
+    let (_, fields) = stat.rsplit_once(')').expect("its name");
+    let number = |field: &str| field.parse::<u64>().expect("a number");
+    fields.split_whitespace().skip(11).take(2).map(number).sum()
+}
+
+/// One that takes longer than an end may take: it is told that it has no answer.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_end_waits_for_no_endless_query_and_says_so() {
+    let mut server = Server::start();
+    send_long_names(&server);
+    let path = format!("/api/v1/query?q={}", encode(&endless()));
+    let before = ticks(server.process.id());
+    let mut client = ask(&server.at.ui, &path);
+    wait_until("a query at work", || (ticks(server.process.id()) > before + 50).then_some(()));
+    server.process.signal(rustix::process::Signal::TERM);
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+    assert!(answer.contains("the store is being closed"), "{answer}");
+    let status = server.process.wait();
+    let output = server.process.output();
+    assert_eq!(status.code(), Some(0), "{output}");
+    assert!(!output.contains("still running") && !output.contains("in flight"), "{output}");
+}
+
 /// What Grafana adds to the requests of its data sources, and what tells tenants of other servers
 /// apart.
 const HEADERS: [(&str, &str); 12] = [

@@ -180,9 +180,18 @@ fn examples() -> PathBuf {
 /// The binary with what the examples take from their surroundings.
 fn command(state: &Path) -> std::process::Command {
     let mut command = spanfall();
-    let tokens = state.join("tokens");
-    std::fs::write(&tokens, "only-a-test\n").expect("a file of tokens");
-    command.env("STATE_DIRECTORY", state).env("TOKENS", tokens);
+    command.env("STATE_DIRECTORY", state);
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    for (name, content) in [
+        ("TOKENS", "only-a-test\n".to_owned()),
+        ("TLS_CERT", made.cert.pem()),
+        ("TLS_KEY", made.signing_key.serialize_pem()),
+        ("KAFKA_CA", made.cert.pem()),
+    ] {
+        let file = state.join(name);
+        std::fs::write(&file, content).expect("a file that an example names");
+        command.env(name, file);
+    }
     for name in ["KAFKA_PASSWORD", "BACKEND_PASSWORD", "UI_TOKEN"] {
         command.env(name, "only-a-test");
     }

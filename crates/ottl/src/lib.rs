@@ -48,6 +48,7 @@ pub use parser::{DEPTH_MAX, TEXT_BYTES_MAX, infer_context, parse_condition, pars
 pub use path::{
     ClientField, Context, EventField, Field, Key, Path, ResourceField, ScopeField, SpanField,
 };
+pub use pattern::from_re2;
 pub use target::{Put, Refusal, Target};
 pub use tree::{Condition, Statement};
 pub use value::{Kind, Map, Value};

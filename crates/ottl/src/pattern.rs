@@ -19,7 +19,7 @@ pub(crate) struct Pattern {
 impl Pattern {
     /// Compiles a pattern, or says why not.
     pub(crate) fn new(text: &str) -> Result<Self, String> {
-        let regex = RegexBuilder::new(&translate(text)?)
+        let regex = RegexBuilder::new(&from_re2(text)?)
             .size_limit(PATTERN_BYTES_MAX)
             .dfa_size_limit(PATTERN_BYTES_MAX)
             .nest_limit(100)
@@ -68,9 +68,14 @@ fn explain(error: &regex::Error) -> String {
     }
 }
 
-/// RE2's syntax in the engine's: classes such as `\d` are of ASCII, a brace that starts no
-/// repetition is itself, and in `[…]` neither `[` nor `&&`, `--` and `~~` are operators.
-fn translate(text: &str) -> Result<String, String> {
+/// A regular expression of RE2, whose syntax the Collector's are of, in that of the crate `regex`:
+/// classes such as `\d` are of ASCII, a brace that starts no repetition is itself, and in `[…]`
+/// neither `[` nor `&&`, `--` and `~~` are operators.
+///
+/// # Errors
+///
+/// When it ends in a backslash. What else is wrong with it the crate says.
+pub fn from_re2(text: &str) -> Result<String, &'static str> {
     let mut out = String::with_capacity(text.len() + 8);
     let mut rest = text;
     // In a class; at its first member.

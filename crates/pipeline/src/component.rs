@@ -2,7 +2,6 @@
 //! then something that runs.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -14,7 +13,7 @@ use tokio::time::Instant;
 use crate::consumer::Consumer;
 use crate::exporters::PersistentSettings;
 use crate::flow::Slot;
-use crate::receivers::ByteBudget;
+use crate::receivers::{Address, ByteBudget};
 use crate::telemetry::Telemetry;
 
 /// What all components share.
@@ -126,7 +125,7 @@ pub trait Running: Send + Sync + 'static {
     }
 
     /// Where it listens: what for, such as `grpc`, or nothing where there is but one port.
-    fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
+    fn addresses(&self) -> Vec<(&'static str, Address)> {
         Vec::new()
     }
 }
@@ -201,6 +200,12 @@ pub trait Plan: Send + Sync + 'static {
     /// Whether two of it cannot run at once, because they would share a port or a folder.
     fn is_exclusive(&self) -> bool {
         false
+    }
+
+    /// The ports for connections on which it will listen, but for those that the system chooses:
+    /// whoever has one of them and goes, goes first.
+    fn ports(&self) -> Vec<u16> {
+        Vec::new()
     }
 }
 

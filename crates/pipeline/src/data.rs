@@ -94,7 +94,7 @@ impl Data {
 /// requests of a connection have the same.
 #[derive(Debug, Default)]
 pub struct Client {
-    /// The other end of the connection.
+    /// The other end of the connection, if it has an address: sockets in the file system have none.
     pub address: Option<SocketAddr>,
     /// Headers, with lower-case names, when the receiver is set to keep them (`include_metadata`).
     pub metadata: Vec<(String, String)>,

@@ -32,3 +32,4 @@ mod receivers_support;
 mod receivers_zipkin;
 mod support;
 mod telemetry;
+mod unix;

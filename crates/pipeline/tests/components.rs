@@ -115,7 +115,7 @@ impl House {
         let (document, mut diagnostics) = config::load(request, &System, &known());
         let plans = Plans::read(&document, &self.registry, &mut diagnostics);
         assert!(!diagnostics.has_errors(), "{}", diagnostics.render(false));
-        self.graph.apply(document, plans).await.map_err(|failed| failed.to_string())
+        self.graph.apply(document, plans, 64).await.map_err(|failed| failed.to_string())
     }
 
     pub async fn of(text: &str) -> Self {
@@ -128,7 +128,7 @@ impl House {
     pub fn address(&self, section: Section, id: &str) -> std::net::SocketAddr {
         let all = self.graph.addresses();
         let found = all.iter().find(|(own, of, ..)| *own == section && of.to_string() == id);
-        found.unwrap_or_else(|| panic!("{id} is not among {all:?}")).3
+        found.unwrap_or_else(|| panic!("{id} is not among {all:?}")).3.tcp().unwrap()
     }
 
     /// Sends so many spans to the receiver `otlp`.
@@ -284,6 +284,7 @@ service: {{pipelines: {{traces: {{receivers: [otlp], processors: [attributes], e
         assert_eq!(house.sink.attributes("from"), [address.clone(), address]);
         let answer = post(http, &[("content-encoding", "gzip")]).await;
         assert_eq!(answer.status, 415, "not among the algorithms");
+        assert_eq!(answer.header("accept-encoding"), "zstd, identity");
     }
 }
 
@@ -338,8 +339,8 @@ async fn a_receiver_that_cannot_start_says_why() {
             vec!["receivers::otlp: grpc: cannot listen on 127.0.0.1:", "another process"],
         ),
         (
-            "{endpoint: 'localhost:0', tls: {cert_file: /no, key_file: /no}}".to_owned(),
-            vec!["receivers::otlp: grpc: tls: /no cannot be read"],
+            "{endpoint: /no/otlp.sock, transport: unix}".to_owned(),
+            vec!["receivers::otlp: grpc: cannot listen on /no/otlp.sock: No such file"],
         ),
     ] {
         let folder = tempfile::tempdir().unwrap();

@@ -148,7 +148,7 @@ pub fn http(
 }
 
 /// `PostSpansResponse`, which is empty, and the status behind it.
-fn taken() -> Response<Body> {
+pub fn taken() -> Response<Body> {
     let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), "0".parse().unwrap())]);
     let message = Full::new(Bytes::from_static(&[0; 5]));
     let message = message.with_trailers(async move { Some(Ok(trailers)) });
@@ -387,6 +387,7 @@ fn settings_are_read_and_wrong_ones_named() {
                 today,
                 "warning: exporters::jaeger: 'insecure' is deprecated",
                 "warning: exporters::jaeger: 'ca_file' is deprecated",
+                "error: exporters::jaeger: 'ca_file' cannot be read",
             ],
         ),
         ("jaeger: {}", &[today, "error: exporters::jaeger: 'endpoint' must be specified"]),

@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::exporters_jaeger::{Stub, taken};
 use crate::exporters_sender::{spans, started};
 use crate::support::{Behaviour, PATIENCE, Recorder, Server, count, protobuf, refusals, until};
 
@@ -51,9 +52,15 @@ async fn export(exporter: &dyn Export, encoded: &Encoded) -> Result<(), ExportEr
 
 #[tokio::test]
 async fn every_compression_arrives_whole() {
-    for algorithm in
-        [Algorithm::None, Algorithm::Gzip, Algorithm::Zstd, Algorithm::Zlib, Algorithm::Deflate]
-    {
+    let over_both = [
+        Algorithm::None,
+        Algorithm::Gzip,
+        Algorithm::Zstd,
+        Algorithm::Zlib,
+        Algorithm::Deflate,
+        Algorithm::Snappy,
+    ];
+    for algorithm in over_both {
         let backend = Server::grpc().await;
         let exporter = grpc(backend.addr, plain(algorithm));
         for _ in 0..3 {
@@ -61,7 +68,8 @@ async fn every_compression_arrives_whole() {
         }
         assert_eq!(backend.consumer.taken(), [7, 7, 7], "{algorithm:?}");
         assert_eq!(count(&backend.counters.grpc.connections.open), 1, "{algorithm:?}");
-
+    }
+    for algorithm in over_both.into_iter().chain([Algorithm::SnappyFramed, Algorithm::Lz4]) {
         for encoding in [HttpEncoding::Protobuf, HttpEncoding::Json] {
             let backend = Server::http().await;
             let exporter = OtlpHttp::new(&OtlpHttpSettings {
@@ -78,6 +86,36 @@ async fn every_compression_arrives_whole() {
             assert_eq!(count(&backend.counters.http.connections.open), 1, "{algorithm:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn snappy_is_what_each_protocol_means_by_it() {
+    const FRAMES: &[u8] = b"\xff\x06\0\0sNaPpY";
+    let (over_grpc, over_http) = (Stub::new(taken).await, Stub::new(taken).await);
+    export(&grpc(over_grpc.addr, plain(Algorithm::Snappy)), &two_parts((1, 0), (1, 0)))
+        .await
+        .unwrap();
+    let (head, body) = &over_grpc.seen()[0];
+    assert_eq!(head.headers["grpc-encoding"], "snappy");
+    assert!(body[5..].starts_with(FRAMES), "{body:?}");
+    for (algorithm, name, is_framed) in
+        [(Algorithm::Snappy, "snappy", false), (Algorithm::SnappyFramed, "x-snappy-framed", true)]
+    {
+        export(&http(over_http.addr, plain(algorithm)), &two_parts((1, 0), (1, 0))).await.unwrap();
+        let (head, body) = over_http.seen().pop().unwrap();
+        assert_eq!(head.headers["content-encoding"], name);
+        assert_eq!(body.starts_with(FRAMES), is_framed, "{name}: {body:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_may_be_called_by_another_name() {
+    let stub = Stub::new(taken).await;
+    let authority = Some("traces.internal:443".parse().unwrap());
+    let client = ClientSettings { authority, ..plain(Algorithm::None) };
+    export(&grpc(stub.addr, client), &two_parts((1, 0), (1, 0))).await.unwrap();
+    let called = stub.seen()[0].0.uri.authority().map(ToString::to_string);
+    assert_eq!(called.as_deref(), Some("traces.internal:443"));
 }
 
 #[tokio::test]

@@ -250,7 +250,7 @@ fn settings_are_read_and_wrong_ones_named() {
         ("zipkin: {endpoint: 'http://z:9411/api/v2/spans'}", &[][..]),
         (
             "zipkin: {endpoint: 'http://z:9411/api/v2/spans', format: proto, timeout: 3s, \
-             default_service_name: x, compression: gzip, headers: {a: b}, tls: {ca_file: /ca}, \
+             default_service_name: x, compression: gzip, headers: {a: b}, tls: {insecure_skip_verify: true}, \
              sending_queue: {queue_size: 5}, retry_on_failure: {enabled: false}, \
              idle_conn_timeout: 10s, max_idle_conns_per_host: 3}",
             &[],

@@ -92,7 +92,11 @@ async fn the_form_of_an_answer() {
         let row = format!("{accept} {invalid}");
         assert_eq!(answer.status, 200, "{row}");
         assert_eq!(answer.header("content-type"), "application/grpc", "{row}");
-        assert_eq!(answer.header("grpc-accept-encoding"), "identity,gzip,deflate,zstd", "{row}");
+        assert_eq!(
+            answer.header("grpc-accept-encoding"),
+            "identity,gzip,deflate,zstd,snappy",
+            "{row}"
+        );
         assert_eq!(answer.header("grpc-encoding"), coding, "{row}");
         assert_eq!(answer.body[0], u8::from(!coding.is_empty()), "{row}");
         assert_eq!(answer.trailers.as_ref().unwrap()["grpc-status"], "0", "{row}");

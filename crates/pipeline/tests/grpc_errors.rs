@@ -10,7 +10,7 @@ use tonic::codec::CompressionEncoding;
 
 use crate::grpc::{EXPORT, call, client, framed};
 use crate::http_client::{PROTOBUF, post, send};
-use crate::http_status::{Compress, gzip, zlib, zstd};
+use crate::http_status::{Compress, gzip, snappy_framed, zlib, zstd};
 use crate::support::{
     Behaviour, Server, Status, count, padded, protobuf, refusals, request, until,
 };
@@ -88,7 +88,7 @@ async fn calls_by_hand() {
         let message = answer.header("grpc-message");
         let message = message.replace("%20", " ").replace("%2F", "/");
         assert!(message.contains(says), "{name}: {message}");
-        assert_eq!(answer.header("grpc-accept-encoding"), "identity,gzip,deflate,zstd");
+        assert_eq!(answer.header("grpc-accept-encoding"), "identity,gzip,deflate,zstd,snappy");
         assert!(answer.body.is_empty() && answer.trailers.is_none(), "{name}");
     }
     assert_eq!(server.consumer.calls(), 0);
@@ -111,9 +111,12 @@ async fn otlp_http_on_the_grpc_port_is_told_so() {
 async fn request_bytes_max() {
     for limit in [100_000, 1_500_000] {
         let server = Server::grpc_limited(limit).await;
-        for (coding, compress) in
-            [("identity", <[u8]>::to_vec as Compress), ("gzip", gzip), ("zstd", zstd)]
-        {
+        for (coding, compress) in [
+            ("identity", <[u8]>::to_vec as Compress),
+            ("gzip", gzip),
+            ("zstd", zstd),
+            ("snappy", snappy_framed),
+        ] {
             let flag = u8::from(coding != "identity");
             for (plain, fits) in [
                 (padded(limit), true),
@@ -133,7 +136,7 @@ async fn request_bytes_max() {
                 }
             }
         }
-        assert_eq!(count(&server.counters.grpc.oversize_requests), 6);
+        assert_eq!(count(&server.counters.grpc.oversize_requests), 8);
         assert_eq!(server.budget.used(), 0);
     }
 }

@@ -1,6 +1,7 @@
 //! A small HTTP client on hyper's connections, and the answers it reads.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
@@ -10,7 +11,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::support::{PATIENCE, Status};
 
@@ -26,6 +27,13 @@ pub enum Client {
 impl Client {
     pub async fn http1(addr: SocketAddr) -> Self {
         let io = TokioIo::new(TcpStream::connect(addr).await.unwrap());
+        let (sender, connection) = http1::handshake(io).await.unwrap();
+        tokio::spawn(connection);
+        Self::Http1(sender)
+    }
+
+    pub async fn unix(path: &Path) -> Self {
+        let io = TokioIo::new(UnixStream::connect(path).await.unwrap());
         let (sender, connection) = http1::handshake(io).await.unwrap();
         tokio::spawn(connection);
         Self::Http1(sender)

@@ -29,6 +29,23 @@ pub fn raw_deflate(data: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+/// A block.
+fn snappy(data: &[u8]) -> Vec<u8> {
+    snap::raw::Encoder::new().compress_vec(data).unwrap()
+}
+
+pub fn snappy_framed(data: &[u8]) -> Vec<u8> {
+    let mut encoder = snap::write::FrameEncoder::new(Vec::new());
+    encoder.write_all(data).unwrap();
+    encoder.into_inner().unwrap()
+}
+
+fn lz4(data: &[u8]) -> Vec<u8> {
+    let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+    encoder.write_all(data).unwrap();
+    encoder.finish().unwrap()
+}
+
 pub fn zstd(data: &[u8]) -> Vec<u8> {
     zstd::encode_all(data, 3).unwrap()
 }
@@ -97,6 +114,11 @@ async fn content_codings() {
             ("deflate", raw_deflate(&plain), 200),
             ("zstd", zstd(&plain), 200),
             ("zstd", frames, 200),
+            ("snappy", snappy(&plain), 200),
+            // Of Collectors that are older.
+            ("snappy", snappy_framed(&plain), 200),
+            ("x-snappy-framed", snappy_framed(&plain), 200),
+            ("lz4", lz4(&plain), 200),
             ("gzip, identity", gzip(&plain), 200),
             ("br", plain.clone(), 415),
             ("gzip, gzip", gzip(&gzip(&plain)), 415),
@@ -108,6 +130,12 @@ async fn content_codings() {
             ("deflate", [zlib(&plain), b"more".to_vec()].concat(), 400),
             ("zstd", plain.clone(), 400),
             ("zstd", zstd(&plain)[..20].to_vec(), 400),
+            ("snappy", snappy(&plain)[..20].to_vec(), 400),
+            ("snappy", b"".to_vec(), 400),
+            ("x-snappy-framed", snappy(&plain), 400),
+            ("x-snappy-framed", snappy_framed(&plain)[..20].to_vec(), 400),
+            ("lz4", plain.clone(), 400),
+            ("lz4", lz4(&plain)[..20].to_vec(), 400),
         ] {
             let headers = [("content-type", content_type), ("content-encoding", coding)];
             let request = build(Method::POST, "/v1/traces", &headers, body);
@@ -119,12 +147,13 @@ async fn content_codings() {
                 assert_eq!(answer.rpc_status().code, 3, "{row}");
             }
             if expected == 415 {
-                assert_eq!(answer.header("accept-encoding"), "gzip, deflate, zstd", "{row}");
-                assert!(answer.rpc_status().message.contains("gzip, deflate, zstd"), "{row}");
+                let all = "gzip, deflate, zstd, snappy, x-snappy-framed, lz4, identity";
+                assert_eq!(answer.header("accept-encoding"), all, "{row}");
+                assert!(answer.rpc_status().message.contains(all), "{row}");
             }
         }
     }
-    assert_eq!(server.consumer.taken(), vec![2; 20]);
+    assert_eq!(server.consumer.taken(), vec![2; 28]);
     assert_eq!(server.budget.used(), 0);
 }
 

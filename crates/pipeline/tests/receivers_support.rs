@@ -56,7 +56,7 @@ service:
     pub fn at(&self, name: &str) -> SocketAddr {
         let addresses = self.house.graph.addresses();
         let found = addresses.iter().find(|(_, _, own, _)| *own == name);
-        found.unwrap_or_else(|| panic!("{name} among {addresses:?}")).3
+        found.unwrap_or_else(|| panic!("{name} among {addresses:?}")).3.tcp().unwrap()
     }
 
     /// Names of the spans that came out, in order.

@@ -126,7 +126,7 @@ impl Server {
         let (budget, counters) = (start.budget.clone(), Arc::clone(&start.counters));
         let consumer: Arc<dyn Consumer> = start.consumer.clone();
         let receiver = HttpReceiver::new(start.listener, settings, budget, consumer, counters);
-        let addr = receiver.local_addr().unwrap();
+        let addr = receiver.local_addr().unwrap().tcp().unwrap();
         let running = tokio::spawn(receiver.run(start.shutdown.clone()));
         Self {
             addr,
@@ -154,7 +154,7 @@ impl Server {
         let consumer: Arc<dyn Consumer> = start.consumer.clone();
         let settings = GrpcSettings { server };
         let receiver = GrpcReceiver::new(start.listener, settings, budget, consumer, counters);
-        let addr = receiver.local_addr().unwrap();
+        let addr = receiver.local_addr().unwrap().tcp().unwrap();
         let running = tokio::spawn(receiver.run(start.shutdown.clone()));
         Self {
             addr,

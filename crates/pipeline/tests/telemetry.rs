@@ -20,7 +20,9 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use pipeline::component::{Health, Running, Surroundings};
 use pipeline::components::{known, register};
 use pipeline::graph::{Graph, Plans, Registry};
-use pipeline::receivers::{ByteBudget, ConnectionCounters, Handler, ServerSettings, serve};
+use pipeline::receivers::{
+    Address, ByteBudget, ConnectionCounters, Handler, ServerSettings, serve,
+};
 use pipeline::telemetry::{
     HistogramPart, LogEncoding, LogLevel, LogOutput, MetricKind, Metrics, Sample, Telemetry,
     TelemetryPlan, Traced, read,
@@ -86,7 +88,7 @@ fn settings_of_the_collector_are_read() {
         "{metrics: {readers: [{periodic: {exporter: {otlp: {protocol: grpc, endpoint: 'x:4317', \
          insecure: true, headers: {a: b}, headers_list: 'c=d, e=f', tls: {insecure: true}}}}}]}}",
         "{metrics: {readers: [{periodic: {exporter: {otlp_grpc: {endpoint: 'http://x:4317'}}}}]}}",
-        "{metrics: {readers: [{periodic: {exporter: {otlp_http: {tls: {ca_file: /x}}}}}]}}",
+        "{metrics: {readers: [{periodic: {exporter: {otlp_http: {tls: {insecure_skip_verify: true}}}}}]}}",
         "{traces: {processors: [{batch: {schedule_delay: 1000, export_timeout: 5s, max_queue_size: \
          10, max_export_batch_size: 5, exporter: {otlp: {endpoint: 'http://x:4318'}}}}]}}",
         "{traces: {level: none, propagators: [tracecontext, baggage], processors: [{simple: \
@@ -280,7 +282,9 @@ async fn metrics_are_read_where_the_reader_listens() {
     let numbers = Numbers::of(&around);
     numbers.set(&[("otelcol_receiver_accepted_spans", MetricKind::Counter, "otlp/\"x\"", 3.0)]);
     let running = start(ANY_PORT, &around).await;
-    let [("metrics", addr)] = running.addresses()[..] else { panic!("{:?}", running.addresses()) };
+    let [("metrics", Address::Tcp(addr))] = running.addresses()[..] else {
+        panic!("{:?}", running.addresses())
+    };
 
     let plain = send(addr, get("/metrics", "")).await;
     assert_eq!(plain.status, 200);
@@ -325,7 +329,7 @@ async fn the_address_of_old_works() {
     let around = surroundings();
     let (plan, _) = plan("{metrics: {address: '127.0.0.1:0'}}");
     let running = plan.start(&around).await.unwrap();
-    let [(_, addr)] = running.addresses()[..] else { panic!() };
+    let [(_, Address::Tcp(addr))] = running.addresses()[..] else { panic!() };
     assert_eq!(send(addr, get("/metrics", "")).await.status, 200);
     stop(&running).await;
 
@@ -556,8 +560,9 @@ async fn graph_of(around: &Surroundings, text: &str) -> (Graph, HashMap<&'static
     let plans = Plans::read(&document, &registry, &mut diagnostics);
     assert!(!diagnostics.has_errors(), "{}", diagnostics.render(false));
     let mut graph = Graph::new(around.clone());
-    graph.apply(document, plans).await.unwrap();
-    let addresses = graph.addresses().into_iter().map(|(_, _, name, addr)| (name, addr)).collect();
+    graph.apply(document, plans, around.connections_max).await.unwrap();
+    let addresses =
+        graph.addresses().into_iter().map(|(_, _, name, at)| (name, at.tcp().unwrap())).collect();
     (graph, addresses)
 }
 
@@ -783,7 +788,7 @@ service:
     );
     let (mut graph, addresses) = graph_of(&around, &text).await;
     let running = start(ANY_PORT, &around).await;
-    let (_, metrics) = running.addresses()[0];
+    let metrics = running.addresses()[0].1.tcp().unwrap();
     assert_eq!(post(addresses["http"], None).await, 200);
     until("both requests", || backend.count() == 2).await;
     let sent = || {

@@ -1,12 +1,14 @@
-//! The log of the server: how much, how it looks, where it goes.
+//! The log of the server: how much, how it looks, where it goes. It can change while it is written.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
 use pipeline::telemetry::{LogEncoding, LogLevel, LogOutput, LogSettings};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriter, MakeWriterExt};
+use tracing_subscriber::layer::{Layered, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 /// How much is logged unless something else is said.
 const LEVEL_DEFAULT: &str = "info";
@@ -28,15 +30,68 @@ pub fn filter(text: &str) -> anyhow::Result<EnvFilter> {
     })
 }
 
-/// Logs from now on. A filter that was typed goes before the configuration's level.
-pub fn start(filter: Option<EnvFilter>, settings: &LogSettings) -> anyhow::Result<()> {
-    let level = settings.level.map(|level| match level {
-        LogLevel::Debug => "debug",
-        LogLevel::Info => "info",
-        LogLevel::Warn => "warn",
-        LogLevel::Error => "error",
-    });
-    let filter = filter.unwrap_or_else(|| EnvFilter::new(level.unwrap_or(LEVEL_DEFAULT)));
+/// What lines are made of that the filter lets through.
+type Filtered = Layered<reload::Layer<EnvFilter, Registry>, Registry>;
+
+/// How lines look, and where they go.
+type Lines = Box<dyn Layer<Filtered> + Send + Sync>;
+
+/// The log of this process.
+pub struct Log {
+    settings: LogSettings,
+    /// Nothing where a filter was typed, which goes before the configuration's level.
+    filter: Option<reload::Handle<EnvFilter, Registry>>,
+    lines: reload::Handle<Lines, Filtered>,
+}
+
+impl Log {
+    /// Logs from now on, for as long as the process lives. A filter that was typed goes before the
+    /// configuration's level.
+    ///
+    /// # Errors
+    /// When a file cannot be opened.
+    pub fn start(typed: Option<EnvFilter>, settings: &LogSettings) -> anyhow::Result<Self> {
+        let is_typed = typed.is_some();
+        let (filter, filter_handle) =
+            reload::Layer::new(typed.unwrap_or_else(|| of_level(settings.level)));
+        let (lines, lines_handle) = reload::Layer::new(lines(settings)?);
+        tracing_subscriber::registry().with(filter).with(lines).init();
+        Ok(Self {
+            settings: settings.clone(),
+            filter: (!is_typed).then_some(filter_handle),
+            lines: lines_handle,
+        })
+    }
+
+    /// Logs as other settings say.
+    ///
+    /// # Errors
+    /// When a file cannot be opened; the log is as it was.
+    pub fn change(&mut self, settings: &LogSettings) -> anyhow::Result<()> {
+        if self.settings == *settings {
+            return Ok(());
+        }
+        self.lines.reload(lines(settings)?)?;
+        if let Some(filter) = &self.filter {
+            filter.reload(of_level(settings.level))?;
+        }
+        self.settings = settings.clone();
+        Ok(())
+    }
+}
+
+/// The filter of a level of the configuration's.
+fn of_level(level: Option<LogLevel>) -> EnvFilter {
+    EnvFilter::new(match level {
+        Some(LogLevel::Debug) => "debug",
+        Some(LogLevel::Info) => "info",
+        Some(LogLevel::Warn) => "warn",
+        Some(LogLevel::Error) => "error",
+        None => LEVEL_DEFAULT,
+    })
+}
+
+fn lines(settings: &LogSettings) -> anyhow::Result<Lines> {
     let is_terminal = match &settings.outputs[..] {
         [LogOutput::Stdout] => io::stdout().is_terminal(),
         [LogOutput::Stderr] | [] => io::stderr().is_terminal(),
@@ -64,12 +119,15 @@ pub fn start(filter: Option<EnvFilter>, settings: &LogSettings) -> anyhow::Resul
     let is_json = settings.encoding == LogEncoding::Json;
     let fields = fields(&settings.initial_fields, is_json);
     let writer = Labelled { writer, fields: fields.into(), is_json };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-    match settings.encoding {
-        LogEncoding::Console => lines.with_ansi(is_terminal).init(),
-        LogEncoding::Json => lines.with_ansi(false).json().init(),
-    }
-    Ok(())
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    Ok(match settings.encoding {
+        LogEncoding::Console => lines.with_ansi(is_terminal).boxed(),
+        // Without the spans of libraries: those that began before have no fields as JSON.
+        LogEncoding::Json => {
+            let lines = lines.with_ansi(false).json();
+            lines.with_current_span(false).with_span_list(false).boxed()
+        }
+    })
 }
 
 /// Fields of every line, as they are written into one.

@@ -172,10 +172,13 @@ fn load_balancing_keeps_traces_together_and_outlives_a_backend() {
     // One ends, and comes back on another port: what it is to have waits, the other gets its own.
     pair.backends[1].process.signal(Signal::KILL);
     pair.backends[1].process.wait();
+    // Another test's server may be given the port.
+    pair.proxies[1].set(Fault::Refused);
     let more = send_in_two(&collector, 20);
     pair.backends[1] = Server::on(&pair.data.path().join("b"));
     assert!(more.iter().any(|&id| spans_at(&pair.backends[1], id) == 0));
     pair.proxies[1].lead_to(&pair.backends[1].at.otlp_grpc);
+    pair.proxies[1].set(Fault::None);
     for &id in &more {
         pair.homes(id);
     }

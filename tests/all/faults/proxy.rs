@@ -107,6 +107,8 @@ async fn run(address: SocketAddr, mut ways: watch::Receiver<Way>, met: Arc<Atomi
             }
         };
         tokio::select! {
+            // What connects after a change meets the new fault, whichever is seen first.
+            biased;
             changed = ways.changed() => if changed.is_err() { return },
             client = accepted => {
                 let Ok((client, _)) = client else { continue };

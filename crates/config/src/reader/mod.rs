@@ -47,6 +47,7 @@ pub struct Reader<'n, 'd> {
     asked: Vec<&'static str>,
     /// Keys that are known, and not named.
     old: Vec<&'static str>,
+    is_used: bool,
 }
 
 impl<'n, 'd> Reader<'n, 'd> {
@@ -77,7 +78,20 @@ impl<'n, 'd> Reader<'n, 'd> {
     ) -> Self {
         let owner_keys = path.len();
         let (asked, old) = (Vec::new(), Vec::new());
-        Self { diagnostics, owner, path, owner_keys, map: node.as_map(), node, at, asked, old }
+        let (map, is_used) = (node.as_map(), true);
+        Self { diagnostics, owner, path, owner_keys, map, node, at, asked, old, is_used }
+    }
+
+    /// With the word on whether they are of something that will run: a component may be configured
+    /// and named by no pipeline.
+    pub fn used(self, is_used: bool) -> Self {
+        Self { is_used, ..self }
+    }
+
+    /// Whether the settings are of something that will run, so that what they name, such as files,
+    /// has to be there.
+    pub fn is_used(&self) -> bool {
+        self.is_used
     }
 
     /// The value of a key. Asking for it makes it valid.
@@ -235,8 +249,9 @@ impl<'n, 'd> Reader<'n, 'd> {
     fn below<'s>(&'s mut self, path: Vec<Arc<str>>, node: &'n Node, at: Span) -> Reader<'n, 's> {
         let owner_keys = self.owner_keys;
         let owner = self.owner.clone();
+        let is_used = self.is_used;
         let below = Reader::at_path(owner, path, node, at, self.diagnostics);
-        Reader { owner_keys, ..below }
+        Reader { owner_keys, is_used, ..below }
     }
 }
 

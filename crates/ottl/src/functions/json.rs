@@ -6,12 +6,17 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::{Converter, STRING, need};
+use super::{Converter, STRING, VALUES_MAX, need, too_many_values};
 use crate::value::{Value, keep_last};
 
 pub(super) static TABLE: &[Converter] =
     &[Converter::new("ParseJSON", &[need("target", STRING)], None, |call, reader| {
         let text = call.text(0, reader)?;
+        // Before every value but the first stands one of these.
+        let before_values = |byte: &u8| matches!(byte, b',' | b'[' | b'{');
+        if text.as_bytes().iter().filter(|byte| before_values(byte)).count() > VALUES_MAX {
+            return Err(too_many_values(call));
+        }
         match serde_json::from_str(&text) {
             Ok(Parsed(value @ (Value::Map(_) | Value::List(_)))) => Ok(value),
             Ok(Parsed(_)) => Err(call.fault("the JSON is neither an object nor an array")),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::args::literal_text;
-use super::{BOOL, Check, Converter, MAP, STRING, may, need};
+use super::{BOOL, Check, Converter, MAP, STRING, VALUES_MAX, may, need, too_many_values};
 use crate::error::Fault;
 use crate::eval::Reader;
 use crate::tree::Call;
@@ -27,6 +27,9 @@ pub(super) static TABLE: &[Converter] = &[
                     let shown: String = pair.chars().take(64).collect();
                     return Err(call.fault(format!("{shown:?} has no {delimiter:?} in it")));
                 };
+                if map.len() == VALUES_MAX {
+                    return Err(too_many_values(call));
+                }
                 let (key, value) = (key.trim().to_owned(), Value::from(value.trim().to_owned()));
                 map.push((Cow::Owned(key), value));
             }

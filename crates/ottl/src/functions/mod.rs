@@ -23,6 +23,15 @@ use crate::path::Context;
 use crate::tree::{Arg, Call};
 use crate::value::{Kind, Value};
 
+/// The most values that a converter makes of one text: it may be an item's, and a value takes many
+/// times the memory of the letter that it is made of.
+const VALUES_MAX: usize = 256 * 1024;
+
+/// What is said about more.
+fn too_many_values(call: &Call) -> Fault {
+    call.fault(format!("texts of up to {VALUES_MAX} values are taken apart"))
+}
+
 /// What a parameter takes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Takes {

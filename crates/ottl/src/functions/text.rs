@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::{BOOL, Converter, INT, LIST, Param, STRING, Takes, format, may, need};
+use super::{
+    BOOL, Converter, INT, LIST, Param, STRING, Takes, VALUES_MAX, format, may, need,
+    too_many_values,
+};
 use crate::compare::equal;
 use crate::error::Fault;
 use crate::eval::Reader;
@@ -38,11 +41,18 @@ pub(super) static TABLE: &[Converter] = &[
         Some(Kind::List),
         |call, reader| {
             let (text, delimiter) = (call.text(0, reader)?, call.text(1, reader)?);
-            let parts: Vec<String> = match &*delimiter {
-                "" => text.chars().map(String::from).collect(),
-                delimiter => text.split(delimiter).map(str::to_owned).collect(),
+            let too_many = match &*delimiter {
+                "" => text.chars().nth(VALUES_MAX).is_some(),
+                delimiter => text.split(delimiter).nth(VALUES_MAX).is_some(),
             };
-            Ok(Value::List(parts.into_iter().map(Value::from).collect()))
+            if too_many {
+                return Err(too_many_values(call));
+            }
+            let owned = |part: &str| Value::from(part.to_owned());
+            Ok(Value::List(match &*delimiter {
+                "" => text.chars().map(|c| Value::from(String::from(c))).collect(),
+                delimiter => text.split(delimiter).map(owned).collect(),
+            }))
         },
     ),
     Converter::new(

@@ -99,3 +99,27 @@ fn merged_maps() {
     let error = evaluator().execute(&merge, &mut item).unwrap_err();
     assert_eq!(error.message, "maps of up to 4096 entries are merged");
 }
+
+#[test]
+fn values_of_a_text() {
+    const MOST: usize = 256 * 1024;
+    for (converter, repeated, last) in [
+        ("Split(attributes[\"text\"], \",\")", ",", ""),
+        ("Split(attributes[\"text\"], \"\")", "a", "a"),
+        ("Keys(ParseKeyValue(attributes[\"text\"]))", "a=1 ", "a=1"),
+    ] {
+        let condition = parse_condition(&format!("IsList({converter})"), Context::Span).unwrap();
+        let of = |count: usize| Item::with(&[("text", text(&(repeated.repeat(count - 1) + last)))]);
+        assert_eq!(evaluator().matches(&condition, &of(MOST)), Ok(true), "{converter}");
+        let error = evaluator().matches(&condition, &of(MOST + 1)).unwrap_err();
+        assert_eq!(error.message, format!("texts of up to {MOST} values are taken apart"));
+    }
+    let condition =
+        parse_condition("IsList(ParseJSON(attributes[\"text\"]))", Context::Span).unwrap();
+    let of = |count: usize| {
+        let json = format!("[{}]", vec!["0"; count].join(","));
+        Item::with(&[("text", text(&json))])
+    };
+    assert_eq!(evaluator().matches(&condition, &of(MOST)), Ok(true));
+    assert!(evaluator().matches(&condition, &of(MOST + 1)).is_err());
+}

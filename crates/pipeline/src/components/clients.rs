@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use config::{Id, Reader};
+use http::uri::Authority;
 
 use crate::component::{Need, Role, Surroundings};
 use crate::exporters::otlp::check_address;
 use crate::exporters::{BatchSettings, QueueSettings, RetrySettings, SenderSettings, Sizer};
 use crate::net::{
     Algorithm, ClientSettings, Compression, Headers, KeepaliveSettings, Pem, TlsClientSettings,
-    TlsVersion,
+    TlsError, TlsVersion,
 };
 
 /// A client's settings, and the extension that says who it is.
@@ -42,14 +43,35 @@ pub(super) fn id(reader: &mut Reader<'_, '_>, key: &'static str) -> Option<Id> {
     reader.field(key).parsed("the id of an extension", Id::parse)
 }
 
-/// The keys that HTTP and gRPC clients share, but `endpoint`.
-pub(super) fn client(reader: &mut Reader<'_, '_>, default: Algorithm) -> ClientPlan {
+/// The keys of an HTTP client, but endpoints.
+pub(super) fn http_client(reader: &mut Reader<'_, '_>, default: Algorithm) -> ClientPlan {
+    let all = ["gzip", "zstd", "snappy", "x-snappy-framed", "lz4", "zlib", "deflate", "none"];
+    client(reader, &all, default)
+}
+
+/// The keys of a gRPC client, but `endpoint`.
+pub(super) fn grpc_client(reader: &mut Reader<'_, '_>, default: Algorithm) -> ClientPlan {
+    let all = ["gzip", "zstd", "snappy", "zlib", "deflate", "none"];
+    let mut plan = client(reader, &all, default);
+    let authority = reader.field("authority").parsed("host or host:port", |text| {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let authority = text.parse::<Authority>().ok().filter(|_| !text.contains('@'));
+        authority.map(Some).ok_or_else(|| format!("{text:?} is no host, nor host:port"))
+    });
+    plan.settings.authority = authority.flatten();
+    plan
+}
+
+/// The keys that HTTP and gRPC clients share.
+fn client(reader: &mut Reader<'_, '_>, compressions: &[&str], default: Algorithm) -> ClientPlan {
     let defaults = ClientSettings::default();
     let algorithm = reader.field("compression").parsed("a compression", |name| {
-        Algorithm::from_name(name).ok_or_else(|| {
-            format!(
-                "unsupported compression type {name:?}: there are gzip, zstd, zlib, deflate, none"
-            )
+        let known = name.is_empty() || compressions.contains(&name);
+        known.then(|| Algorithm::from_name(name)).flatten().ok_or_else(|| {
+            let all = compressions.join(", ");
+            format!("unsupported compression type {name:?}: there are {all}")
         })
     });
     let level =
@@ -79,7 +101,7 @@ pub(super) fn client(reader: &mut Reader<'_, '_>, default: Algorithm) -> ClientP
     for key in ["wait_for_ready", "disable_keep_alives", "force_attempt_http2"] {
         reader.field(key).bool();
     }
-    for key in ["balancer_name", "authority", "middlewares", "http2_ping_timeout"] {
+    for key in ["balancer_name", "middlewares", "http2_ping_timeout"] {
         reader.field(key).node();
     }
     reader.field("http2_read_idle_timeout").duration();
@@ -108,23 +130,62 @@ pub(super) fn client(reader: &mut Reader<'_, '_>, default: Algorithm) -> ClientP
     }
 }
 
-/// A certificate or key, by its file or as text.
+/// A certificate or key, by its file or as text, which is looked at.
 pub(super) fn pem(
     reader: &mut Reader<'_, '_>,
     file: &'static str,
     text: &'static str,
+    check: impl FnOnce(&Pem) -> Result<(), TlsError>,
 ) -> Option<Pem> {
     let path = reader.field(file).string().filter(|path| !path.is_empty());
     let inline = reader.field(text).secret();
-    match (path, inline) {
+    let (key, pem) = match (path, inline) {
         (Some(_), Some(_)) => {
             reader.fault(text, &format!("only one of {file} and {text} may be specified"));
-            None
+            return None;
         }
-        (Some(path), None) => Some(Pem::File(PathBuf::from(path))),
-        (None, Some(text)) => Some(Pem::Text(text.expose().to_owned())),
-        (None, None) => None,
+        (Some(path), None) => (file, Pem::File(PathBuf::from(path))),
+        (None, Some(inline)) => (text, Pem::Text(inline.expose().to_owned())),
+        (None, None) => return None,
+    };
+    check_pem(reader, key, &pem, check);
+    Some(pem)
+}
+
+/// Says at its key what is wrong with a certificate or key, if the component is used: the files of
+/// others may come later.
+pub(super) fn check_pem(
+    reader: &mut Reader<'_, '_>,
+    key: &str,
+    pem: &Pem,
+    check: impl FnOnce(&Pem) -> Result<(), TlsError>,
+) {
+    if !reader.is_used() {
+        return;
     }
+    if let Err(error) = check(pem) {
+        let message = match error {
+            TlsError::Read { reason, .. } => format!("cannot be read: {reason}"),
+            TlsError::Pem { reason, .. } => format!("is no PEM of the kind needed: {reason}"),
+            other => other.to_string(),
+        };
+        reader.fault(key, &message);
+    }
+}
+
+/// Certificate and key of one's own.
+pub(super) fn own_certificate(reader: &mut Reader<'_, '_>) -> (Option<Pem>, Option<Pem>) {
+    let cert = pem(reader, "cert_file", "cert_pem", Pem::check_certificates);
+    let name = if reader.has("key_file") { "key_file" } else { "key_pem" };
+    let key = pem(reader, "key_file", "key_pem", Pem::check_key);
+    if let (Some(cert), Some(key)) = (&cert, &key)
+        && reader.is_used()
+        // What is wrong with one of them alone is said already.
+        && let Ok(false) = key.is_key_of(cert)
+    {
+        reader.fault(name, "is not the key of the certificate");
+    }
+    (cert, key)
 }
 
 /// The versions of TLS.
@@ -135,26 +196,34 @@ pub(super) fn versions(reader: &mut Reader<'_, '_>) -> (TlsVersion, Option<TlsVe
                 .ok_or_else(|| format!("unsupported TLS version {text:?}: there are 1.2 and 1.3"))
         })
     };
-    let least = version("min_version").unwrap_or_default();
-    (least, version("max_version"))
+    let (least, most) = (version("min_version").unwrap_or_default(), version("max_version"));
+    if most.is_some_and(|most| most < least) {
+        reader.fault("max_version", "is below min_version");
+    }
+    (least, most)
 }
 
 /// `tls` of a client.
 pub(crate) fn tls(reader: &mut Reader<'_, '_>) -> TlsClientSettings {
     let read = |reader: &mut Reader<'_, '_>| {
         let (min_version, max_version) = versions(reader);
+        let (cert, key) = own_certificate(reader);
+        if cert.is_some() != key.is_some() {
+            let missing = if cert.is_none() { "cert_file" } else { "key_file" };
+            reader.fault(missing, "must be specified: a certificate and its key belong together");
+        }
         reader.field("cipher_suites").strings();
         reader.field("curve_preferences").strings();
         TlsClientSettings {
             insecure: reader.field("insecure").bool().unwrap_or_default(),
             insecure_skip_verify: reader.field("insecure_skip_verify").bool().unwrap_or_default(),
-            ca: pem(reader, "ca_file", "ca_pem"),
+            ca: pem(reader, "ca_file", "ca_pem", Pem::check_authorities),
             include_system_ca: reader
                 .field("include_system_ca_certs_pool")
                 .bool()
                 .unwrap_or_default(),
-            cert: pem(reader, "cert_file", "cert_pem"),
-            key: pem(reader, "key_file", "key_pem"),
+            cert,
+            key,
             server_name_override: reader.field("server_name_override").string(),
             min_version,
             max_version,
@@ -442,7 +511,7 @@ mod tests {
         let settings = "max_idle_conns_per_host: 0, keepalive: {timeout: 0s}";
         let (document, mut diagnostics) = document(settings);
         let mut reader = Reader::of(&document.exporters[0], &mut diagnostics);
-        let plan = client(&mut reader, Algorithm::Gzip).settings;
+        let plan = grpc_client(&mut reader, Algorithm::Gzip).settings;
         let defaults = ClientSettings::default();
         assert_eq!(plan.idle_connections_max, defaults.idle_connections_max);
         assert_eq!(plan.keepalive.timeout, defaults.keepalive.timeout);

@@ -10,7 +10,7 @@ use ottl::Context;
 use super::statements::{condition, error_mode};
 use crate::component::{ConnectorPlan, Plan, Stage, Surroundings};
 use crate::connectors::count::{Count, Counted, Settings as CountSettings};
-use crate::connectors::exceptions::{Dimensions, Exceptions, default_dimensions};
+use crate::connectors::exceptions::{self, Dimensions, Exceptions, default_dimensions};
 use crate::connectors::failover::Failover;
 use crate::connectors::round_robin::RoundRobin;
 use crate::connectors::routing::{Asked, Route, Routing};
@@ -182,6 +182,22 @@ fn asked(context: RouteContext, text: &str) -> Result<Asked, (String, Option<Str
     }
 }
 
+/// The condition of a statement of old, `route() where …`.
+fn old_condition(statement: &str) -> Option<String> {
+    match statement.trim().strip_prefix("route()")?.trim() {
+        "" => Some("true".to_owned()),
+        rest => Some(rest.strip_prefix("where")?.trim().to_owned()),
+    }
+}
+
+/// Of what a condition is that does not say so: of what its paths begin with, or of resources.
+fn context_of(text: &str) -> RouteContext {
+    match ottl::infer_context(&[text]) {
+        Ok(context) if context <= Context::Span => RouteContext::Ottl(context),
+        _ => RouteContext::Ottl(Context::Resource),
+    }
+}
+
 fn routing(reader: &mut Reader<'_, '_>) -> RoutingPlan {
     let table = reader.field("table").required().list_of(|reader| {
         let context = reader.field("context").choice(&[
@@ -190,16 +206,18 @@ fn routing(reader: &mut Reader<'_, '_>) -> RoutingPlan {
             ("scope", RouteContext::Ottl(Context::Scope)),
             ("span", RouteContext::Ottl(Context::Span)),
         ]);
-        let context = context.unwrap_or(RouteContext::Ottl(Context::Resource));
         let condition = reader.field("condition").string();
         let statement = reader.field("statement").string();
-        // Statements of old: `route() where …`.
-        let text = condition.or_else(|| {
-            let text = statement?;
-            let rest = text.trim().strip_prefix("route()")?.trim();
-            Some(rest.strip_prefix("where").unwrap_or("true").trim().to_owned())
-        });
-        let text = text.unwrap_or_default();
+        let text = match (condition, statement) {
+            (Some(condition), _) => condition,
+            (None, Some(statement)) => old_condition(&statement).unwrap_or_else(|| {
+                let message = "a statement is `route() where`, and a condition behind it";
+                reader.fault("statement", message);
+                "true".to_owned()
+            }),
+            (None, None) => String::new(),
+        };
+        let context = context.unwrap_or_else(|| context_of(&text));
         if text.is_empty() {
             reader.fault("condition", "either 'condition' or 'statement' must be provided");
         } else if let Err((message, help)) = asked(context, &text) {
@@ -361,7 +379,8 @@ fn exceptions(reader: &mut Reader<'_, '_>) -> ExceptionsPlan {
     });
     let mut all = default_dimensions();
     for dimension in dimensions.unwrap_or_default() {
-        if !all.iter().any(|(own, _)| *own == dimension.0) {
+        let is_known = exceptions::OWN_LABELS.contains(&dimension.0.as_str());
+        if !is_known && !all.iter().any(|(own, _)| *own == dimension.0) {
             all.push(dimension);
         }
     }

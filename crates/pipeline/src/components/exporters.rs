@@ -8,7 +8,9 @@ use async_trait::async_trait;
 use config::{Id, Reader};
 use tokio::time::Instant;
 
-use super::clients::{ClientPlan, SenderKeys, SenderPlan, client, endpoint, sender};
+use super::clients::{
+    ClientPlan, SenderKeys, SenderPlan, endpoint, grpc_client, http_client, sender,
+};
 use crate::component::{ExporterPlan, Need, Plan, Role, Running, Stage, Surroundings};
 use crate::consumer::{Consumer, Refusal, Taken};
 use crate::data::{Request, Signal};
@@ -194,7 +196,7 @@ struct OtlpGrpcPlan {
 fn otlp_grpc(reader: &mut Reader<'_, '_>) -> OtlpGrpcPlan {
     OtlpGrpcPlan {
         endpoint: endpoint(reader, "endpoint"),
-        client: client(reader, Algorithm::Gzip),
+        client: grpc_client(reader, Algorithm::Gzip),
         sender: sender(reader, TIMEOUT),
     }
 }
@@ -258,7 +260,7 @@ fn otlp_http(reader: &mut Reader<'_, '_>) -> OtlpHttpPlan {
     if !has_any {
         reader.fault("endpoint", "at least one endpoint must be specified");
     }
-    let client = client(reader, Algorithm::Gzip);
+    let client = http_client(reader, Algorithm::Gzip);
     OtlpHttpPlan { settings, client, sender: sender(reader, HTTP_TIMEOUT) }
 }
 
@@ -457,7 +459,7 @@ fn load_balancing(reader: &mut Reader<'_, '_>) -> LoadBalancingPlan {
         let read = |reader: &mut Reader<'_, '_>| {
             reader.field("endpoint").string();
             let keys = SenderKeys::of(reader);
-            (client(reader, Algorithm::Gzip), sender(reader, TIMEOUT), keys)
+            (grpc_client(reader, Algorithm::Gzip), sender(reader, TIMEOUT), keys)
         };
         let own = reader.field("otlp").section(read);
         reader.field("otlp_grpc").section(read).or(own)

@@ -7,7 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use config::{Diagnostic, Id, Reader};
 
-use super::clients::{ClientPlan, SenderPlan, client, endpoint, sender};
+use super::clients::{
+    ClientPlan, SenderPlan, check_pem, endpoint, grpc_client, http_client, sender,
+};
 use super::exporters::{Senders, needs};
 use crate::component::{ExporterPlan, Need, Plan, Stage, Surroundings};
 use crate::data::Signal;
@@ -15,7 +17,7 @@ use crate::exporters::jaeger::{Jaeger, JaegerSettings};
 use crate::exporters::otlp::check_url;
 use crate::exporters::zipkin::{Zipkin, ZipkinFormat, ZipkinSettings};
 use crate::graph::Registry;
-use crate::net::{Algorithm, Pem};
+use crate::net::{Algorithm, Pem, TlsError};
 
 /// The Collector's `timeout` of both.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,7 +41,7 @@ fn jaeger(reader: &mut Reader<'_, '_>) -> JaegerPlan {
             .help("Jaeger takes OTLP: write `otlp_grpc`, `otlp` of old, with its port 4317")
     });
     let endpoint = endpoint(reader, "endpoint");
-    let mut client = client(reader, Algorithm::None);
+    let mut client = grpc_client(reader, Algorithm::None);
     old_tls(reader, &mut client);
     JaegerPlan { endpoint, client, sender: sender(reader, TIMEOUT) }
 }
@@ -49,11 +51,18 @@ fn old_tls(reader: &mut Reader<'_, '_>, client: &mut ClientPlan) {
     let instead = "it belongs below `tls` today";
     let tls = &mut client.settings.tls;
     tls.insecure |= reader.field("insecure").deprecated(instead).bool().unwrap_or_default();
-    let keys = [("ca_file", &mut tls.ca), ("cert_file", &mut tls.cert), ("key_file", &mut tls.key)];
-    for (key, place) in keys {
+    type Check = fn(&Pem) -> Result<(), TlsError>;
+    let keys: [(_, _, Check); 3] = [
+        ("ca_file", &mut tls.ca, Pem::check_authorities),
+        ("cert_file", &mut tls.cert, Pem::check_certificates),
+        ("key_file", &mut tls.key, Pem::check_key),
+    ];
+    for (key, place, check) in keys {
         let path = reader.field(key).deprecated(instead).string();
         if let Some(path) = path.filter(|path| !path.is_empty()) {
-            place.get_or_insert(Pem::File(PathBuf::from(path)));
+            let pem = Pem::File(PathBuf::from(path));
+            check_pem(reader, key, &pem, check);
+            place.get_or_insert(pem);
         }
     }
 }
@@ -102,7 +111,7 @@ fn zipkin(reader: &mut Reader<'_, '_>) -> ZipkinPlan {
             .unwrap_or(defaults.default_service_name),
         ..ZipkinSettings::default()
     };
-    let client = client(reader, Algorithm::None);
+    let client = http_client(reader, Algorithm::None);
     ZipkinPlan { settings, client, sender: sender(reader, TIMEOUT) }
 }
 

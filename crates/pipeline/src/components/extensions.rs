@@ -334,6 +334,10 @@ impl Plan for HealthCheckPlan {
     fn is_exclusive(&self) -> bool {
         true
     }
+
+    fn ports(&self) -> Vec<u16> {
+        self.server.port().into_iter().collect()
+    }
 }
 
 #[async_trait]

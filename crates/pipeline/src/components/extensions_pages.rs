@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use config::{Diagnostic, Id, Reader};
-use tokio::net::TcpListener;
 
 use super::servers::{ServerPlan, auth, cors, endpoint, http_timeouts, tls};
 use crate::component::{Extension, ExtensionPlan, Need, Plan, Surroundings};
 use crate::extensions::{Pprof, Zpages};
 use crate::graph::Registry;
-use crate::receivers::ServerSettings;
+use crate::receivers::{Listener, ServerSettings};
 
 pub(super) fn register(registry: &mut Registry) {
     registry.add_extension("zpages", |reader| Arc::new(zpages(reader)));
@@ -43,7 +42,7 @@ fn warn(reader: &mut Reader<'_, '_>, key: &str, why: &str) {
     });
 }
 
-fn warn_if_open(id: &Id, plan: &ServerPlan, listener: &TcpListener, what: &str) {
+fn warn_if_open(id: &Id, plan: &ServerPlan, listener: &Listener, what: &str) {
     if let Ok(address) = listener.local_addr()
         && plan.is_open(&address)
     {
@@ -63,6 +62,10 @@ impl Plan for ZpagesPlan {
 
     fn is_exclusive(&self) -> bool {
         true
+    }
+
+    fn ports(&self) -> Vec<u16> {
+        self.0.port().into_iter().collect()
     }
 }
 
@@ -104,6 +107,10 @@ impl Plan for PprofPlan {
     fn is_exclusive(&self) -> bool {
         true
     }
+
+    fn ports(&self) -> Vec<u16> {
+        self.0.port().into_iter().collect()
+    }
 }
 
 #[async_trait]
@@ -119,7 +126,9 @@ impl ExtensionPlan for PprofPlan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::components::servers::Endpoint;
     use crate::net::{Pem, TlsServerSettings};
+    use crate::receivers::Address;
 
     #[test]
     fn a_port_is_open_to_all_unless_somebody_looks() {
@@ -135,9 +144,11 @@ mod tests {
             ("10.0.0.1:1", tls(ca), None, false),
             ("10.0.0.1:1", None, auth, false),
         ] {
-            let (endpoint, settings) = (address.to_owned(), ServerSettings::default());
+            let endpoint = Endpoint::Tcp(address.to_owned());
+            let settings = ServerSettings::default();
             let plan = ServerPlan { endpoint, settings, tls, auth };
-            assert_eq!(plan.is_open(&address.parse().unwrap()), expected, "{address}");
+            let address = Address::Tcp(address.parse().unwrap());
+            assert_eq!(plan.is_open(&address), expected, "{address}");
         }
     }
 }

@@ -1,7 +1,8 @@
 //! A receiver that runs: its ports, what they count, and how they end.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::component::{Running, Surroundings};
-use crate::receivers::TransportCounters;
+use crate::receivers::{Address, Drained, TransportCounters};
 use crate::telemetry::{MetricKind, Metrics, Sample};
 
 /// What there is about a transport besides spans and requests.
@@ -35,14 +36,17 @@ struct Transport {
     link: Link,
 }
 
-/// Ports on the way to [`Ports::start`].
+/// Serves a port, and ends with how many items are lost.
+type Server = Pin<Box<dyn Future<Output = u64> + Send>>;
+
+/// Ports on the way to [`Ports::start`]. Nothing is accepted before: all of them are sure to start.
 pub(super) struct Ports {
     id: Id,
     /// Ends them.
     pub(super) stop: CancellationToken,
-    addresses: Vec<(&'static str, SocketAddr)>,
+    addresses: Vec<(&'static str, Address)>,
     transports: Vec<Transport>,
-    serving: JoinSet<u64>,
+    servers: Vec<Server>,
 }
 
 impl Ports {
@@ -52,7 +56,7 @@ impl Ports {
             stop: CancellationToken::new(),
             addresses: Vec::new(),
             transports: Vec::new(),
-            serving: JoinSet::new(),
+            servers: Vec::new(),
         }
     }
 
@@ -66,20 +70,42 @@ impl Ports {
         self.transports.push(Transport { label, counters: Arc::clone(counters), link });
     }
 
-    /// Serves a port in the background; the server ends with how many items are lost.
+    /// Will serve a port; the server ends with how many items are lost.
     pub(super) fn serve(
         &mut self,
         name: &'static str,
-        address: SocketAddr,
+        address: Address,
         server: impl Future<Output = u64> + Send + 'static,
     ) {
         self.addresses.push((name, address));
-        self.serving.spawn(server);
+        self.servers.push(Box::pin(server));
+    }
+
+    /// The same of a server of connections. What is lost of requests that it abandons: nothing, as
+    /// nobody was told that they were taken.
+    pub(super) fn serve_requests<F>(
+        &mut self,
+        name: &'static str,
+        address: io::Result<Address>,
+        run: impl FnOnce(CancellationToken) -> F,
+    ) -> Result<(), String>
+    where
+        F: Future<Output = Drained> + Send + 'static,
+    {
+        let address = address.map_err(|error| error.to_string())?;
+        let server = run(self.stop.clone());
+        self.serve(name, address, async {
+            server.await;
+            0
+        });
+        Ok(())
     }
 
     /// They run.
     pub(super) fn start(self, around: &Surroundings) -> Arc<dyn Running> {
-        let Self { id, stop, addresses, transports, serving } = self;
+        let Self { id, stop, addresses, transports, servers } = self;
+        let mut serving = JoinSet::new();
+        servers.into_iter().for_each(|server| drop(serving.spawn(server)));
         let running = Arc::new(Served {
             id,
             stop,
@@ -97,7 +123,7 @@ impl Ports {
 struct Served {
     id: Id,
     stop: CancellationToken,
-    addresses: Vec<(&'static str, SocketAddr)>,
+    addresses: Vec<(&'static str, Address)>,
     transports: Vec<Transport>,
     serving: Mutex<JoinSet<u64>>,
     /// A port has died.
@@ -139,7 +165,7 @@ impl Running for Served {
         ended.then(|| "it has stopped to listen".to_owned())
     }
 
-    fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
+    fn addresses(&self) -> Vec<(&'static str, Address)> {
         self.addresses.clone()
     }
 }

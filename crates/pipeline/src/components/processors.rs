@@ -375,6 +375,7 @@ fn redaction(reader: &mut Reader<'_, '_>) -> Option<Redaction> {
         presets,
         allowed_values: regexes(reader, "allowed_values"),
         redact_all_types: reader.field("redact_all_types").bool().unwrap_or_default(),
+        redact_all_fields: reader.field("redact_all_fields").bool().unwrap_or(true),
         hashing,
         summary: reader
             .field("summary")
@@ -438,6 +439,10 @@ fn limiter(reader: &mut Reader<'_, '_>) -> memory_limiter::Settings {
         reader.fault("limit_mib", "limit_mib or limit_percentage must be greater than zero");
     }
     let total = memory_limiter::total_bytes();
+    if limit == 0 && percentage > 0 && total == 0 {
+        let message = "the system does not tell how much memory there is: use limit_mib";
+        reader.fault("limit_percentage", message);
+    }
     let share = |percent: u64| (u128::from(total) * u128::from(percent) / 100) as u64;
     let limit_bytes = if limit > 0 { limit } else { share(percentage) };
     let spike_bytes = match (spike, spike_percentage) {

@@ -9,13 +9,13 @@ use super::ports::{Link, Ports};
 use super::receivers_file::otlp_json_file;
 use super::receivers_jaeger::jaeger;
 use super::receivers_zipkin::zipkin;
-use super::servers::{ServerPlan, auth, bound, cors, endpoint, http_timeouts, tls};
+use super::servers::{ServerPlan, auth, cors, endpoint_of, http_timeouts, limit, tls};
 use crate::component::{Need, Plan, ReceiverPlan, Running, Surroundings};
 use crate::consumer::Consumer;
 use crate::graph::Registry;
 use crate::net::Headers;
 use crate::receivers::otlp::{GrpcReceiver, GrpcSettings, HttpReceiver, HttpSettings};
-use crate::receivers::{Drained, ReceiverCounters, ServerSettings};
+use crate::receivers::{Listener, ReceiverCounters, ServerSettings};
 
 pub(super) fn register(registry: &mut Registry) {
     registry.add_receiver("otlp", |reader| Arc::new(otlp(reader)));
@@ -42,6 +42,27 @@ impl HttpPlan {
     pub(super) fn settings(&self, around: &Surroundings) -> Result<HttpSettings, String> {
         Ok(HttpSettings { server: self.server.settings(around)?, ..self.settings.clone() })
     }
+
+    /// The same, and what it listens on, for one protocol of several.
+    pub(super) async fn bound(
+        &self,
+        protocol: &str,
+        around: &Surroundings,
+    ) -> Result<(Listener, HttpSettings), String> {
+        let (listener, server) = bound(&self.server, protocol, around).await?;
+        Ok((listener, HttpSettings { server, ..self.settings.clone() }))
+    }
+}
+
+/// What a server listens on, for one protocol of several, and its settings.
+pub(super) async fn bound(
+    plan: &ServerPlan,
+    protocol: &str,
+    around: &Surroundings,
+) -> Result<(Listener, ServerSettings), String> {
+    let told = |error| format!("{protocol}: {error}");
+    let settings = plan.settings(around).map_err(told)?;
+    Ok((plan.bind().await.map_err(told)?, settings))
 }
 
 fn otlp(reader: &mut Reader<'_, '_>) -> OtlpPlan {
@@ -64,7 +85,7 @@ fn otlp(reader: &mut Reader<'_, '_>) -> OtlpPlan {
     }
     if let (Some(grpc), Some(http)) = (&grpc, &http)
         && grpc.endpoint == http.server.endpoint
-        && !grpc.endpoint.ends_with(":0")
+        && !grpc.endpoint.is_any_port()
     {
         reader.fault("protocols", "has the same endpoint twice: each protocol needs its own port");
     }
@@ -80,8 +101,7 @@ fn grpc(reader: &mut Reader<'_, '_>) -> ServerPlan {
 /// The keys of a gRPC server.
 pub(super) fn grpc_server(reader: &mut Reader<'_, '_>, default: &str) -> ServerPlan {
     let mut settings = ServerSettings::default();
-    let endpoint = endpoint(reader, default);
-    transport(reader);
+    let endpoint = endpoint_of(reader, default);
     if let Some(mib) =
         reader.field("max_recv_msg_size_mib").int(0..=4096usize).filter(|mib| *mib > 0)
     {
@@ -103,14 +123,14 @@ pub(super) fn grpc_server(reader: &mut Reader<'_, '_>, default: &str) -> ServerP
 
 fn keepalive(reader: &mut Reader<'_, '_>, settings: &mut ServerSettings) {
     reader.field("server_parameters").section(|reader| {
-        settings.connection_age_max = bound(reader, "max_connection_age");
-        settings.connection_age_grace = bound(reader, "max_connection_age_grace");
+        settings.connection_age_max = limit(reader, "max_connection_age");
+        settings.connection_age_grace = limit(reader, "max_connection_age_grace");
         // Connections without requests are few and cost little; pings find those that are dead.
-        bound(reader, "max_connection_idle");
-        if let Some(time) = bound(reader, "time") {
+        limit(reader, "max_connection_idle");
+        if let Some(time) = limit(reader, "time") {
             settings.keepalive_interval = time;
         }
-        if let Some(timeout) = bound(reader, "timeout") {
+        if let Some(timeout) = limit(reader, "timeout") {
             settings.keepalive_timeout = timeout;
         }
     });
@@ -121,27 +141,9 @@ fn keepalive(reader: &mut Reader<'_, '_>, settings: &mut ServerSettings) {
     });
 }
 
-fn transport(reader: &mut Reader<'_, '_>) {
-    reader.field("transport").parsed("tcp", |name| match name {
-        "" | "tcp" | "tcp4" | "tcp6" => Ok(()),
-        "unix" => Err("unix sockets are not supported; Spanfall listens on TCP only: leave \
-                       `transport` out and set an address like localhost:4317"
-            .to_owned()),
-        other => Err(format!("unsupported transport {other:?}: there is tcp")),
-    });
-}
-
-/// What the Collector can decompress, and whether it can be done here.
-const CODINGS: [(&str, bool); 8] = [
-    ("", true),
-    ("gzip", true),
-    ("zstd", true),
-    ("zlib", true),
-    ("deflate", true),
-    ("snappy", false),
-    ("x-snappy-framed", false),
-    ("lz4", false),
-];
+/// What bodies may be compressed with.
+const COMPRESSIONS: [&str; 8] =
+    ["", "gzip", "zstd", "zlib", "deflate", "snappy", "x-snappy-framed", "lz4"];
 
 /// `protocols.http`. A `max_request_body_size` that is not set stays at 64 MiB, as the
 /// specification asks for, where the Collector has 20 MiB.
@@ -160,8 +162,7 @@ fn http(reader: &mut Reader<'_, '_>) -> HttpPlan {
 /// The keys of an HTTP server.
 pub(super) fn http_server(reader: &mut Reader<'_, '_>, default: &str) -> HttpPlan {
     let mut server = ServerSettings::default();
-    let endpoint = endpoint(reader, default);
-    transport(reader);
+    let endpoint = endpoint_of(reader, default);
     let bytes = reader.field("max_request_body_size").int(0..=usize::MAX / 4);
     if let Some(bytes) = bytes.filter(|bytes| *bytes > 0) {
         server.request_bytes_max = bytes;
@@ -169,20 +170,16 @@ pub(super) fn http_server(reader: &mut Reader<'_, '_>, default: &str) -> HttpPla
     http_timeouts(reader, &mut server);
     server.include_metadata = reader.field("include_metadata").bool().unwrap_or_default();
     let mut settings = HttpSettings { cors: cors(reader), ..HttpSettings::default() };
-    settings.codings = reader.field("compression_algorithms").parsed_list(|name| {
-        match CODINGS.iter().find(|(own, _)| *own == name) {
-            Some((_, true)) => Ok(name.to_owned()),
-            Some(_) => {
-                Err((format!("{name} is not supported: there are gzip, zstd, zlib, deflate"), None))
+    settings.codings =
+        reader.field("compression_algorithms").parsed_list(|name| {
+            match COMPRESSIONS.contains(&name) {
+                true => Ok(name.to_owned()),
+                false => {
+                    let all = COMPRESSIONS[1..].join(", ");
+                    Err((format!("unsupported compression type {name:?}: there are {all}"), None))
+                }
             }
-            None => Err((
-                format!(
-                    "unsupported compression type {name:?}: there are gzip, zstd, zlib, deflate"
-                ),
-                None,
-            )),
-        }
-    });
+        });
     let mut headers = Headers::default();
     for (name, value) in reader.field("response_headers").headers().unwrap_or_default() {
         if let Err(error) = headers.add(&name, value.expose()) {
@@ -213,6 +210,11 @@ impl Plan for OtlpPlan {
     fn is_exclusive(&self) -> bool {
         true
     }
+
+    fn ports(&self) -> Vec<u16> {
+        let plans = self.grpc.iter().chain(self.http.iter().map(|http| &http.server));
+        plans.filter_map(ServerPlan::port).collect()
+    }
 }
 
 #[async_trait]
@@ -224,40 +226,22 @@ impl ReceiverPlan for OtlpPlan {
         next: Arc<dyn Consumer>,
     ) -> Result<Arc<dyn Running>, String> {
         let counters = Arc::new(ReceiverCounters::default());
-        // Nothing is accepted before everything is sure to start.
-        let mut grpc = None;
-        if let Some(plan) = &self.grpc {
-            let told = |error| format!("grpc: {error}");
-            let settings = GrpcSettings { server: plan.settings(around).map_err(told)? };
-            let listener = plan.bind().await.map_err(told)?;
-            let (budget, counters) = (around.budget.clone(), counters.clone());
-            grpc = Some(GrpcReceiver::new(listener, settings, budget, next.clone(), counters));
-        }
-        let mut http = None;
-        if let Some(plan) = &self.http {
-            let told = |error| format!("http: {error}");
-            let settings = plan.settings(around).map_err(told)?;
-            let listener = plan.server.bind().await.map_err(told)?;
-            let (budget, counters) = (around.budget.clone(), counters.clone());
-            http = Some(HttpReceiver::new(listener, settings, budget, next, counters));
-        }
-        let own = |error: std::io::Error| error.to_string();
         let mut ports = Ports::new(id);
-        if let Some(receiver) = grpc {
+        if let Some(plan) = &self.grpc {
+            let (listener, server) = bound(plan, "grpc", around).await?;
+            let (settings, counted) = (GrpcSettings { server }, Arc::clone(&counters));
+            let budget = around.budget.clone();
+            let receiver = GrpcReceiver::new(listener, settings, budget, next.clone(), counted);
             ports.transport("grpc", &counters.grpc, Link::Connected);
-            let (address, stop) = (receiver.local_addr().map_err(own)?, ports.stop.clone());
-            ports.serve("grpc", address, async { acknowledged(receiver.run(stop).await) });
+            ports.serve_requests("grpc", receiver.local_addr(), |stop| receiver.run(stop))?;
         }
-        if let Some(receiver) = http {
+        if let Some(plan) = &self.http {
+            let (listener, settings) = plan.bound("http", around).await?;
+            let (budget, counted) = (around.budget.clone(), Arc::clone(&counters));
+            let receiver = HttpReceiver::new(listener, settings, budget, next, counted);
             ports.transport("http", &counters.http, Link::Connected);
-            let (address, stop) = (receiver.local_addr().map_err(own)?, ports.stop.clone());
-            ports.serve("http", address, async { acknowledged(receiver.run(stop).await) });
+            ports.serve_requests("http", receiver.local_addr(), |stop| receiver.run(stop))?;
         }
         Ok(ports.start(around))
     }
-}
-
-/// What is lost of requests that were abandoned: nothing, as nobody was told that they were taken.
-pub(super) fn acknowledged(_: Drained) -> u64 {
-    0
 }

@@ -7,15 +7,15 @@ use config::{Diagnostic, Id, Reader};
 use tokio::net::UdpSocket;
 
 use super::ports::{Link, Ports};
-use super::receivers::{HttpPlan, acknowledged, grpc_server, http_server};
-use super::servers::{ServerPlan, endpoint, listen};
+use super::receivers::{HttpPlan, bound, grpc_server, http_server};
+use super::servers::{Endpoint, ServerPlan, address, listen};
 use crate::component::{Need, Plan, ReceiverPlan, Running, Surroundings};
 use crate::consumer::Consumer;
 use crate::receivers::jaeger::{
     Protocol, ThriftHttpReceiver, UdpReceiver, UdpSettings, grpc_receiver,
 };
 use crate::receivers::otlp::GrpcSettings;
-use crate::receivers::{ReceiverCounters, TransportCounters};
+use crate::receivers::{Address, ReceiverCounters, TransportCounters};
 
 /// More than any datagram of UDP can have.
 const PACKET_BYTES_MAX: usize = 65_535;
@@ -76,15 +76,15 @@ pub(super) fn jaeger(reader: &mut Reader<'_, '_>) -> JaegerPlan {
         });
     }
     let tcp = [
-        plan.grpc.as_ref().map(|plan| &plan.endpoint),
-        plan.thrift_http.as_ref().map(|plan| &plan.server.endpoint),
+        plan.grpc.as_ref().map(|plan| plan.endpoint.clone()),
+        plan.thrift_http.as_ref().map(|plan| plan.server.endpoint.clone()),
     ];
     let udp = [&plan.thrift_compact, &plan.thrift_binary]
-        .map(|plan| plan.as_ref().map(|plan| &plan.endpoint));
+        .map(|plan| plan.as_ref().map(|plan| Endpoint::Tcp(plan.endpoint.clone())));
     for pair in [tcp, udp] {
         if let [Some(one), Some(other)] = pair
             && one == other
-            && !one.ends_with(":0")
+            && !one.is_any_port()
         {
             reader.fault(
                 "protocols",
@@ -97,7 +97,7 @@ pub(super) fn jaeger(reader: &mut Reader<'_, '_>) -> JaegerPlan {
 
 fn udp(reader: &mut Reader<'_, '_>, default: &str) -> UdpPlan {
     let defaults = UdpSettings::default();
-    let endpoint = endpoint(reader, default);
+    let endpoint = address(reader, default);
     let queue_size = reader.field("queue_size").int(1..=QUEUE_SIZE_MAX);
     let max_packet_size = reader.field("max_packet_size").int(1..=PACKET_BYTES_MAX);
     let workers = reader.field("workers").int(1..=WORKERS_MAX);
@@ -136,6 +136,11 @@ impl Plan for JaegerPlan {
     fn is_exclusive(&self) -> bool {
         true
     }
+
+    fn ports(&self) -> Vec<u16> {
+        let plans = self.grpc.iter().chain(self.thrift_http.iter().map(|http| &http.server));
+        plans.filter_map(ServerPlan::port).collect()
+    }
 }
 
 #[async_trait]
@@ -147,52 +152,38 @@ impl ReceiverPlan for JaegerPlan {
         next: Arc<dyn Consumer>,
     ) -> Result<Arc<dyn Running>, String> {
         let counters = Arc::new(ReceiverCounters::default());
-        // Nothing is accepted before everything is sure to start.
-        let mut grpc = None;
+        let mut ports = Ports::new(id);
         if let Some(plan) = &self.grpc {
-            let told = |error| format!("grpc: {error}");
-            let settings = GrpcSettings { server: plan.settings(around).map_err(told)? };
-            let listener = plan.bind().await.map_err(told)?;
-            let (budget, counters) = (around.budget.clone(), counters.clone());
-            grpc = Some(grpc_receiver(listener, settings, budget, next.clone(), counters));
-        }
-        let mut http = None;
-        if let Some(plan) = &self.thrift_http {
-            let told = |error| format!("thrift_http: {error}");
-            let settings = plan.settings(around).map_err(told)?;
-            let listener = plan.server.bind().await.map_err(told)?;
+            let (listener, server) = bound(plan, "grpc", around).await?;
+            let (settings, counted) = (GrpcSettings { server }, Arc::clone(&counters));
             let budget = around.budget.clone();
-            http =
-                Some(ThriftHttpReceiver::new(listener, settings, budget, next.clone(), &counters));
+            let receiver = grpc_receiver(listener, settings, budget, next.clone(), counted);
+            ports.transport("grpc", &counters.grpc, Link::Connected);
+            ports.serve_requests("grpc", receiver.local_addr(), |stop| receiver.run(stop))?;
         }
-        let mut datagrams = Vec::new();
+        if let Some(plan) = &self.thrift_http {
+            let (listener, settings) = plan.bound("thrift_http", around).await?;
+            let (budget, next) = (around.budget.clone(), next.clone());
+            let receiver = ThriftHttpReceiver::new(listener, settings, budget, next, &counters);
+            ports.transport("collector_http", &counters.http, Link::Connected);
+            ports
+                .serve_requests("thrift_http", receiver.local_addr(), |stop| receiver.run(stop))?;
+        }
         for (name, label, plan, protocol) in [
             ("thrift_compact", "udp_thrift_compact", &self.thrift_compact, Protocol::Compact),
             ("thrift_binary", "udp_thrift_binary", &self.thrift_binary, Protocol::Binary),
         ] {
             let Some(plan) = plan else { continue };
+            let told = |error| format!("{name}: {error}");
             let counters = Arc::new(TransportCounters::default());
-            let receiver = plan.receiver(protocol, around, &next, &counters).await;
-            let receiver = receiver.map_err(|error| format!("{name}: {error}"))?;
-            datagrams.push((name, label, counters, receiver));
-        }
-        let own = |error: std::io::Error| error.to_string();
-        let mut ports = Ports::new(id);
-        if let Some(receiver) = grpc {
-            ports.transport("grpc", &counters.grpc, Link::Connected);
-            let (address, stop) = (receiver.local_addr().map_err(own)?, ports.stop.clone());
-            ports.serve("grpc", address, async { acknowledged(receiver.run(stop).await) });
-        }
-        if let Some(receiver) = http {
-            ports.transport("collector_http", &counters.http, Link::Connected);
-            let (address, stop) = (receiver.local_addr().map_err(own)?, ports.stop.clone());
-            ports.serve("thrift_http", address, async { acknowledged(receiver.run(stop).await) });
-        }
-        for (name, label, counters, receiver) in datagrams {
+            let receiver = plan.receiver(protocol, around, &next, &counters).await.map_err(told)?;
+            let address = receiver.local_addr().map_err(|error| told(error.to_string()))?;
+            let stop = ports.stop.clone();
             ports.transport(label, &counters, Link::Datagrams);
-            let (address, stop) = (receiver.local_addr().map_err(own)?, ports.stop.clone());
             // A datagram has a span at least.
-            ports.serve(name, address, async { receiver.run(stop).await.abandoned as u64 });
+            ports.serve(name, Address::Tcp(address), async {
+                receiver.run(stop).await.abandoned as u64
+            });
         }
         Ok(ports.start(around))
     }

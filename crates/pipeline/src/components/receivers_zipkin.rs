@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use config::{Id, Reader};
 
 use super::ports::{Link, Ports};
-use super::receivers::{HttpPlan, acknowledged, http_server};
+use super::receivers::{HttpPlan, http_server};
 use crate::component::{Need, Plan, ReceiverPlan, Running, Surroundings};
 use crate::consumer::Consumer;
 use crate::receivers::zipkin::{ZipkinCounters, ZipkinReceiver, ZipkinSettings};
@@ -33,6 +33,10 @@ impl Plan for ZipkinPlan {
     fn is_exclusive(&self) -> bool {
         true
     }
+
+    fn ports(&self) -> Vec<u16> {
+        self.http.server.port().into_iter().collect()
+    }
 }
 
 #[async_trait]
@@ -54,9 +58,7 @@ impl ReceiverPlan for ZipkinPlan {
         ports.transport("http_v2_proto", &counters.v2_proto, Link::Shared);
         ports.transport("http_v1_json", &counters.v1_json, Link::Shared);
         ports.transport("http_v1_thrift", &counters.v1_thrift, Link::Shared);
-        let address = receiver.local_addr().map_err(|error| error.to_string())?;
-        let stop = ports.stop.clone();
-        ports.serve("", address, async { acknowledged(receiver.run(stop).await) });
+        ports.serve_requests("", receiver.local_addr(), |stop| receiver.run(stop))?;
         Ok(ports.start(around))
     }
 }

@@ -47,13 +47,8 @@ fn conditions(reader: &mut Reader<'_, '_>) -> Conditions {
                 None => ValueMatch::Present,
                 Some(node) => match (how, literal(&node)) {
                     (Match::Strict, Some(literal)) => ValueMatch::Equal(literal),
-                    (Match::Regexp, Some(Literal::Text(text))) => match Regex::new(&text) {
-                        Ok(pattern) => ValueMatch::Pattern(pattern),
-                        Err(error) => {
-                            reader.fault("value", &error.to_string());
-                            ValueMatch::Present
-                        }
-                    },
+                    (Match::Regexp, Some(Literal::Text(text))) => regex(reader, "value", &text)
+                        .map_or(ValueMatch::Present, ValueMatch::Pattern),
                     (Match::Regexp, Some(_)) => {
                         reader.fault("value", "with match_type regexp, it must be text");
                         ValueMatch::Present
@@ -107,14 +102,19 @@ fn text_match(
     }
 }
 
-/// A pattern; reports one that is none.
+/// A pattern in the Collector's syntax; reports one that is none.
 pub(super) fn regex(reader: &mut Reader<'_, '_>, key: &str, text: &str) -> Option<Regex> {
-    match Regex::new(text) {
-        Ok(pattern) => Some(pattern),
-        Err(error) => {
+    let made = ottl::from_re2(text).map_err(str::to_owned).and_then(|pattern| {
+        Regex::new(&pattern).map_err(|error| {
             // The error shows the pattern on lines of its own, which one line cannot.
             let reason = error.to_string();
-            let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            let reason = reason.lines().last().unwrap_or_default();
+            reason.trim_start_matches("error: ").to_owned()
+        })
+    });
+    match made {
+        Ok(pattern) => Some(pattern),
+        Err(reason) => {
             reader.fault(key, &format!("{text:?} is no regular expression: {reason}"));
             None
         }

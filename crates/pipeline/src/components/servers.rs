@@ -1,17 +1,19 @@
 //! What the settings of all servers have in common: endpoint, TLS, authentication. Open to those
 //! that bring components of their own.
 
+use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use config::{Id, Reader};
 use tokio::net::TcpListener;
 
-use super::clients::{id, pem, versions};
+use super::clients::{id, own_certificate, pem, versions};
 use crate::component::{Need, Role, Surroundings};
-use crate::net::{ServerTls, TlsServerSettings};
-use crate::receivers::{Auth, ServerSettings};
+use crate::net::{Pem, ServerTls, TlsServerSettings};
+use crate::receivers::{Address, Auth, Listener, ServerSettings};
 
 /// Shorter than the time that a graph gives to components that stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(9);
@@ -19,8 +21,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(9);
 /// A server's settings, with what is read or found when it starts.
 #[derive(Clone)]
 pub struct ServerPlan {
-    /// Host and port.
-    pub endpoint: String,
+    /// Where it listens.
+    pub endpoint: Endpoint,
     /// Limits and timeouts.
     pub settings: ServerSettings,
     /// Certificates.
@@ -29,10 +31,42 @@ pub struct ServerPlan {
     pub auth: Option<Id>,
 }
 
+/// Where a server is to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Host and port.
+    Tcp(String),
+    /// The path of a socket.
+    Unix(PathBuf),
+}
+
+impl Endpoint {
+    /// Whether the system chooses the port, so that two that are written alike are not the same.
+    pub(super) fn is_any_port(&self) -> bool {
+        matches!(self, Self::Tcp(address) if address.ends_with(":0"))
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => f.write_str(address),
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
+
 impl ServerPlan {
     /// The extensions that it needs.
     pub fn needs(&self) -> Vec<Need> {
         Need::of(self.auth.as_ref(), Role::Authenticator).into_iter().collect()
+    }
+
+    /// Its port, unless the system chooses it.
+    pub fn port(&self) -> Option<u16> {
+        let Endpoint::Tcp(address) = &self.endpoint else { return None };
+        let (_, port) = address.rsplit_once(':')?;
+        port.parse().ok().filter(|port| *port > 0)
     }
 
     /// With certificates and the authenticator.
@@ -59,14 +93,20 @@ impl ServerPlan {
 
     /// Whether everybody may come who reaches an address: other machines do, and nobody is asked
     /// who he is.
-    pub fn is_open(&self, address: &SocketAddr) -> bool {
+    pub fn is_open(&self, address: &Address) -> bool {
         let knows_clients = self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-        !address.ip().is_loopback() && self.auth.is_none() && !knows_clients
+        !address.is_local() && self.auth.is_none() && !knows_clients
     }
 
     /// Listens.
-    pub async fn bind(&self) -> Result<TcpListener, String> {
-        listen(&self.endpoint, TcpListener::bind).await
+    pub async fn bind(&self) -> Result<Listener, String> {
+        match &self.endpoint {
+            Endpoint::Tcp(address) => listen(address, TcpListener::bind).await.map(Listener::from),
+            Endpoint::Unix(path) => {
+                let bound = Listener::unix(path).await;
+                bound.map_err(|error| cannot_listen(&path.display().to_string(), &error))
+            }
+        }
     }
 }
 
@@ -80,13 +120,20 @@ where
 {
     bound_to(endpoint, bind).await.map_err(|error| {
         let hint = match error.kind() {
-            io::ErrorKind::AddrInUse => "; another process or component listens there",
             io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
             io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
             _ => "",
         };
-        format!("cannot listen on {endpoint}: {error}{hint}")
+        cannot_listen(endpoint, &error) + hint
     })
+}
+
+fn cannot_listen(endpoint: &str, error: &io::Error) -> String {
+    let hint = match error.kind() {
+        io::ErrorKind::AddrInUse => "; another process or component listens there",
+        _ => "",
+    };
+    format!("cannot listen on {endpoint}: {error}{hint}")
 }
 
 /// Listens where Go would: a name stands for its address of IPv4 if it has one, and no host for all
@@ -114,7 +161,30 @@ where
 }
 
 /// `endpoint`: host and port.
-pub fn endpoint(reader: &mut Reader<'_, '_>, default: &str) -> String {
+pub fn endpoint(reader: &mut Reader<'_, '_>, default: &str) -> Endpoint {
+    Endpoint::Tcp(address(reader, default))
+}
+
+/// `endpoint` and `transport`: host and port, or the path of a socket.
+pub(super) fn endpoint_of(reader: &mut Reader<'_, '_>, default: &str) -> Endpoint {
+    let is_unix = reader.field("transport").parsed("tcp or unix", |name| match name {
+        "" | "tcp" | "tcp4" | "tcp6" => Ok(false),
+        "unix" => Ok(true),
+        other => Err(format!("unsupported transport {other:?}: there are tcp and unix")),
+    });
+    if !is_unix.unwrap_or_default() {
+        return endpoint(reader, default);
+    }
+    let path = reader.field("endpoint").required().parsed("the path of a socket", |path| {
+        let is_path = !path.is_empty() && !path.contains("://");
+        let wrong = || format!("{path:?} is no path of a socket, like /run/spanfall/otlp.sock");
+        if is_path { Ok(PathBuf::from(path)) } else { Err(wrong()) }
+    });
+    Endpoint::Unix(path.unwrap_or_default())
+}
+
+/// `endpoint`: host and port.
+pub(super) fn address(reader: &mut Reader<'_, '_>, default: &str) -> String {
     let parse = |text: &str| {
         let wrong = |why: &str| Err(format!("{text:?} is no address to listen on: {why}"));
         if text.contains("://") {
@@ -154,8 +224,7 @@ pub fn tls(reader: &mut Reader<'_, '_>) -> Option<TlsServerSettings> {
                          client_ca_file";
             reader.refused(key, words);
         }
-        let cert = pem(reader, "cert_file", "cert_pem");
-        let key = pem(reader, "key_file", "key_pem");
+        let (cert, key) = own_certificate(reader);
         if cert.is_none() || key.is_none() {
             let missing = if cert.is_none() { "cert_file" } else { "key_file" };
             reader.fault(missing, "must be specified: a server needs a certificate and its key");
@@ -163,7 +232,7 @@ pub fn tls(reader: &mut Reader<'_, '_>) -> Option<TlsServerSettings> {
         TlsServerSettings {
             cert,
             key,
-            client_ca: pem(reader, "client_ca_file", "client_ca_pem"),
+            client_ca: pem(reader, "client_ca_file", "client_ca_pem", Pem::check_authorities),
             min_version,
             max_version,
             reload_interval: reader.field("reload_interval").duration().unwrap_or_default(),
@@ -186,22 +255,22 @@ pub fn auth(reader: &mut Reader<'_, '_>) -> Option<Id> {
 
 /// A duration that bounds something. Zero means no bound to the Collector; there is always one
 /// here, the default.
-pub fn bound(reader: &mut Reader<'_, '_>, key: &'static str) -> Option<Duration> {
+pub fn limit(reader: &mut Reader<'_, '_>, key: &'static str) -> Option<Duration> {
     reader.field(key).duration().filter(|duration| !duration.is_zero())
 }
 
 /// Timeouts of HTTP servers.
 pub fn http_timeouts(reader: &mut Reader<'_, '_>, settings: &mut ServerSettings) {
-    let head = bound(reader, "read_header_timeout");
-    let idle = bound(reader, "idle_timeout");
+    let head = limit(reader, "read_header_timeout");
+    let idle = limit(reader, "idle_timeout");
     // One clock times both here.
     if let Some(longer) = head.max(idle) {
         settings.head_timeout = longer;
     }
-    if let Some(whole) = bound(reader, "read_timeout") {
+    if let Some(whole) = limit(reader, "read_timeout") {
         settings.body_timeout = whole;
     }
-    if let Some(write) = bound(reader, "write_timeout") {
+    if let Some(write) = limit(reader, "write_timeout") {
         settings.write_timeout = write;
     }
     reader.field("keep_alives_enabled").bool();

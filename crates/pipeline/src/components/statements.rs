@@ -33,6 +33,13 @@ fn inferred(what: &str, text: &str) -> Result<Context, Fault> {
     ottl::infer_context(&[text]).map_err(|(_, error)| fault(what, text, &error))
 }
 
+/// The innermost context that the paths of a list of texts name. Where they name none, parsing the
+/// texts says what is wrong.
+fn of_all(reader: &mut Reader<'_, '_>, key: &'static str) -> Context {
+    let texts = reader.field(key).strings().unwrap_or_default();
+    ottl::infer_context(&texts).unwrap_or(Context::Span)
+}
+
 pub(super) fn error_mode(reader: &mut Reader<'_, '_>) -> Option<ErrorMode> {
     reader.field("error_mode").choice(&[
         ("ignore", ErrorMode::Ignore),
@@ -80,15 +87,9 @@ pub(super) fn filter(reader: &mut Reader<'_, '_>) -> Filter {
         |reader| {
             let chosen = context(reader);
             let error_mode = error_mode(reader).unwrap_or(mode);
-            let mut first = chosen;
-            let conditions = reader.field("conditions").required().parsed_list(|text| {
-                let context = match first {
-                    Some(context) => context,
-                    None => *first.insert(inferred("condition", text)?),
-                };
-                condition(text, context)
-            });
-            let context = first?;
+            let context = chosen.unwrap_or_else(|| of_all(reader, "conditions"));
+            let conditions =
+                reader.field("conditions").required().parsed_list(|text| condition(text, context));
             Some(FilterGroup { context, conditions: conditions?, error_mode })
         },
     );
@@ -123,15 +124,9 @@ pub(super) fn transform(reader: &mut Reader<'_, '_>) -> Transform {
             Ok(Part::Statement(context, text.to_owned()))
         },
         |reader| {
-            let mut first = context(reader);
+            let chosen = context(reader);
             let error_mode = error_mode(reader).unwrap_or(mode);
-            let texts = reader.field("statements").strings().unwrap_or_default();
-            if first.is_none() {
-                // Of all statements of the group together.
-                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-                first = ottl::infer_context(&texts).ok();
-            }
-            let context = first.unwrap_or(Context::Span);
+            let context = chosen.unwrap_or_else(|| of_all(reader, "statements"));
             let conditions =
                 reader.field("conditions").parsed_list(|text| condition(text, context));
             let statements =

@@ -67,6 +67,9 @@ fn settings_of_processors_are_read() {
         "groupbytrace: {wait_duration: 10s, num_traces: 1000, num_workers: 2}",
         "filter: {spans: {include: {match_type: strict, services: [a]}, exclude: {match_type: regexp, span_names: ['^/health'], attributes: [{key: a, value: b}], resources: [{key: c}], libraries: [{name: d}], span_kinds: [SERVER]}}}",
         "filter: {spans: {exclude: {match_type: strict, services: [a]}}, trace_conditions: ['span.name == \"x\"']}",
+        "filter: {trace_conditions: [{conditions: ['resource.attributes[\"a\"] == 1', 'span.name == \"x\"']}]}",
+        "redaction: {blocked_values: ['^/users/{id}$', '[[]x']}",
+        "redaction: {redact_all_fields: false}",
         "probabilistic_sampler: {attribute_source: record, from_attribute: a, sampling_priority: b}",
         "redaction: {url_sanitizer: {enabled: true, attributes: [http.url], sanitize_span_name: false, sanitize_log_body: true}}",
         "resource_detection: {detectors: [system], system: {hostname_sources: [dns, os], resource_attributes: {host.id: {enabled: true}, host.ip: {enabled: false}}}}",
@@ -251,6 +254,12 @@ fn settings_of_connectors_are_read() {
             &[],
         ),
         (
+            "routing: {table: [{condition: 'span.name == \"x\"', pipelines: [traces/a]}, {condition: 'resource.attributes[\"x\"] == 1', pipelines: [traces/a]}]}",
+            "traces",
+            &[],
+        ),
+        ("routing: {table: [{statement: 'route()', pipelines: [traces/a]}]}", "traces", &[]),
+        (
             "routing: {table: [{statement: 'route() where attributes[\"x\"] == 1', pipelines: [traces/a]}]}",
             "traces",
             &[],
@@ -273,6 +282,16 @@ fn settings_of_connectors_are_read() {
             &["unable to parse"],
         ),
         ("routing: {table: [{condition: 'true'}]}", "traces", &["no pipelines defined"]),
+        (
+            "routing: {table: [{statement: 'delete_key(attributes, \"x\")', pipelines: [traces/a]}]}",
+            "traces",
+            &["'table[0].statement'", "route() where"],
+        ),
+        (
+            "routing: {table: [{condition: 'spanevent.name == \"x\"', pipelines: [traces/a]}]}",
+            "traces",
+            &["table[0].condition"],
+        ),
         ("failover: {priority_levels: [traces/a]}", "traces", &["every level is a list"]),
         ("failover: {}", "traces", &["priority_levels"]),
         ("count: {spans: {c: {conditions: ['nam == 1']}}}", "metrics", &["unable to parse OTTL"]),
@@ -346,6 +365,13 @@ fn settings_of_exporters_are_read() {
             "otlp: {endpoint: 'a:1', compression: brotli}",
             &["unsupported compression type \"brotli\""],
         ),
+        ("otlp: {endpoint: 'unix:///run/otlp.sock', compression: snappy, authority: 'a.b:1'}", &[]),
+        ("otlp: {endpoint: 'a:1', compression: '', authority: ''}", &[]),
+        ("otlp: {endpoint: 'a:1', compression: lz4}", &["type \"lz4\": there are gzip"]),
+        ("otlp: {endpoint: 'a:1', authority: 'a b'}", &["is no host, nor host:port"]),
+        ("otlp: {endpoint: 'a:1', authority: 'me@a'}", &["is no host, nor host:port"]),
+        ("otlp_http: {endpoint: 'http://a:1', compression: x-snappy-framed}", &[]),
+        ("otlp_http: {endpoint: 'http://a:1', authority: a}", &["invalid keys: authority"]),
         ("otlp: {endpoint: 'a:1', tls: {insecre: true}}", &["invalid keys: insecre"]),
         ("otlp: {endpoint: 'a:1', tls: {min_version: '1.0'}}", &["unsupported TLS version"]),
         ("otlp: {endpoint: 'a:1', tls: {cert_file: a, cert_pem: b}}", &["only one of cert_file"]),
@@ -420,7 +446,10 @@ fn settings_of_kafka_are_read() {
         ("protocol_version: latest", &["invalid protocol version"]),
         ("metadata: {full: false, refresh_interval: 1m, retry: {max: 5, backoff: 1s}}", &[]),
         ("metadata: {retry: {maximum: 5}}", &["invalid keys: maximum"]),
-        ("auth: {sasl: {mechanism: PLAIN, username: a, password: b}}, tls: {ca_file: x}", &[]),
+        (
+            "auth: {sasl: {mechanism: PLAIN, username: a, password: b}}, tls: {insecure_skip_verify: true}",
+            &[],
+        ),
         ("auth: {sasl: {mechanism: SCRAM-SHA-512, username: a, password: b, version: 1}}", &[]),
         ("auth: {plain_text: {username: a, password: b}, tls: {insecure: true}}", &[]),
         (
@@ -542,8 +571,7 @@ fn settings_of_receivers_are_read() {
             "otlp/x: {protocols: {grpc: {endpoint: '0.0.0.0:4317', transport: tcp, \
              max_recv_msg_size_mib: 16, max_concurrent_streams: 100, read_buffer_size: 524288, \
              write_buffer_size: 1, include_metadata: true, auth: {authenticator: basicauth/a}, \
-             tls: {cert_file: a, key_file: b, client_ca_file: c, min_version: '1.3', \
-             reload_interval: 1h, client_ca_file_reload: true}, keepalive: {server_parameters: \
+             keepalive: {server_parameters: \
              {max_connection_idle: 11s, max_connection_age: 12s, max_connection_age_grace: 13s, \
              time: 30s, timeout: 5s}, enforcement_policy: {min_time: 10s, \
              permit_without_stream: true}}}}}",
@@ -554,7 +582,7 @@ fn settings_of_receivers_are_read() {
              metrics_url_path: /m, logs_url_path: /l, profiles_url_path: /p, \
              cors: {allowed_origins: ['https://*.shop.example'], allowed_headers: [X-A, '*'], \
              exposed_headers: [X-B], max_age: 7200}, max_request_body_size: 1048576, \
-             compression_algorithms: ['', gzip, zstd, zlib, deflate], \
+             compression_algorithms: ['', gzip, zstd, zlib, deflate, snappy, x-snappy-framed, lz4], \
              response_headers: {X-Server: a}, read_timeout: 10s, read_header_timeout: 1m, \
              write_timeout: 30s, idle_timeout: 0s, include_metadata: true}}}",
             &[],
@@ -565,8 +593,20 @@ fn settings_of_receivers_are_read() {
         ("otlp: {protocols: {}}", &[NONE]),
         ("otlp: {protocols: {thrift: }}", &["invalid keys: thrift", NONE]),
         (
-            "otlp: {protocols: {grpc: {endpoint: 'x.sock', transport: unix}}}",
-            &["unix sockets are not supported", "missing port in address"],
+            "otlp: {protocols: {grpc: {endpoint: 'x.sock', transport: unix}, \
+             http: {endpoint: /run/x.sock, transport: unix}}}",
+            &[],
+        ),
+        ("otlp: {protocols: {grpc: {endpoint: x.sock}}}", &["missing port in address"]),
+        ("otlp: {protocols: {grpc: {transport: unix}}}", &["'protocols.grpc.endpoint' must be"]),
+        (
+            "otlp: {protocols: {grpc: {endpoint: 'unix:///x', transport: unix}}}",
+            &["is no path of a socket"],
+        ),
+        (
+            "otlp: {protocols: {grpc: {endpoint: x, transport: unix}, \
+             http: {endpoint: x, transport: unix}}}",
+            &["the same endpoint twice"],
         ),
         ("otlp: {protocols: {grpc: {transport: udp}}}", &["unsupported transport \"udp\""]),
         ("otlp: {protocols: {grpc: {endpoint: localhost}}}", &["missing port in address"]),
@@ -589,10 +629,6 @@ fn settings_of_receivers_are_read() {
             &["end up in logs"],
         ),
         (
-            "otlp: {protocols: {http: {compression_algorithms: [gzip, snappy]}}}",
-            &["snappy is not supported"],
-        ),
-        (
             "otlp: {protocols: {http: {compression_algorithms: [brotli]}}}",
             &["unsupported compression type \"brotli\""],
         ),
@@ -607,6 +643,74 @@ fn settings_of_receivers_are_read() {
     ] {
         expect(&receiver_faults(receiver), parts, receiver);
     }
+}
+
+#[test]
+fn files_of_tls_are_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    for (cert, key) in [("cert", "key"), ("another", "strange")] {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        std::fs::write(folder.path().join(cert), made.cert.pem()).unwrap();
+        std::fs::write(folder.path().join(key), made.signing_key.serialize_pem()).unwrap();
+    }
+    let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    std::fs::write(folder.path().join("garbage"), garbage).unwrap();
+    let at = folder.path().to_str().unwrap();
+    for (tls, expected) in [
+        (
+            "cert_file: AT/cert, key_file: AT/key, client_ca_file: AT/cert, min_version: '1.3', \
+             reload_interval: 1h, client_ca_file_reload: true",
+            "",
+        ),
+        ("cert_file: AT/none, key_file: AT/key", "cert_file' cannot be read: No such file"),
+        ("cert_file: AT/cert, key_file: AT", "key_file' cannot be read: Is a directory"),
+        ("cert_file: AT/key, key_file: AT/key", "cert_file' is no PEM of the kind needed: there"),
+        ("cert_file: AT/garbage, key_file: AT/key", "cert_file' is no PEM of the kind needed"),
+        ("cert_file: AT/cert, key_file: AT/cert", "key_file' is no PEM of the kind needed: there"),
+        ("cert_file: AT/cert, key_pem: hunter2", "key_pem' is no PEM of the kind needed"),
+        ("cert_file: AT/cert, key_file: AT/strange", "key_file' is not the key of the certificate"),
+        (
+            "cert_file: AT/cert, key_file: AT/key, client_ca_file: AT/none",
+            "client_ca_file' cannot be read",
+        ),
+        (
+            "cert_file: AT/cert, key_file: AT/key, min_version: '1.3', max_version: '1.2'",
+            "max_version' is below min_version",
+        ),
+    ] {
+        let tls = tls.replace("AT", at);
+        let found = receiver_faults(&format!("otlp: {{protocols: {{grpc: {{tls: {{{tls}}}}}}}}}"));
+        let expected = match expected {
+            "" => String::new(),
+            expected => format!("receivers::otlp: 'protocols.grpc.tls.{expected}"),
+        };
+        assert!(found.starts_with(&expected), "{tls}: {found}");
+        assert_eq!(found.lines().count(), usize::from(!expected.is_empty()), "{tls}: {found}");
+        assert!(!found.contains("hunter2"), "{tls}: {found}");
+    }
+    for (tls, expected) in [
+        ("ca_file: AT/cert, cert_file: AT/another, key_file: AT/strange", ""),
+        ("ca_file: AT/none", "ca_file' cannot be read: No such file"),
+        ("ca_pem: hunter2", "ca_pem' is no PEM of the kind needed: there is no certificate"),
+        ("cert_file: AT/cert", "key_file' must be specified"),
+        ("key_file: AT/key", "cert_file' must be specified"),
+    ] {
+        let tls = tls.replace("AT", at);
+        let found = exporter_faults(&format!("otlp_grpc: {{endpoint: 'a:1', tls: {{{tls}}}}}"));
+        let expected = match expected {
+            "" => String::new(),
+            expected => format!("exporters::otlp_grpc: 'tls.{expected}"),
+        };
+        assert!(found.starts_with(&expected), "{tls}: {found}");
+        assert_eq!(found.lines().count(), usize::from(!expected.is_empty()), "{tls}: {found}");
+    }
+    // Of a component that nothing uses, files may come later.
+    let (_, diagnostics) = check(
+        "{receivers: {otlp: {protocols: {grpc: }}, otlp/later: {protocols: {grpc: {tls: {cert_file: \
+         /none, key_file: /none}}}}}, exporters: {nop: }, \
+         service: {pipelines: {traces: {receivers: [otlp], exporters: [nop]}}}}",
+    );
+    assert!(!diagnostics.has_errors(), "{}", diagnostics.render(false));
 }
 
 #[test]

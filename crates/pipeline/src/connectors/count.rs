@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use model::{Owner, SpanBatch};
 use ottl::{Condition, Evaluator};
 
+use super::Room;
 use super::otlp_metrics::{DeltaPoint, DeltaSum, put_resource_metrics};
 use crate::consumer::{Consumer, Refusal};
 use crate::data::{Client, Data, Encoded, Request};
@@ -80,9 +81,9 @@ impl Count {
         evaluator: &Evaluator,
         item: &Item<'_>,
         owners: &[Owner],
+        room: &mut Room,
     ) -> Result<(), Refusal> {
-        let counted = self.metrics().nth(metric);
-        let Some(counted) = counted else { return Ok(()) };
+        let Some(counted) = self.metrics().nth(metric) else { return Ok(()) };
         let mut meets = counted.conditions.is_empty();
         for condition in &counted.conditions {
             match evaluator.matches(condition, item) {
@@ -102,10 +103,9 @@ impl Count {
                 let place = batch.find_attribute(owner, key.as_bytes())?;
                 Some(model::json::value_text(batch, batch.attributes(owner)[place].value))
             });
-            match found.or_else(|| default.clone()) {
-                Some(value) => values.push(value),
-                None => return Ok(()),
-            }
+            let Some(value) = found.or_else(|| default.clone()) else { return Ok(()) };
+            room.take(&value)?;
+            values.push(value);
         }
         *counts.entry((metric, values)).or_default() += 1;
         Ok(())
@@ -115,7 +115,12 @@ impl Count {
         self.settings.spans.iter().chain(&self.settings.events)
     }
 
-    fn count(&self, batch: &SpanBatch, client: &Client) -> Result<Vec<Counts>, Refusal> {
+    fn count(
+        &self,
+        batch: &SpanBatch,
+        client: &Client,
+        room: &mut Room,
+    ) -> Result<Vec<Counts>, Refusal> {
         let evaluator = Evaluator::default();
         let mut own = batch.clone();
         let mut counts: Vec<Counts> = vec![Counts::new(); batch.resources().len()];
@@ -126,14 +131,14 @@ impl Count {
             let around = [Owner::Span(at), Owner::Scope(scope), Owner::Resource(resource)];
             for metric in 0..spans {
                 let item = Item::span(&mut own, client, at);
-                self.add(&mut counts[resource], metric, &evaluator, &item, &around)?;
+                self.add(&mut counts[resource], metric, &evaluator, &item, &around, room)?;
             }
             for event in 0..batch.span_events(span).len() {
                 let [own_span, own_scope, own_resource] = around;
                 let owners = [Owner::Event { span: at, event }, own_span, own_scope, own_resource];
                 for metric in spans..spans + self.settings.events.len() {
                     let item = Item::event(&mut own, client, at, event);
-                    self.add(&mut counts[resource], metric, &evaluator, &item, &owners)?;
+                    self.add(&mut counts[resource], metric, &evaluator, &item, &owners, room)?;
                 }
             }
         }
@@ -174,8 +179,9 @@ impl Consumer for Count {
         let now = now.map_or(0, |now| now.as_nanos() as u64);
         let mut message = Vec::new();
         let mut items = 0;
+        let mut room = Room::of(batches);
         for batch in batches {
-            let counts = self.count(batch, &request.client)?;
+            let counts = self.count(batch, &request.client, &mut room)?;
             for (resource, counts) in batch.resources().iter().zip(counts) {
                 let sums = self.sums(counts);
                 if !sums.is_empty() {

@@ -12,6 +12,7 @@ use model::wire::put_varint_field;
 use model::wire::{put_bytes_field, put_fixed32_field, put_fixed64_field, put_message};
 use model::{Owner, SpanBatch, encode_any_value, encode_key_value};
 
+use super::Room;
 use super::otlp_metrics::{DeltaPoint, DeltaSum, put_resource_metrics};
 use crate::consumer::{Consumer, Refusal};
 use crate::data::{Data, Encoded, Request};
@@ -25,6 +26,9 @@ const EVENT: &[u8] = b"exception";
 
 /// `SeverityNumber.SEVERITY_NUMBER_ERROR` (`logs.proto`).
 const SEVERITY_ERROR: u64 = 17;
+
+/// By what every exception is told.
+pub const OWN_LABELS: [&str; 4] = ["service.name", "span.name", "span.kind", "status.code"];
 
 /// Attributes that are looked up beside the span's own fields, and what stands for a missing one.
 pub type Dimensions = Vec<(String, Option<String>)>;
@@ -53,7 +57,13 @@ impl Exceptions {
     }
 
     /// What an exception is told by: the span's own fields, then the dimensions.
-    fn labels(&self, batch: &SpanBatch, span: usize, event: usize) -> Vec<(String, String)> {
+    fn labels(
+        &self,
+        batch: &SpanBatch,
+        span: usize,
+        event: usize,
+        room: &mut Room,
+    ) -> Result<Vec<(String, String)>, Refusal> {
         let of = &batch.spans()[span];
         let (_, resource) = batch.origin(of);
         let code = match of.status_code {
@@ -61,12 +71,12 @@ impl Exceptions {
             model::status_code::ERROR => "STATUS_CODE_ERROR",
             _ => "STATUS_CODE_UNSET",
         };
-        let mut labels = vec![
-            ("service.name".to_owned(), batch.service_name(resource).to_owned()),
-            ("span.name".to_owned(), batch.text(of.name).to_owned()),
-            ("span.kind".to_owned(), kind_name(of.kind).to_owned()),
-            ("status.code".to_owned(), code.to_owned()),
-        ];
+        let own = [batch.service_name(resource), batch.text(of.name), kind_name(of.kind), code];
+        let mut labels: Vec<(String, String)> = OWN_LABELS
+            .iter()
+            .zip(own)
+            .map(|(&key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
         let scope = of.scope as usize;
         let owners = [
             Owner::Event { span, event },
@@ -80,11 +90,12 @@ impl Exceptions {
             });
             labels.extend(found.or(default.clone()).map(|value| (key.clone(), value)));
         }
-        labels
+        labels.iter().try_for_each(|(_, value)| room.take(value))?;
+        Ok(labels)
     }
 
     /// A `ResourceMetrics` and a `ResourceLogs` for every resource with exceptions.
-    fn collect(&self, batch: &SpanBatch, now: u64, out: &mut Collected) {
+    fn collect(&self, batch: &SpanBatch, now: u64, out: &mut Collected) -> Result<(), Refusal> {
         let mut by_resource: BTreeMap<u32, Vec<(usize, usize)>> = BTreeMap::new();
         for (at, span) in batch.spans().iter().enumerate() {
             for (place, event) in batch.span_events(span).iter().enumerate() {
@@ -96,13 +107,17 @@ impl Exceptions {
         }
         for (resource, exceptions) in by_resource {
             let resource = batch.resource_message(&batch.resources()[resource as usize]);
-            let mut counts: BTreeMap<Vec<(String, String)>, u64> = BTreeMap::new();
-            for &(span, event) in &exceptions {
-                *counts.entry(self.labels(batch, span, event)).or_default() += 1;
+            let labels = exceptions
+                .iter()
+                .map(|&(span, event)| self.labels(batch, span, event, &mut out.room))
+                .collect::<Result<Vec<_>, _>>()?;
+            let mut counts: BTreeMap<&[(String, String)], u64> = BTreeMap::new();
+            for own in &labels {
+                *counts.entry(own).or_default() += 1;
             }
             let points: Vec<DeltaPoint> = counts
                 .into_iter()
-                .map(|(attributes, count)| DeltaPoint { attributes, count })
+                .map(|(attributes, count)| DeltaPoint { attributes: attributes.to_vec(), count })
                 .collect();
             out.metric_points += points.len() as u64;
             let sum = DeltaSum {
@@ -116,18 +131,18 @@ impl Exceptions {
                 put_bytes_field(out, 1, &resource);
                 put_message(out, 2, |out| {
                     put_message(out, 1, |out| put_bytes_field(out, 1, SCOPE.as_bytes()));
-                    for (span, event) in exceptions {
-                        let labels = self.labels(batch, span, event);
-                        put_message(out, 2, |out| put_record(out, batch, span, event, &labels));
+                    for ((span, event), labels) in exceptions.into_iter().zip(&labels) {
+                        put_message(out, 2, |out| put_record(out, batch, span, event, labels));
                     }
                 });
             });
         }
+        Ok(())
     }
 }
 
-#[derive(Default)]
 struct Collected {
+    room: Room,
     metrics: Vec<u8>,
     metric_points: u64,
     logs: Vec<u8>,
@@ -173,9 +188,15 @@ impl Consumer for Exceptions {
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_or(0, |now| now.as_nanos() as u64);
-        let mut out = Collected::default();
-        batches.iter().for_each(|batch| self.collect(batch, now, &mut out));
-        let Collected { metrics, metric_points, logs, log_records } = out;
+        let mut out = Collected {
+            room: Room::of(batches),
+            metrics: Vec::new(),
+            metric_points: 0,
+            logs: Vec::new(),
+            log_records: 0,
+        };
+        batches.iter().try_for_each(|batch| self.collect(batch, now, &mut out))?;
+        let Collected { metrics, metric_points, logs, log_records, .. } = out;
         if log_records == 0 {
             return Ok(());
         }

@@ -15,6 +15,31 @@ use model::SpanBatch;
 
 use crate::consumer::Refusal;
 
+/// Bytes of text that a connector makes of a request at the most, beside as many as that has
+/// itself: the name of a span with many small events is there for each of them.
+const MADE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes of text that may still be made of a request.
+struct Room(usize);
+
+impl Room {
+    fn of(batches: &[Arc<SpanBatch>]) -> Self {
+        let own: usize = batches.iter().map(|batch| batch.bytes().len()).sum();
+        Self(MADE_BYTES_MAX + own)
+    }
+
+    /// Takes what a text needs.
+    fn take(&mut self, text: &str) -> Result<(), Refusal> {
+        let rest = self.0.checked_sub(text.len()).ok_or_else(|| {
+            let most = MADE_BYTES_MAX >> 20;
+            let reason = format!("a connector would make more than {most} MiB of one request");
+            Refusal::Invalid { reason }
+        })?;
+        self.0 = rest;
+        Ok(())
+    }
+}
+
 /// Some spans of a batch as a batch of their own. The numbers are ascending.
 fn some_of(batch: &Arc<SpanBatch>, spans: &[u32]) -> Result<Arc<SpanBatch>, Refusal> {
     if spans.len() == batch.len() {

@@ -34,7 +34,7 @@ pub struct Route {
     pub asked: Asked,
     /// Where data goes that meets it.
     pub to: Arc<dyn Consumer>,
-    /// Whether later rows see it as well.
+    /// Whether later rows and the default get it as well.
     pub copies: bool,
 }
 
@@ -47,7 +47,7 @@ pub struct Routing {
 }
 
 impl Routing {
-    /// With a table; what meets no row goes to the default, or is dropped without one.
+    /// With a table; what no row takes away goes to the default, or is dropped without one.
     pub fn new(
         routes: Vec<Route>,
         default: Option<Arc<dyn Consumer>>,
@@ -114,7 +114,6 @@ impl Consumer for Routing {
         let mut parts: Vec<Vec<Arc<SpanBatch>>> = vec![Vec::new(); self.routes.len() + 1];
         for batch in batches {
             let mut left = vec![true; batch.len()];
-            let mut unmet = vec![true; batch.len()];
             let mut own = (**batch).clone();
             for (route, parts) in self.routes.iter().zip(&mut parts) {
                 let met = self.met(&route.asked, &mut own, &left, &request.client)?;
@@ -123,12 +122,11 @@ impl Consumer for Routing {
                     continue;
                 }
                 parts.push(some_of(batch, &spans)?);
-                for (at, met) in met.iter().enumerate().filter(|(_, met)| **met) {
-                    unmet[at] &= !met;
-                    left[at] &= route.copies;
+                if !route.copies {
+                    left.iter_mut().zip(met).for_each(|(left, met)| *left &= !met);
                 }
             }
-            let rest = chosen(&unmet);
+            let rest = chosen(&left);
             if !rest.is_empty()
                 && let Some(parts) = parts.last_mut()
             {
@@ -210,8 +208,10 @@ mod tests {
             (
                 vec![(resource("b"), true), (span("kind == SPAN_KIND_SERVER"), false)],
                 true,
-                "x: b1 b2 | y: a1 b2",
+                "d: b1 | x: b1 b2 | y: a1 b2",
             ),
+            (vec![(resource("b"), true)], true, "d: a1 b1 b2 | x: b1 b2"),
+            (vec![(resource("b"), true)], false, "x: b1 b2"),
             (
                 vec![(span(r#"name == "a1""#), false), (resource("a"), false)],
                 true,

@@ -205,3 +205,41 @@ async fn without_exceptions_nothing_is_sent() {
     connector.consume(Request::traces(batch)).await.unwrap();
     assert!(sink.0.lock().is_empty());
 }
+
+/// A long name is there for each of many events that share it, but not without end.
+#[tokio::test]
+async fn what_a_request_is_made_of_is_bounded() {
+    let of = |events: usize| {
+        let event = Event { name: "exception".to_owned(), ..Event::default() };
+        let span = Span {
+            trace_id: vec![7; 16],
+            span_id: vec![1; 8],
+            name: "x".repeat(1 << 20),
+            attributes: vec![text("long", &"y".repeat(1 << 20))],
+            events: vec![event; events],
+            ..Span::default()
+        };
+        let scope_spans = vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }];
+        let resource = ResourceSpans { scope_spans, ..ResourceSpans::default() };
+        let request = ExportTraceServiceRequest { resource_spans: vec![resource] };
+        SpanBatch::decode(request.encode_to_vec().into()).expect("a request")
+    };
+    let sink = Arc::new(Sink::default());
+    let long = Counted {
+        name: "long".to_owned(),
+        description: String::new(),
+        conditions: vec![],
+        attributes: vec![("long".to_owned(), None)],
+    };
+    let settings = Settings { spans: vec![], events: vec![long] };
+    let connectors: [Arc<dyn Consumer>; 2] = [
+        Arc::new(Exceptions::new(default_dimensions(), Some(sink.clone()), None)),
+        Arc::new(Count::new(settings, sink.clone(), Arc::default())),
+    ];
+    for connector in connectors {
+        assert_eq!(connector.consume(Request::traces(of(60))).await, Ok(()));
+        let refusal = connector.consume(Request::traces(of(70))).await.unwrap_err();
+        assert!(refusal.to_string().contains("more than 64 MiB"), "{refusal}");
+        assert!(!refusal.is_retryable());
+    }
+}

@@ -16,7 +16,8 @@ use super::otlp::EndpointError;
 use super::otlp::answer::{rpc_status, words};
 use super::post::no_port;
 use crate::net::{
-    Algorithm, Answer, ClientSettings, Compression, HttpClient, Outgoing, Protocol, compress,
+    Algorithm, Answer, ClientSettings, Compression, HttpClient, Outgoing, Protocol, Target,
+    compress,
 };
 
 /// Of answers (OTLP specification, "OTLP/gRPC Response"); others' are smaller.
@@ -31,6 +32,8 @@ pub(super) struct GrpcClient {
     scheme: Scheme,
     authority: Authority,
     compression: Compression,
+    /// What the server calls that compression.
+    encoding: Option<HeaderValue>,
 }
 
 /// Why a call gave no answer.
@@ -56,14 +59,24 @@ pub(super) enum CallError {
 impl GrpcClient {
     /// A client of `host:port` or a URL. Nothing is connected yet.
     pub(super) fn new(endpoint: &str, settings: &ClientSettings) -> Result<Self, EndpointError> {
-        let (scheme, authority) = address(endpoint, settings.tls.insecure)?;
-        let mut compression = settings.compression;
-        if compression.algorithm == Algorithm::Zlib {
-            // What gRPC calls it.
-            compression.algorithm = Algorithm::Deflate;
+        let (scheme, mut authority, mut target) = address(endpoint, settings.tls.insecure)?;
+        if let Some(own) = &settings.authority {
+            target = target.or_else(|| Some(Target::Tcp(authority.clone())));
+            authority = renamed(&authority, own);
         }
-        let client = HttpClient::new(settings, Protocol::Http2)?;
-        Ok(Self { client, scheme, authority, compression })
+        let mut compression = settings.compression;
+        let encoding = match compression.algorithm {
+            Algorithm::Zlib => Some("deflate"),
+            Algorithm::Snappy => {
+                // What Go's plugin for gRPC means by it.
+                compression.algorithm = Algorithm::SnappyFramed;
+                Some("snappy")
+            }
+            other => other.name(),
+        };
+        let encoding = encoding.map(HeaderValue::from_static);
+        let client = HttpClient::to(target, settings, Protocol::Http2)?;
+        Ok(Self { client, scheme, authority, compression, encoding })
     }
 
     /// Calls a method with a message, and gives the message of its answer.
@@ -84,8 +97,8 @@ impl GrpcClient {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert("grpc-accept-encoding", HeaderValue::from_static("identity"));
-        if let Some(name) = self.compression.algorithm.name() {
-            headers.insert("grpc-encoding", HeaderValue::from_static(name));
+        if let Some(name) = &self.encoding {
+            headers.insert("grpc-encoding", name.clone());
         }
         let outgoing = Outgoing { uri, headers, body, answer_bytes_max: ANSWER_BYTES_MAX };
         let answer = self.client.post(outgoing).await;
@@ -109,18 +122,40 @@ impl GrpcClient {
     }
 }
 
-/// `host:port` or a URL; gRPC's own `dns:///host:port` as well.
+/// A server's own name instead of its address, with the user of that.
+fn renamed(address: &Authority, own: &Authority) -> Authority {
+    let user = address.as_str().rsplit_once('@').map(|(user, _)| format!("{user}@{own}"));
+    user.and_then(|both| both.parse().ok()).unwrap_or_else(|| own.clone())
+}
+
+/// `host:port` or a URL; gRPC's own `dns:///host:port`, `unix:path` and `unix:///path` as well
+/// ("gRPC Name Resolution"). Sockets of the last two are a target of their own.
 pub(super) fn address(
     endpoint: &str,
     insecure: bool,
-) -> Result<(Scheme, Authority), EndpointError> {
+) -> Result<(Scheme, Authority, Option<Target>), EndpointError> {
     let plain = if insecure { Scheme::HTTP } else { Scheme::HTTPS };
+    if let Some(path) = endpoint.strip_prefix("unix:") {
+        let path = match path.strip_prefix("//") {
+            Some(path) if !path.starts_with('/') => {
+                return Err(malformed(endpoint, "a path after unix:// begins with a slash"));
+            }
+            Some(path) => path,
+            None => path,
+        };
+        if path.is_empty() {
+            return Err(malformed(endpoint, "the path of the socket is missing"));
+        }
+        let target = Some(Target::Unix(path.into()));
+        // As others call whom they reach so.
+        return Ok((plain, Authority::from_static("localhost"), target));
+    }
     let (scheme, rest) = match endpoint.split_once("://") {
         Some(("http", rest)) => (Scheme::HTTP, rest),
         Some(("https", rest)) => (Scheme::HTTPS, rest),
         Some(("dns", rest)) => (plain, rest.trim_start_matches('/')),
         Some(_) => {
-            let reason = "it begins with something else than http://, https:// or dns:///";
+            let reason = "it begins with something else than http://, https://, dns:/// or unix:";
             return Err(malformed(endpoint, reason));
         }
         None => (plain, endpoint),
@@ -141,7 +176,7 @@ pub(super) fn address(
     if authority.port_u16().is_none() {
         return Err(malformed(endpoint, "the port is missing"));
     }
-    Ok((scheme, authority))
+    Ok((scheme, authority, None))
 }
 
 fn malformed(endpoint: &str, reason: &str) -> EndpointError {
@@ -237,19 +272,37 @@ mod tests {
             ("tempo:None", true, Err("\"None\" is no port")),
             ("me:pw@[::1]:65536", true, Err("\"65536\" is no port")),
             ("http://tempo:4317/x", true, Err("paths")),
-            ("unix:///tmp/x", true, Err("something else")),
+            ("unix:///tmp/x", true, Ok("http localhost, connected to /tmp/x")),
+            ("unix:x.sock", false, Ok("https localhost, connected to x.sock")),
+            ("unix://tmp/x", true, Err("begins with a slash")),
+            ("unix:", true, Err("the path of the socket is missing")),
+            ("ftp://tempo:1", true, Err("something else")),
             ("a b:1", true, Err("not an address")),
             ("", true, Err("no endpoint")),
         ] {
             match (address(endpoint, insecure), expected) {
-                (Ok((scheme, authority)), Ok(expected)) => {
-                    assert_eq!(format!("{scheme} {authority}"), expected, "{endpoint}");
+                (Ok((scheme, authority, target)), Ok(expected)) => {
+                    let target = match target {
+                        Some(Target::Unix(path)) => format!(", connected to {}", path.display()),
+                        Some(Target::Tcp(_)) | None => String::new(),
+                    };
+                    assert_eq!(format!("{scheme} {authority}{target}"), expected, "{endpoint}");
                 }
                 (Err(error), Err(part)) => {
                     assert!(error.to_string().contains(part), "{endpoint}: {error}");
                 }
                 (got, _) => panic!("{endpoint}: {got:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn another_name_keeps_the_user() {
+        let own = Authority::from_static("tempo.internal");
+        for (address, expected) in
+            [("a:1", "tempo.internal"), ("me:pw@a:1", "me:pw@tempo.internal")]
+        {
+            assert_eq!(renamed(&Authority::from_static(address), &own), expected);
         }
     }
 

@@ -6,12 +6,11 @@ use async_trait::async_trait;
 use http::StatusCode;
 use parking_lot::Mutex;
 use serde_json::json;
-use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use super::pages::{Page, Pages, Site};
 use crate::component::Health;
-use crate::receivers::ServerSettings;
+use crate::receivers::{Listener, ServerSettings};
 
 /// Settings of [`HealthCheck`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,7 +29,7 @@ pub struct HealthCheck;
 impl HealthCheck {
     /// Answers on a listener.
     pub fn start(
-        listener: TcpListener,
+        listener: Listener,
         server: ServerSettings,
         settings: HealthCheckSettings,
         health: Health,

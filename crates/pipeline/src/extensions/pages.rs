@@ -1,7 +1,6 @@
 //! A small server of pages, for extensions that show something: `GET` and `HEAD`, no scripts.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,7 +13,6 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +20,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::Client;
 use crate::component::{Extension, Running};
-use crate::receivers::{ConnectionCounters, Drained, Handler, ServerSettings, serve};
+use crate::receivers::{
+    Address, ConnectionCounters, Drained, Handler, Listener, ServerSettings, serve,
+};
 
 /// These pages are for a few people and machines at a time.
 const CONNECTIONS_MAX: usize = 32;
@@ -88,7 +88,7 @@ pub(super) trait Site: Send + Sync + 'static {
 
 /// An extension that is a site.
 pub struct Pages {
-    address: SocketAddr,
+    address: Address,
     stop: CancellationToken,
     serving: Mutex<Option<JoinHandle<Drained>>>,
 }
@@ -96,7 +96,7 @@ pub struct Pages {
 impl Pages {
     /// Answers on a listener.
     pub(super) fn start(
-        listener: TcpListener,
+        listener: Listener,
         mut server: ServerSettings,
         site: impl Site,
     ) -> Result<Self, String> {
@@ -141,8 +141,8 @@ impl Running for Pages {
         ended.then(|| "it has stopped to listen".to_owned())
     }
 
-    fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
-        vec![("", self.address)]
+    fn addresses(&self) -> Vec<(&'static str, Address)> {
+        vec![("", self.address.clone())]
     }
 }
 

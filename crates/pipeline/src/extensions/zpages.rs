@@ -9,12 +9,11 @@ use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use tokio::net::TcpListener;
 
 use super::health_check::{go_duration, rfc3339};
 use super::pages::{Page, Pages, Site, put_text};
 use crate::component::{Health, Layout};
-use crate::receivers::ServerSettings;
+use crate::receivers::{Listener, ServerSettings};
 use crate::telemetry::{HistogramPart, MetricKind, Sample, Telemetry};
 
 /// Where each page is, and what it is called.
@@ -48,7 +47,7 @@ impl Zpages {
     /// # Errors
     /// The listener's address cannot be told.
     pub fn start(
-        listener: TcpListener,
+        listener: Listener,
         server: ServerSettings,
         health: Health,
         telemetry: Telemetry,

@@ -11,11 +11,11 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use config::{Document, Id, Node, PipelineId, Reference, Section};
+use futures_util::future::join_all;
 use tokio::time::Instant;
 
 pub use plans::{Plans, Registry};
@@ -23,6 +23,7 @@ pub use plans::{Plans, Registry};
 use crate::component::{Extension, Layout, Need, PipelineLayout, Running, Stage, Surroundings};
 use crate::consumer::Consumer;
 use crate::flow::{FanOut, Slot};
+use crate::receivers::Address;
 use crate::telemetry::Traced;
 
 /// How long components may take to hand on what they hold.
@@ -155,7 +156,7 @@ impl Graph {
     }
 
     /// Where components listen: section and id, what for, address.
-    pub fn addresses(&self) -> Vec<(Section, Id, &'static str, SocketAddr)> {
+    pub fn addresses(&self) -> Vec<(Section, Id, &'static str, Address)> {
         let extensions = self
             .extensions
             .iter()
@@ -171,14 +172,21 @@ impl Graph {
     }
 
     /// Makes the graph what a document says. Starts what is new or has changed, hands over, and
-    /// stops what is gone.
+    /// stops what is gone. What starts takes up to `connections_max` connections at each of its
+    /// ports.
     ///
     /// # Errors
     ///
     /// When a component cannot be started: what ran before runs still, unless it could not be
     /// started again either, which is told as well.
-    pub async fn apply(&mut self, document: Document, plans: Plans) -> Result<Changed, Failed> {
+    pub async fn apply(
+        &mut self,
+        document: Document,
+        plans: Plans,
+        connections_max: usize,
+    ) -> Result<Changed, Failed> {
         let mut old = std::mem::replace(self, Self::new(self.around.clone()));
+        self.around.connections_max = connections_max;
         self.document = document;
         self.plans = plans;
         let mut changed = Changed::default();
@@ -203,12 +211,14 @@ impl Graph {
 
     /// Builds from the old graph's components and new ones.
     async fn take_over(&mut self, old: &mut Self, changed: &mut Changed) -> Result<(), String> {
-        let fresh_extensions = self.take_extensions(old, changed).await?;
+        let fresh = self.fresh_extensions(old);
+        self.clear_ports(old, changed, &fresh).await;
+        self.take_extensions(old, changed).await?;
         self.take_entrances(old);
-        self.take_exporters(old, changed, &fresh_extensions).await?;
-        self.take_connectors(old, changed, &fresh_extensions).await?;
-        self.take_pipelines(old, changed, &fresh_extensions).await?;
-        self.take_receivers(old, changed, &fresh_extensions).await
+        self.take_exporters(old, changed, &fresh).await?;
+        self.take_connectors(old, changed, &fresh).await?;
+        self.take_pipelines(old, changed, &fresh).await?;
+        self.take_receivers(old, changed, &fresh).await
     }
 
     /// Ends the exporters in whose place another stands, which gets what they hold: a backend whose
@@ -221,7 +231,7 @@ impl Graph {
             (id, before.held.running.running.give_way(&to, deadline()).await)
         });
         let mut left = 0;
-        for (id, items) in futures_util::future::join_all(ended).await {
+        for (id, items) in join_all(ended).await {
             stopped.push(format!("exporters::{id}"));
             left += items;
         }
@@ -293,38 +303,103 @@ impl Graph {
             .ok_or_else(|| format!("{section}::{id} is not configured"))
     }
 
-    /// The extensions that were started anew.
+    /// Whether an extension of before is one of now.
+    fn keeps_extension(&self, id: &Id, held: &Held<Arc<dyn Extension>>) -> bool {
+        let node = self.document.component(Section::Extensions, id).map(|own| &own.node);
+        self.document.service.extensions.iter().any(|one| one.id == *id)
+            && node.is_some_and(|node| held.node.is_same(node))
+    }
+
+    /// The extensions that have to be started.
+    fn fresh_extensions(&self, old: &Self) -> HashSet<Id> {
+        let is_kept = |id: &Id| {
+            old.extensions.iter().any(|(own, held)| own == id && self.keeps_extension(own, held))
+        };
+        let wanted = self.document.service.extensions.iter().map(|one| &one.id);
+        wanted.filter(|id| !is_kept(id)).cloned().collect()
+    }
+
+    /// The receivers that pipelines name.
+    fn wanted_receivers(&self) -> HashSet<&Id> {
+        let pipelines = &self.document.service.pipelines;
+        pipelines.iter().flat_map(|own| &own.receivers).map(|one| &one.id).collect()
+    }
+
+    /// Whether a receiver of before is one of now.
+    fn keeps_receiver(&self, id: &Id, before: &Receiver, fresh: &HashSet<Id>) -> bool {
+        let node = self.document.component(Section::Receivers, id).map(|own| &own.node);
+        self.wanted_receivers().contains(id)
+            && node.is_some_and(|node| before.held.is_same(node, fresh))
+    }
+
+    /// Ends those that others cannot start beside: an extension that is exclusive or has a port that
+    /// goes to another component, and a receiver whose port goes to an extension. Receivers among
+    /// themselves exchange ports later, so that they are away for as short a time as can be.
+    async fn clear_ports(&self, old: &mut Self, changed: &mut Changed, fresh: &HashSet<Id>) {
+        let plans = fresh.iter().filter_map(|id| self.plans.extension(id).ok());
+        let to_extensions: HashSet<u16> = plans.flat_map(|plan| plan.ports()).collect();
+        let is_kept = |id: &Id| {
+            old.receivers.get(id).is_some_and(|before| self.keeps_receiver(id, before, fresh))
+        };
+        let wanted = self.wanted_receivers();
+        let plans = wanted.iter().filter(|id| !is_kept(id));
+        let plans = plans.filter_map(|id| self.plans.receiver(id).ok());
+        let to_receivers: HashSet<u16> = plans.flat_map(|plan| plan.ports()).collect();
+        let has = |running: &dyn Running, ports: &HashSet<u16>| {
+            let own = running.addresses();
+            own.iter().filter_map(|(_, at)| at.tcp()).any(|at| ports.contains(&at.port()))
+        };
+
+        let leaving = old.receivers.extract_if(|id, before| {
+            !self.keeps_receiver(id, before, fresh) && has(&*before.held.running, &to_extensions)
+        });
+        self.end_receivers(leaving.collect(), changed).await;
+
+        // Under another id, or with another's settings, it would have the same port.
+        let new_kinds: HashSet<&str> = fresh.iter().map(|id| &*id.kind).collect();
+        let is_in_the_way = |(id, held): &mut (Id, Held<Arc<dyn Extension>>)| {
+            let is_wanted = self.document.service.extensions.iter().any(|one| one.id == *id);
+            let plans = if is_wanted { &self.plans } else { &old.plans };
+            let is_exclusive = new_kinds.contains(&*id.kind)
+                && plans.extension(id).is_ok_and(|plan| plan.is_exclusive());
+            let has = |ports| has(&*held.running, ports);
+            !self.keeps_extension(id, held) && (is_exclusive || has(&to_receivers))
+        };
+        let gone: Vec<_> = old.extensions.extract_if(.., is_in_the_way).collect();
+        let ended = gone.into_iter().map(|(id, held)| async move {
+            let left = held.running.stop(deadline()).await;
+            (id, left)
+        });
+        for (id, items) in join_all(ended).await {
+            changed.items_left += items;
+            if !self.document.service.extensions.iter().any(|one| one.id == id) {
+                changed.stopped.push(format!("extensions::{id}"));
+            }
+        }
+    }
+
+    /// Ends receivers, side by side.
+    async fn end_receivers(&self, leaving: Vec<(Id, Receiver)>, changed: &mut Changed) {
+        let ended = leaving
+            .into_iter()
+            .map(|(id, before)| async move { (id, before.held.running.stop(deadline()).await) });
+        for (id, items) in join_all(ended).await {
+            changed.items_left += items;
+            if !self.wanted_receivers().contains(&id) {
+                changed.stopped.push(format!("receivers::{id}"));
+            }
+        }
+    }
+
+    /// Takes over the extensions that are the same, and starts the others.
     async fn take_extensions(
         &mut self,
         old: &mut Self,
         changed: &mut Changed,
-    ) -> Result<HashSet<Id>, String> {
-        let mut fresh = HashSet::new();
+    ) -> Result<(), String> {
         self.around.extensions.clear();
         let wanted: Vec<Id> =
             self.document.service.extensions.iter().map(|one| one.id.clone()).collect();
-        let stays = |id: &Id, held: &Held<Arc<dyn Extension>>| {
-            let node = self.document.component(Section::Extensions, id).map(|own| &own.node);
-            wanted.contains(id) && node.is_some_and(|node| held.node.is_same(node))
-        };
-        // Under another id, or with another's settings, it would have the same port.
-        let is_new =
-            |id: &Id| !old.extensions.iter().any(|(own, held)| own == id && stays(id, held));
-        let new_kinds: HashSet<&str> =
-            wanted.iter().filter(|id| is_new(id)).map(|id| &*id.kind).collect();
-        let is_in_the_way = |(id, held): &mut (Id, Held<Arc<dyn Extension>>)| {
-            let plans = if wanted.contains(id) { &self.plans } else { &old.plans };
-            !stays(id, held)
-                && new_kinds.contains(&*id.kind)
-                && plans.extension(id).is_ok_and(|plan| plan.is_exclusive())
-        };
-        let gone: Vec<_> = old.extensions.extract_if(.., is_in_the_way).collect();
-        for (id, held) in gone {
-            changed.items_left += held.running.stop(deadline()).await;
-            if !wanted.contains(&id) {
-                changed.stopped.push(format!("extensions::{id}"));
-            }
-        }
         for id in wanted {
             let node = self.node(Section::Extensions, &id)?;
             let is_it = |(own, held): &(Id, Held<_>)| *own == id && held.node.is_same(&node);
@@ -335,14 +410,13 @@ impl Graph {
                     let running = plan.start(&id, &self.around).await;
                     let running = running.map_err(|error| format!("extensions::{id}: {error}"))?;
                     changed.started.push(format!("extensions::{id}"));
-                    fresh.insert(id.clone());
                     Held { node, needs: ids(plan.needs()), running }
                 }
             };
             self.around.extensions.insert(id.clone(), held.running.clone());
             self.extensions.push((id, held));
         }
-        Ok(fresh)
+        Ok(())
     }
 
     /// The entrances of all pipelines, before anything hands on to them.
@@ -381,13 +455,17 @@ impl Graph {
                 && !old_plans.exporter(id).is_ok_and(|plan| !plan.is_exclusive())
         };
         let gone: Vec<(Id, Shared)> = old.exporters.extract_if(is_in_the_way).collect();
-        let mut entrances = HashMap::new();
-        for (id, before) in gone {
+        let ended = gone.into_iter().map(|(id, before)| async move {
             // Who sends in between is asked to come again.
             before.entrance.set(Arc::new(Slot::empty()));
-            changed.items_left += before.held.running.running.stop(deadline()).await;
+            let left = before.held.running.running.stop(deadline()).await;
+            (id, before.entrance, left)
+        });
+        let mut entrances = HashMap::new();
+        for (id, entrance, items) in join_all(ended).await {
+            changed.items_left += items;
             if wanted.contains(&id) {
-                entrances.insert(id, before.entrance);
+                entrances.insert(id, entrance);
             } else {
                 changed.stopped.push(format!("exporters::{id}"));
             }
@@ -557,24 +635,9 @@ impl Graph {
         let pipelines = self.document.service.pipelines.clone();
         // All that are gone or change give their ports free before any of the others listens:
         // ports may go from one to the other.
-        let is_wanted = |id: &Id| {
-            pipelines.iter().any(|own| own.receivers.iter().any(|receiver| receiver.id == *id))
-        };
-        let stays = |id: &Id, before: &Receiver| {
-            let node = self.document.component(Section::Receivers, id).map(|own| &own.node);
-            is_wanted(id) && node.is_some_and(|node| before.held.is_same(node, fresh))
-        };
-        let leaving: Vec<(Id, Receiver)> =
-            old.receivers.extract_if(|id, before| !stays(id, before)).collect();
-        let stopped = leaving
-            .into_iter()
-            .map(|(id, before)| async move { (id, before.held.running.stop(deadline()).await) });
-        for (id, items) in futures_util::future::join_all(stopped).await {
-            changed.items_left += items;
-            if !is_wanted(&id) {
-                changed.stopped.push(format!("receivers::{id}"));
-            }
-        }
+        let leaving =
+            old.receivers.extract_if(|id, before| !self.keeps_receiver(id, before, fresh));
+        self.end_receivers(leaving.collect(), changed).await;
         for id in pipelines.iter().flat_map(|pipeline| &pipeline.receivers) {
             let id = &id.id;
             if self.receivers.contains_key(id)
@@ -627,10 +690,7 @@ impl Graph {
             (format!("extensions::{id}"), held.running.stop(deadline()).await)
         });
         // Those that let something in, side by side.
-        let (receivers, readers) = tokio::join!(
-            futures_util::future::join_all(receivers),
-            futures_util::future::join_all(readers)
-        );
+        let (receivers, readers) = tokio::join!(join_all(receivers), join_all(readers));
         for (name, items) in receivers.into_iter().chain(readers) {
             stopped.push(name);
             left += items;
@@ -640,7 +700,7 @@ impl Graph {
         for level in self.in_order() {
             let own = level.iter().filter_map(|id| Some((id, self.pipelines.remove(id)?)));
             let ends = own.map(|(id, pipeline)| stop_processors(id, pipeline, deadline()));
-            for (names, items) in futures_util::future::join_all(ends).await {
+            for (names, items) in join_all(ends).await {
                 stopped.extend(names);
                 left += items;
             }
@@ -662,7 +722,7 @@ impl Graph {
         let shared = shared.map(|(id, shared)| async move {
             (id, shared.held.running.running.stop(deadline()).await)
         });
-        for (id, items) in futures_util::future::join_all(shared).await {
+        for (id, items) in join_all(shared).await {
             stopped.push(format!("exporters::{id}"));
             left += items;
         }

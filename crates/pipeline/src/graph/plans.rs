@@ -152,7 +152,7 @@ fn read<P: Plan + ?Sized>(
     for component in document.section(section) {
         // A type that nobody knows was reported when the document was read.
         let Some(read) = component.kind.and_then(|kind| types.get(kind)) else { continue };
-        let mut reader = Reader::of(component, diagnostics);
+        let mut reader = Reader::of(component, diagnostics).used(is_used(document, component));
         let plan = read(&mut reader);
         reader.finish();
         plans.insert(component.id.clone(), plan);

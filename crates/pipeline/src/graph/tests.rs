@@ -1,5 +1,6 @@
 //! The graph with components that note what is done to them.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
@@ -86,6 +87,8 @@ struct Part {
     exclusive: bool,
     /// What no two can have.
     place: Option<String>,
+    /// The same, and it listens there.
+    port: Option<u16>,
     /// Ends at its deadline.
     slow: bool,
 }
@@ -94,7 +97,8 @@ struct Part {
 struct Alive {
     world: Arc<World>,
     name: String,
-    place: Option<String>,
+    places: Vec<String>,
+    port: Option<u16>,
     slow: bool,
 }
 
@@ -105,11 +109,16 @@ impl Running for Alive {
             tokio::time::sleep_until(deadline).await;
         }
         self.world.sources.lock().remove(&self.name);
-        if let Some(place) = &self.place {
+        for place in &self.places {
             self.world.places.lock().remove(place);
         }
         self.world.say(format!("stop {}", self.name));
         0
+    }
+
+    fn addresses(&self) -> Vec<(&'static str, Address)> {
+        let address = |port: &u16| Address::Tcp(SocketAddr::from(([127, 0, 0, 1], *port)));
+        self.port.iter().map(|port| ("", address(port))).collect()
     }
 }
 
@@ -134,13 +143,15 @@ impl Consumer for Noting {
 
 impl Part {
     fn alive(&self) -> Result<Alive, String> {
-        if let Some(place) = &self.place
-            && !self.world.places.lock().insert(place.clone())
-        {
-            return Err(format!("{place} is taken"));
+        let port = self.port.map(|port| format!("port {port}"));
+        let places: Vec<String> = self.place.iter().cloned().chain(port).collect();
+        for place in &places {
+            if !self.world.places.lock().insert(place.clone()) {
+                return Err(format!("{place} is taken"));
+            }
         }
         let (world, name) = (self.world.clone(), self.name.clone());
-        Ok(Alive { world, name, place: self.place.clone(), slow: self.slow })
+        Ok(Alive { world, name, places, port: self.port, slow: self.slow })
     }
 
     fn stage(&self, to: Vec<Arc<dyn Consumer>>) -> Result<Stage, String> {
@@ -155,6 +166,10 @@ impl Part {
 impl Plan for Part {
     fn is_exclusive(&self) -> bool {
         self.exclusive
+    }
+
+    fn ports(&self) -> Vec<u16> {
+        self.port.into_iter().collect()
     }
 }
 
@@ -221,6 +236,7 @@ fn part(world: &Arc<World>, reader: &mut Reader<'_, '_>) -> Arc<Part> {
         name: reader.field("name").required().string().unwrap_or_default(),
         exclusive: reader.field("exclusive").bool().unwrap_or_default(),
         place: reader.field("place").string(),
+        port: reader.field("port").int(1..=u16::MAX),
         slow: reader.field("slow").bool().unwrap_or_default(),
     })
 }
@@ -249,7 +265,7 @@ async fn apply(graph: &mut Graph, world: &Arc<World>, text: &str) -> Result<Chan
     let (document, mut diagnostics) = document(text);
     let plans = Plans::read(&document, &registry(world), &mut diagnostics);
     assert!(!diagnostics.has_errors(), "{}", diagnostics.render(false));
-    graph.apply(document, plans).await.map_err(|failed| failed.to_string())
+    graph.apply(document, plans, 64).await.map_err(|failed| failed.to_string())
 }
 
 fn world() -> (Arc<World>, Graph) {
@@ -468,6 +484,56 @@ service:
     let error = apply(&mut graph, &world, &broken).await.unwrap_err();
     assert_eq!(error, "receivers::source: as the test wants");
     assert_eq!(sent(world.send("in").await), ["g", "f"]);
+    graph.stop().await;
+    assert!(world.places.lock().is_empty());
+}
+
+/// A port goes from a receiver to an extension, back, and from one to the other at once; who has
+/// nothing to do with it stays, and all have their ports again when the reload fails.
+#[tokio::test]
+async fn ports_go_from_receivers_to_extensions_and_back() {
+    let text = |receivers: [u16; 2], extensions: [u16; 2]| {
+        let [source_a, source_b] = receivers;
+        let [guard_a, guard_b] = extensions;
+        format!(
+            "
+receivers: {{source/a: {{name: a, port: {source_a}}}, source/b: {{name: b, port: {source_b}}}}}
+extensions: {{guard/a: {{name: g, port: {guard_a}}}, guard/b: {{name: h, port: {guard_b}}}}}
+exporters: {{sink: {{name: x}}}}
+service:
+  extensions: [guard/a, guard/b]
+  pipelines: {{traces: {{receivers: [source/a, source/b], exporters: [sink]}}}}
+"
+        )
+    };
+    let (world, mut graph) = world();
+    apply(&mut graph, &world, &text([1, 2], [3, 4])).await.unwrap();
+    for (receivers, extensions, stopped) in [
+        ([9, 2], [1, 4], &["stop a", "stop g"][..]),
+        ([1, 2], [9, 4], &["stop a", "stop g"]),
+        ([9, 2], [1, 4], &["stop a", "stop g"]),
+        ([2, 1], [9, 4], &["stop a", "stop b", "stop g"]),
+        ([4, 1], [2, 9], &["stop a", "stop g", "stop h"]),
+    ] {
+        world.events();
+        apply(&mut graph, &world, &text(receivers, extensions)).await.unwrap();
+        let mut events = world.events();
+        events.sort();
+        assert_eq!(events, stopped, "{receivers:?} {extensions:?}");
+    }
+    world.broken.lock().push("y".to_owned());
+    let broken = text([2, 9], [4, 1]).replace("{name: x}", "{name: y}");
+    let error = apply(&mut graph, &world, &broken).await.unwrap_err();
+    assert_eq!(error, "exporters::sink: as the test wants");
+    let ports = |graph: &Graph| {
+        let addresses = graph.addresses().into_iter();
+        let mut ports: Vec<_> = addresses.map(|(_, id, _, at)| format!("{id} at {at}")).collect();
+        ports.sort();
+        ports
+    };
+    let before = ["guard/a at 127.0.0.1:2", "guard/b at 127.0.0.1:9"];
+    let before = [&before[..], &["source/a at 127.0.0.1:4", "source/b at 127.0.0.1:1"]].concat();
+    assert_eq!(ports(&graph), before);
     graph.stop().await;
     assert!(world.places.lock().is_empty());
 }

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, USER_AGENT};
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::compression::Compression;
-use super::connector::Connector;
+use super::connector::{Connector, Target};
 use super::headers::Headers;
 use super::parts::Parts;
 use super::tls::{ClientTls, TlsClientSettings, TlsError, explain, explain_words};
@@ -61,6 +62,9 @@ pub struct ClientSettings {
     pub idle_connections_max: usize,
     /// Pings on HTTP/2.
     pub keepalive: KeepaliveSettings,
+    /// What gRPC calls the server: in `:authority`, and over TLS where
+    /// [`TlsClientSettings::server_name_override`] says nothing else. Default: the endpoint.
+    pub authority: Option<Authority>,
     /// Default none.
     pub auth: Option<Arc<dyn ClientAuth>>,
 }
@@ -75,6 +79,7 @@ impl Default for ClientSettings {
             idle_timeout: Duration::from_secs(90),
             idle_connections_max: 100,
             keepalive: KeepaliveSettings::default(),
+            authority: None,
             auth: None,
         }
     }
@@ -144,12 +149,21 @@ impl HttpClient {
     /// # Errors
     /// TLS files that cannot be read or do not fit.
     pub fn new(settings: &ClientSettings, protocol: Protocol) -> Result<Self, TlsError> {
+        Self::to(None, settings, protocol)
+    }
+
+    /// The same, with all connections to one place, whatever the requests' URLs say.
+    pub(crate) fn to(
+        target: Option<Target>,
+        settings: &ClientSettings,
+        protocol: Protocol,
+    ) -> Result<Self, TlsError> {
         let protocols: &[&str] = match protocol {
             Protocol::Auto => &["h2", "http/1.1"],
             Protocol::Http2 => &["h2"],
         };
         let tls = Arc::new(ClientTls::new(settings.tls.clone(), protocols)?);
-        let connector = Connector::new(tls, settings.connect_timeout);
+        let connector = Connector::new(target, tls, settings.connect_timeout);
         let keepalive = settings.keepalive;
         let mut builder = Client::builder(TokioExecutor::new());
         builder

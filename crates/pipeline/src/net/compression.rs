@@ -25,7 +25,7 @@ impl Compression {
     pub const NONE: Self = Self { algorithm: Algorithm::None, level: None };
 }
 
-/// The algorithms, without `snappy` and `lz4`.
+/// The algorithms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Algorithm {
     /// As it is.
@@ -39,6 +39,12 @@ pub enum Algorithm {
     Zlib,
     /// RFC 1950 as well, which is what HTTP means by `deflate`.
     Deflate,
+    /// A block of Snappy.
+    Snappy,
+    /// Snappy in frames, under the name `x-snappy-framed`.
+    SnappyFramed,
+    /// A frame of LZ4.
+    Lz4,
 }
 
 impl Algorithm {
@@ -50,11 +56,14 @@ impl Algorithm {
             "zstd" => Self::Zstd,
             "zlib" => Self::Zlib,
             "deflate" => Self::Deflate,
+            "snappy" => Self::Snappy,
+            "x-snappy-framed" => Self::SnappyFramed,
+            "lz4" => Self::Lz4,
             _ => return None,
         })
     }
 
-    /// Its name in `Content-Encoding` and `grpc-encoding`.
+    /// Its name in `Content-Encoding`, but for zlib's.
     pub fn name(self) -> Option<&'static str> {
         match self {
             Self::None => None,
@@ -62,6 +71,9 @@ impl Algorithm {
             Self::Zstd => Some("zstd"),
             Self::Zlib => Some("zlib"),
             Self::Deflate => Some("deflate"),
+            Self::Snappy => Some("snappy"),
+            Self::SnappyFramed => Some("x-snappy-framed"),
+            Self::Lz4 => Some("lz4"),
         }
     }
 }
@@ -95,6 +107,15 @@ fn compress_here(compression: Compression, parts: &[Bytes], bytes: usize) -> io:
             encoder.set_pledged_src_size(Some(bytes as u64))?;
             write_all(encoder, parts)?.finish()?
         }
+        Algorithm::Snappy => {
+            snap::raw::Encoder::new().compress_vec(&parts.concat()).map_err(io::Error::other)?
+        }
+        Algorithm::SnappyFramed => write_all(snap::write::FrameEncoder::new(out), parts)?
+            .into_inner()
+            .map_err(|error| io::Error::other(error.error().to_string()))?,
+        Algorithm::Lz4 => write_all(lz4_flex::frame::FrameEncoder::new(out), parts)?
+            .finish()
+            .map_err(io::Error::other)?,
     }
     .into())
 }

@@ -1,27 +1,40 @@
-//! TCP and, for `https`, TLS on top.
+//! TCP or a socket in the file system and, for `https`, TLS on top.
 
 use std::error::Error;
 use std::future::Future;
 use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
+use http::uri::Authority;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 use tower::Service;
 
 use super::tls::ClientTls;
 
+/// Where connections go, if not where requests say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Host and port.
+    Tcp(Authority),
+    /// The path of a socket.
+    Unix(PathBuf),
+}
+
 /// Makes connections.
 #[derive(Clone)]
 pub(super) struct Connector {
+    target: Option<Target>,
     tcp: HttpConnector,
     tls: Arc<ClientTls>,
     timeout: Duration,
@@ -31,12 +44,12 @@ type BoxError = Box<dyn Error + Send + Sync>;
 
 impl Connector {
     /// `timeout` is for the name, TCP and TLS together.
-    pub(super) fn new(tls: Arc<ClientTls>, timeout: Duration) -> Self {
+    pub(super) fn new(target: Option<Target>, tls: Arc<ClientTls>, timeout: Duration) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(timeout));
-        Self { tcp, tls, timeout }
+        Self { target, tcp, tls, timeout }
     }
 }
 
@@ -50,17 +63,24 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let Self { tcp, tls, timeout } = self.clone();
+        let Self { target, tcp, tls, timeout } = self.clone();
         // `poll_ready` spoke of this one.
         let mut tcp = std::mem::replace(&mut self.tcp, tcp);
         let connect = async move {
-            let stream = tcp.call(uri.clone()).await?;
+            let stream = match target {
+                None => Either::Left(tcp.call(uri.clone()).await?.into_inner()),
+                Some(Target::Tcp(own)) => {
+                    let own = Uri::builder().scheme("http").authority(own).path_and_query("/");
+                    Either::Left(tcp.call(own.build()?).await?.into_inner())
+                }
+                Some(Target::Unix(path)) => Either::Right(UnixStream::connect(path).await?),
+            };
             if uri.scheme_str() != Some("https") {
-                return Ok(Stream::Plain(stream));
+                return Ok(Stream::Plain(TokioIo::new(stream)));
             }
             let name = tls.server_name(uri.host().unwrap_or_default())?;
             let connector = TlsConnector::from(tls.config());
-            let stream = connector.connect(name, stream.into_inner()).await?;
+            let stream = connector.connect(name, stream).await?;
             Ok(Stream::Tls(TokioIo::new(Box::new(stream))))
         };
         Box::pin(async move {
@@ -72,10 +92,12 @@ impl Service<Uri> for Connector {
     }
 }
 
+type Socket = Either<TcpStream, UnixStream>;
+
 /// A connection.
 pub(super) enum Stream {
-    Plain(TokioIo<TcpStream>),
-    Tls(TokioIo<Box<TlsStream<TcpStream>>>),
+    Plain(TokioIo<Socket>),
+    Tls(TokioIo<Box<TlsStream<Socket>>>),
 }
 
 impl Connection for Stream {

@@ -19,3 +19,4 @@ pub use tls_server::{ServerTls, TlsServerSettings};
 
 pub(crate) use client::Outgoing;
 pub(crate) use compression::compress;
+pub(crate) use connector::Target;

@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     SupportedProtocolVersion,
@@ -72,6 +74,50 @@ impl Pem {
                 other => other.to_string(),
             },
         })
+    }
+
+    /// Whether it holds certificates.
+    ///
+    /// # Errors
+    /// A file that cannot be read or holds something else.
+    pub fn check_certificates(&self) -> Result<(), TlsError> {
+        // The others lead to its authority.
+        let own = self.certificates()?.into_iter().next();
+        own.map_or(Ok(()), |own| match ParsedCertificate::try_from(&own) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(TlsError::Pem { name: self.name(), reason: error.to_string() }),
+        })
+    }
+
+    /// Whether it holds a private key that can be used.
+    ///
+    /// # Errors
+    /// A file that cannot be read or holds something else.
+    pub fn check_key(&self) -> Result<(), TlsError> {
+        let loaded = provider().key_provider.load_private_key(self.key()?);
+        loaded
+            .map(drop)
+            .map_err(|error| TlsError::Pem { name: self.name(), reason: error.to_string() })
+    }
+
+    /// Whether this key is that of a certificate.
+    ///
+    /// # Errors
+    /// Either cannot be read or holds something else.
+    pub fn is_key_of(&self, cert: &Self) -> Result<bool, TlsError> {
+        match CertifiedKey::from_der(cert.certificates()?, self.key()?, &provider()) {
+            Ok(_) => Ok(true),
+            Err(rustls::Error::InconsistentKeys(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether it holds authorities that can be trusted.
+    ///
+    /// # Errors
+    /// A file that cannot be read or holds something else.
+    pub fn check_authorities(&self) -> Result<(), TlsError> {
+        self.roots(&mut RootCertStore::empty())
     }
 
     pub(super) fn roots(&self, roots: &mut RootCertStore) -> Result<(), TlsError> {

@@ -9,7 +9,7 @@
 //! when they are taken, so that who sends hears of a full queue, and those behind who have room go
 //! on to get what is new. When too much waits, requests are refused before they are taken.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -123,7 +123,7 @@ struct Lane {
 
 #[derive(Default)]
 struct Pending {
-    items: Vec<Item>,
+    items: VecDeque<Item>,
     spans: usize,
     first: Option<Instant>,
     last: Option<Instant>,
@@ -387,12 +387,12 @@ impl Pending {
             spans += item.batch.len();
             count += 1;
         }
-        let rest = self.items.split_off(count);
         self.spans -= spans;
-        if rest.is_empty() {
+        let taken = self.items.drain(..count).collect();
+        if self.items.is_empty() {
             (self.first, self.last) = (None, None);
         }
-        std::mem::replace(&mut self.items, rest)
+        taken
     }
 }
 

@@ -1,6 +1,7 @@
 //! A span, event, scope or resource of a batch, as OTTL reads and changes it.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use model::wire::{
     Field as WireField, Reader, put_bytes_field, put_fixed64_field, put_message, put_varint_field,
@@ -322,7 +323,7 @@ impl<'a> Item<'a> {
             None if value.is_nil() => return Ok(()),
             None => Value::Map(Vec::new()),
         };
-        set_inside(&mut whole, rest, value.into_owned())?;
+        whole.put(rest, value.into_owned())?;
         self.write(owner, place, key, &whole)
     }
 
@@ -333,9 +334,12 @@ impl<'a> Item<'a> {
             _ => return Err("attributes are a map".into()),
         };
         self.batch.retain_attributes(owner, |_, _| false);
-        for (key, value) in entries {
-            let place = self.batch.find_attribute(owner, key.as_bytes());
-            self.write(owner, place, &key, &value)?;
+        // A place for each key: the map may be what an item's text says, and of any length.
+        let mut places: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
+        for (key, value) in &entries {
+            let next = places.len();
+            let place = *places.entry(key).or_insert(next);
+            self.write(owner, (place < next).then_some(place), key, value)?;
         }
         Ok(())
     }
@@ -642,39 +646,6 @@ fn pick<'a>(value: Value<'a>, keys: &[Key]) -> Value<'a> {
             values.into_iter().nth(*at).map_or(Value::Nil, |value| pick(value, rest))
         }
         _ => Value::Nil,
-    }
-}
-
-/// Puts a value inside another; nil takes away.
-fn set_inside(whole: &mut Value<'static>, keys: &[Key], value: Value<'static>) -> Done {
-    let Some((first, rest)) = keys.split_first() else {
-        *whole = value;
-        return Ok(());
-    };
-    match (first, whole) {
-        (Key::Name(key), Value::Map(entries)) => {
-            let place = entries.iter().position(|(own, _)| own == key);
-            match place {
-                Some(at) if rest.is_empty() && value.is_nil() => {
-                    entries.remove(at);
-                    Ok(())
-                }
-                Some(at) => set_inside(&mut entries[at].1, rest, value),
-                None if value.is_nil() => Ok(()),
-                None => {
-                    let mut new = if rest.is_empty() { Value::Nil } else { Value::Map(Vec::new()) };
-                    set_inside(&mut new, rest, value)?;
-                    entries.push((Cow::Owned(key.clone()), new));
-                    Ok(())
-                }
-            }
-        }
-        (Key::Index(at), Value::List(values)) => match values.get_mut(*at) {
-            Some(inner) => set_inside(inner, rest, value),
-            None => Err("the index is behind the end of the list".into()),
-        },
-        (Key::Name(_), _) => Err("a name leads into a map only".into()),
-        (Key::Index(_), _) => Err("an index leads into a list only".into()),
     }
 }
 

@@ -121,7 +121,7 @@ impl Detector {
             }
             Self::System | Self::Docker => {
                 add("host.name", place.host_name());
-                add("os.type", Some(std::env::consts::OS.to_owned()));
+                add("os.type", Some(system().to_owned()));
                 if self == Self::System {
                     add("host.id", place.file("/etc/machine-id").map(|id| id.trim().to_owned()));
                     add("host.arch", Some(architecture().to_owned()));
@@ -130,12 +130,20 @@ impl Detector {
                 } else {
                     let group = place.file("/proc/self/cgroup").unwrap_or_default();
                     let mounts = place.file("/proc/self/mountinfo").unwrap_or_default();
-                    add("container.id", container_id(&group).or_else(|| container_id(&mounts)));
+                    add("container.id", container_id(&group).or_else(|| mounted_id(&mounts)));
                 }
             }
             Self::K8s => K8S.iter().for_each(|(variable, key)| add(key, place.env(variable))),
         }
         Ok(found)
+    }
+}
+
+/// The operating system as OpenTelemetry spells it.
+fn system() -> &'static str {
+    match std::env::consts::OS {
+        "macos" => "darwin",
+        other => other,
     }
 }
 
@@ -155,16 +163,27 @@ fn os_name(release: &str) -> Option<String> {
 
 /// The first 64 hexadecimal digits in a row.
 fn container_id(text: &str) -> Option<String> {
-    let parts = text.split(|character: char| !character.is_ascii_alphanumeric());
-    let is_id = |part: &&str| part.len() == 64 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
-    parts.into_iter().find(is_id).map(str::to_owned)
+    let mut parts = text.split(|character: char| !character.is_ascii_alphanumeric());
+    parts.find(|part| is_container_id(part)).map(str::to_owned)
+}
+
+/// That of the folder from which files of the container's own are mounted, such as its host name.
+/// Layers of its image have numbers of the same kind.
+fn mounted_id(mounts: &str) -> Option<String> {
+    let mut folders = mounts.split("containers/").skip(1).filter_map(|rest| rest.split('/').next());
+    folders.find(|folder| is_container_id(folder)).map(str::to_owned)
+}
+
+fn is_container_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn percent_decoded(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {
-        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let digits = after.get(..2).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
         match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
             Some(byte) if *first == b'%' => {
                 out.push(byte);
@@ -243,7 +262,7 @@ mod tests {
         fn env(&self, name: &str) -> Option<String> {
             match name {
                 "OTEL_RESOURCE_ATTRIBUTES" => {
-                    Some("service.name=other, a=b%2Cc%ZZ ,host.name=mine".to_owned())
+                    Some("service.name=other, a=b%2Cc%ZZ%+1 ,host.name=mine".to_owned())
                 }
                 "NODE_NAME" => Some("node-1".to_owned()),
                 "K8S_POD_NAME" => Some("pod-1".to_owned()),
@@ -260,7 +279,11 @@ mod tests {
                 "/proc/self/cgroup" => Some("0::/\n".to_owned()),
                 "/proc/self/mountinfo" => {
                     let id = "0123456789abcdef".repeat(4);
-                    Some(format!("1 2 0:1 /containers/{id}/hostname rw\n"))
+                    let layer = "fedcba9876543210".repeat(4);
+                    Some(format!(
+                        "1 2 0:1 / / rw - overlay overlay upperdir=/docker/overlay2/{layer}/diff\n\
+                         3 1 0:2 /docker/containers/{id}/hostname /etc/hostname rw\n"
+                    ))
                 }
                 _ => None,
             }
@@ -274,12 +297,12 @@ mod tests {
     #[test]
     fn detectors_find_what_there_is() {
         let id = "0123456789abcdef".repeat(4);
-        let (os, arch) = (std::env::consts::OS, architecture());
+        let (os, arch) = (system(), architecture());
         let container = format!("container.id={id} host.name=box os.type={os}");
         let system =
             format!("host.arch={arch} host.id=abc host.name=box os.description=X 1 os.type={os}");
         for (detector, expected) in [
-            (Detector::Env, "a=b,c%ZZ host.name=mine service.name=other"),
+            (Detector::Env, "a=b,c%ZZ%+1 host.name=mine service.name=other"),
             (Detector::System, &system),
             (Detector::Docker, &container),
             (Detector::K8s, "k8s.node.name=node-1 k8s.pod.name=pod-1"),
@@ -309,7 +332,7 @@ mod tests {
 
     #[test]
     fn attributes_are_switched_on_and_off() {
-        let os = std::env::consts::OS;
+        let os = system();
         let switch = |key: &str, on| (Detector::System, key.to_owned(), on);
         for (switches, expected) in [
             (vec![], format!("host.name=box os.type={os}")),

@@ -504,6 +504,13 @@ mod tests {
     }
 
     #[test]
+    fn of_attributes_with_one_key_the_last_is_set() {
+        let mut batch = one(vec![("a", Int(1)), ("b", Int(2)), ("a", Int(3))]);
+        transformed(Context::Span, &["set(attributes, attributes)"], &mut batch);
+        assert_eq!(attributes(&batch, Owner::Span(0)), "a=3 b=2");
+    }
+
+    #[test]
     fn fields_are_set_and_read_back() {
         for (statement, field, value) in [
             (r#"set(name, "x")"#, "name", "x"),

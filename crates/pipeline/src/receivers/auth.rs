@@ -78,8 +78,8 @@ impl Identity {
 }
 
 /// What is known of a connection before its first request.
-pub(crate) fn connected(address: SocketAddr) -> Arc<Client> {
-    Arc::new(Client { address: Some(address), ..Client::default() })
+pub(crate) fn connected(address: Option<SocketAddr>) -> Arc<Client> {
+    Arc::new(Client { address, ..Client::default() })
 }
 
 /// The headers that are text; their names are in lower case already.

@@ -1,9 +1,9 @@
 //! What all receivers over HTTP do to requests and answers, whatever they carry.
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
 use super::cors::Cors;
@@ -17,14 +17,17 @@ pub(super) type Answer = Response<Full<Bytes>>;
 pub(super) struct Front {
     cors: Cors,
     response_headers: Headers,
-    codings: Option<Vec<Coding>>,
+    codings: Vec<Coding>,
 }
 
 impl Front {
     pub(super) fn new(settings: &HttpSettings) -> Self {
-        let codings = settings.codings.as_ref().map(|names| {
-            names.iter().filter_map(|name| Coding::from_name(name).flatten()).collect()
-        });
+        let codings = match &settings.codings {
+            Some(names) => {
+                names.iter().filter_map(|name| Coding::from_name(name).flatten()).collect()
+            }
+            None => Coding::ALL.to_vec(),
+        };
         Self {
             cors: Cors::new(&settings.cors),
             response_headers: settings.response_headers.clone(),
@@ -53,10 +56,19 @@ impl Front {
                 }
             }
         }
-        match (&self.codings, found) {
-            (Some(codings), Some(coding)) if !codings.contains(&coding) => None,
-            _ => Some(found),
+        found.is_none_or(|coding| self.codings.contains(&coding)).then_some(found)
+    }
+
+    /// Says to who sent another coding which are taken, in words and in the answer's headers
+    /// (RFC 9110 15.5.16).
+    pub(super) fn refuse_coding(&self, refuse: impl FnOnce(String) -> Answer) -> Answer {
+        let names: Vec<_> = self.codings.iter().map(|coding| coding.name()).collect();
+        let names = [&names[..], &["identity"]].concat().join(", ");
+        let mut answer = refuse(format!("the content encoding must be one of {names}"));
+        if let Ok(names) = HeaderValue::try_from(names) {
+            answer.headers_mut().insert(ACCEPT_ENCODING, names);
         }
+        answer
     }
 
     /// Adds what every answer has.

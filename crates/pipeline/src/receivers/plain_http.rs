@@ -6,28 +6,26 @@
 //! are left out, counted and told in the log; when that is all of them, the answer is 400.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::body::{Framing, discard};
 use super::cors::is_preflight;
 use super::front::{Answer, Front, empty};
-use super::inflate::{CODINGS, Coding};
+use super::inflate::Coding;
 use super::otlp::HttpSettings;
 use super::otlp::fault::Fault;
 use super::otlp::http::whole_seconds;
 use super::otlp::intake::{Encoding, Intake, Message};
 use super::server::{Handler, serve};
-use super::{ConnectionCounters, Drained};
+use super::{Address, ConnectionCounters, Drained, Listener};
 use crate::Client;
 
 /// What a request is taken for.
@@ -47,13 +45,13 @@ pub(super) trait Router: Send + Sync + 'static {
 
 /// A server that is bound and serves nothing yet.
 pub(super) struct PlainHttp<R> {
-    pub(super) listener: TcpListener,
+    pub(super) listener: Listener,
     pub(super) settings: HttpSettings,
     pub(super) router: R,
 }
 
 impl<R: Router> PlainHttp<R> {
-    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+    pub(super) fn local_addr(&self) -> io::Result<Address> {
         self.listener.local_addr()
     }
 
@@ -128,11 +126,8 @@ impl<R: Router> Service<R> {
         match self.front.coding(&request.headers) {
             Some(coding) => Ok((route, coding)),
             None => {
-                let message = format!("the content encoding must be one of {CODINGS}, identity");
-                let mut answer = text(StatusCode::UNSUPPORTED_MEDIA_TYPE, &message);
-                // RFC 9110 15.5.16.
-                answer.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(CODINGS));
-                Err(Box::new(answer))
+                let refuse = |words: String| text(StatusCode::UNSUPPORTED_MEDIA_TYPE, &words);
+                Err(Box::new(self.front.refuse_coding(refuse)))
             }
         }
     }

@@ -16,7 +16,6 @@ use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -27,6 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use super::auth::connected;
 use super::counters::ConnectionCounters;
+use super::listener::{Listener, Socket};
 use super::settings::ServerSettings;
 use super::write_timeout::WriteTimeout;
 use crate::Client;
@@ -84,11 +84,12 @@ pub trait Handler: Send + Sync + 'static {
 
 /// Serves HTTP/1.1, and HTTP/2 by prior knowledge, until shutdown, then drains.
 pub async fn serve<H: Handler>(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     settings: &ServerSettings,
     handler: Arc<H>,
     shutdown: CancellationToken,
 ) -> Drained {
+    let listener = listener.into();
     let connection = Arc::new(ConnectionSettings {
         builder: builder(settings),
         head_timeout: settings.head_timeout,
@@ -154,14 +155,10 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
-async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+async fn accept(listener: &Listener) -> (Socket, Option<SocketAddr>) {
     loop {
         match listener.accept().await {
-            Ok((stream, address)) => {
-                // Answers are small; waiting to fill a packet would delay them.
-                let _ = stream.set_nodelay(true);
-                return (stream, address);
-            }
+            Ok(accepted) => return accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_BACKOFF).await;
@@ -171,11 +168,12 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 }
 
 /// Says why, if that can be done without waiting, and closes.
-fn turn_away(stream: TcpStream) {
-    if let Ok(mut stream) = stream.into_std() {
-        // An error means that the client has gone already.
-        let _ = stream.write_all(FULL);
-    }
+fn turn_away(stream: Socket) {
+    // An error means that the client has gone already.
+    let _ = match stream {
+        Either::Left(stream) => stream.into_std().and_then(|mut own| own.write_all(FULL)),
+        Either::Right(stream) => stream.into_std().and_then(|mut own| own.write_all(FULL)),
+    };
 }
 
 fn builder(settings: &ServerSettings) -> auto::Builder<TokioExecutor> {
@@ -198,7 +196,7 @@ fn builder(settings: &ServerSettings) -> auto::Builder<TokioExecutor> {
 }
 
 /// Plain, or with TLS.
-type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+type Stream = Either<Socket, Box<TlsStream<Socket>>>;
 
 struct ConnectionSettings {
     builder: auto::Builder<TokioExecutor>,
@@ -214,7 +212,7 @@ struct ConnectionSettings {
 }
 
 impl ConnectionSettings {
-    async fn run<H: Handler>(&self, stream: TcpStream, address: SocketAddr, handler: Arc<H>) {
+    async fn run<H: Handler>(&self, stream: Socket, address: Option<SocketAddr>, handler: Arc<H>) {
         let client = connected(address);
         let Some(tls) = &self.tls else {
             return self.serve(Either::Left(stream), client, handler).await;

@@ -1,6 +1,5 @@
 //! What was asked for, at work.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
@@ -24,10 +23,11 @@ use crate::component::{Running, Surroundings};
 use crate::components::servers::listen;
 use crate::data::{Data, Request, Signal};
 use crate::exporters::Sender;
+use crate::receivers::Address;
 
 /// Servers, exports and own traces.
 struct Told {
-    addresses: Vec<(&'static str, SocketAddr)>,
+    addresses: Vec<(&'static str, Address)>,
     /// Servers and exports that run no more.
     ended: Ended,
     traces: OwnTraces,
@@ -97,7 +97,7 @@ pub(super) async fn start(
         sources: Mutex::new(sources),
     };
     for server in servers {
-        own.addresses.extend(server.address().map(|address| ("metrics", address)));
+        own.addresses.extend(server.address().map(|address| ("metrics", Address::Tcp(address))));
         let stop = own.stop.clone();
         own.tasks.spawn(noted(&own.ended.servers, async { _ = server.run(stop).await }));
     }
@@ -161,7 +161,7 @@ impl Running for Told {
         listens.or_else(sends).map(str::to_owned)
     }
 
-    fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
+    fn addresses(&self) -> Vec<(&'static str, Address)> {
         self.addresses.clone()
     }
 }

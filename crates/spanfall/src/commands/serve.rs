@@ -12,7 +12,7 @@ use indicatif::ProgressBar;
 use pipeline::receivers::check_origin;
 
 use super::config::ConfigArgs;
-use crate::logging;
+use crate::logging::{self, Log};
 use crate::printer::Printer;
 use crate::serve::{self, Flags, Host, Notices, Ports};
 use crate::values::{
@@ -191,12 +191,12 @@ pub fn run(
     if loaded.diagnostics.has_errors() {
         return Ok(ExitCode::FAILURE);
     }
-    logging::start(filter, loaded.log_settings())?;
+    let log = Log::start(filter, loaded.log_settings())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    let served = runtime.block_on(serve::run(&place, loaded, host));
+    let served = runtime.block_on(serve::run(&place, loaded, host, log));
     // A query that still runs must not hold up the end.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     match (served, ports) {

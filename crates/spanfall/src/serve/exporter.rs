@@ -324,6 +324,7 @@ impl Metrics for Spanfall {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::around;
     use super::*;
 
     #[test]
@@ -351,16 +352,6 @@ mod tests {
             let said = loaded.diagnostics.render(false);
             assert_eq!(said.contains("' is that of exporters::"), is_wrong, "{said}");
             assert_eq!(loaded.diagnostics.has_errors(), is_wrong, "{said}");
-        }
-    }
-
-    fn around() -> Surroundings {
-        Surroundings {
-            budget: pipeline::receivers::ByteBudget::default(),
-            connections_max: 1,
-            telemetry: Default::default(),
-            extensions: Default::default(),
-            health: Default::default(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! How many connections there may be: what the system lets the process open, divided.
 
+use config::Document;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Connections to the health check and to the metrics together.
@@ -25,9 +26,19 @@ pub(super) fn raise_open_files() -> u64 {
     }
 }
 
-/// The most connections to one busy port: these together take half of the files that may be open,
-/// so that log, blocks, health check and metrics always find theirs.
-pub(super) fn connections_max(open_files: u64, busy_ports: usize) -> usize {
+/// The most connections to one port of a configuration: all ports together take half of the files
+/// that may be open, so that log, blocks, health check and metrics always find theirs.
+pub(super) fn connections_max(open_files: u64, document: &Document) -> usize {
+    share(open_files, busy_ports(document))
+}
+
+/// How many ports there are, about, to which many may connect.
+fn busy_ports(document: &Document) -> usize {
+    // OTLP has two, Jaeger two and datagrams, the query APIs four.
+    2 * document.receivers.len() + 4 * document.extensions.len().min(1)
+}
+
+fn share(open_files: u64, busy_ports: usize) -> usize {
     let files = usize::try_from(open_files).unwrap_or(usize::MAX);
     let rest = files.saturating_sub(OWN_CONNECTIONS_MAX);
     (rest / 2 / busy_ports.max(1)).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX)
@@ -42,7 +53,7 @@ mod tests {
         for (open_files, connections) in
             [(0, 8), (128, 8), (1024, 80), (20_000, 1661), (1 << 20, 4096), (u64::MAX, 4096)]
         {
-            assert_eq!(connections_max(open_files, 6), connections, "{open_files}");
+            assert_eq!(share(open_files, 6), connections, "{open_files}");
         }
     }
 }

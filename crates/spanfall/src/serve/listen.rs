@@ -1,10 +1,9 @@
 //! What listens where, under the names that the API's status and the banner give it.
 
-use std::net::SocketAddr;
-
 use api::Listener;
 use config::{Document, Id, Node, Section};
 use pipeline::graph::Graph;
+use pipeline::receivers::Address;
 
 use super::DATA_DIR_DEFAULT;
 
@@ -24,10 +23,10 @@ const TITLES: [(&str, &str, &str, &str); 10] = [
 ];
 
 /// All that listens, in the order in which it is told.
-pub(super) fn listeners(graph: &Graph, telemetry: &[(&'static str, SocketAddr)]) -> Vec<Listener> {
+pub(super) fn listeners(graph: &Graph, telemetry: &[(&'static str, Address)]) -> Vec<Listener> {
     let document = graph.document();
     let mut all: Vec<Listener> = Vec::new();
-    let mut add = |name: String, address: SocketAddr| {
+    let mut add = |name: String, address: &Address| {
         // A second component of a type has its id for a name.
         all.push(Listener { name: name.into(), address: address.to_string() });
     };
@@ -44,10 +43,10 @@ pub(super) fn listeners(graph: &Graph, telemetry: &[(&'static str, SocketAddr)])
         };
         let own = own.filter(|name| !named.contains(name));
         named.extend(own.clone());
-        add(own.unwrap_or_else(|| component(section, &id, what)), address);
+        add(own.unwrap_or_else(|| component(section, &id, what)), &address);
     }
     for (_, address) in telemetry {
-        add("metrics".to_owned(), *address);
+        add("metrics".to_owned(), address);
     }
     let place = |listener: &Listener| {
         TITLES.iter().position(|(name, ..)| *name == listener.name).unwrap_or(TITLES.len())
@@ -74,10 +73,15 @@ pub(super) fn banner(document: &Document, listeners: &[Listener]) -> String {
     for listener in listeners {
         let (title, before, after) = title(listener);
         let address = reachable(&listener.address);
-        let before = if before == "http://" { scheme(document, &listener.name) } else { before };
+        let (before, after) = match before {
+            // A socket in the file system has no URL.
+            _ if is_socket(listener) => ("", ""),
+            "http://" => (scheme(document, &listener.name), after),
+            _ => (before, after),
+        };
         text.push_str(&format!("  {title:width$}  {before}{address}{after}\n"));
     }
-    let address = |name: &str| listeners.iter().find(|listener| listener.name == name);
+    let address = |name: &str| listeners.iter().find(|own| own.name == name && !is_socket(own));
     let Some(http) = address("otlp_http") else { return text };
     let scheme = scheme(document, &http.name);
     let is_default = scheme == "http://"
@@ -95,6 +99,10 @@ pub(super) fn banner(document: &Document, listeners: &[Listener]) -> String {
          or try `spanfall loadgen --spans 1000`{button}.\n"
     ));
     text
+}
+
+fn is_socket(listener: &Listener) -> bool {
+    listener.address.starts_with("unix:")
 }
 
 /// How a port that speaks HTTP is reached: with TLS where its component has it.
@@ -167,6 +175,10 @@ mod tests {
         assert!(text.contains("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:9 "), "{text}");
         assert!(text.contains("  receiver jaeger thrift_http  localhost:7\n"), "{text}");
         assert!(!text.contains("the button"), "{text}");
+        let socket = [listener("otlp_http", "unix:/run/otlp.sock")];
+        let text = banner(&Document::default(), &socket);
+        assert!(text.contains("  OTLP/HTTP  unix:/run/otlp.sock\n"), "{text}");
+        assert!(!text.contains("first span"), "{text}");
         let text = banner(&Document::default(), &[listener("health", "127.0.0.1:13133")]);
         assert!(!text.contains("first span"), "{text}");
     }

@@ -11,7 +11,7 @@ mod query;
 mod stores;
 mod watch;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ pub use memory::without_huge_pages;
 
 use stores::Stores;
 use watch::Watch;
+
+use crate::logging::Log;
 
 /// What requests may take together until their spans are stored.
 pub const IN_FLIGHT_BYTES_MAX: usize = IN_FLIGHT_BYTES_MAX_DEFAULT;
@@ -82,12 +84,12 @@ impl Notices for Silent {
 
 /// Runs a configuration without errors until SIGINT or SIGTERM, then drains. On SIGHUP, and when
 /// its files change, it is read again; one with errors changes nothing.
-pub async fn run(place: &Where, loaded: Loaded, host: Arc<Host>) -> anyhow::Result<()> {
+pub async fn run(place: &Where, loaded: Loaded, host: Arc<Host>, log: Log) -> anyhow::Result<()> {
     // Before anyone can know that it runs. While a log is read, a signal ends the process at once:
     // there is nothing to drain.
     let mut signals = Signals::catch(!place.is_built_in)?;
     let mut server = tokio::select! {
-        server = Server::start(loaded, host.clone()) => server?,
+        server = Server::start(loaded, host.clone(), log) => server?,
         () = signals.stop() => return Ok(()),
     };
     let banner = server.banner().await;
@@ -150,7 +152,10 @@ struct Server {
     /// Whoever asks how it is looks into it, unless it is being changed.
     graph: Arc<tokio::sync::RwLock<Graph>>,
     around: Surroundings,
+    /// How many the process may have.
+    open_files: u64,
     own: Own,
+    log: Log,
     watch: Watch,
     host: Arc<Host>,
     /// Why what runs is not what the configuration says.
@@ -167,13 +172,12 @@ struct Own {
 }
 
 impl Server {
-    async fn start(loaded: Loaded, host: Arc<Host>) -> anyhow::Result<Self> {
+    async fn start(loaded: Loaded, host: Arc<Host>, log: Log) -> anyhow::Result<Self> {
+        let open_files = limits::raise_open_files();
+        let connections_max = limits::connections_max(open_files, &loaded.document);
         let around = Surroundings {
             budget: ByteBudget::new(IN_FLIGHT_BYTES_MAX),
-            connections_max: limits::connections_max(
-                limits::raise_open_files(),
-                busy_ports(&loaded.document),
-            ),
+            connections_max,
             telemetry: Telemetry::default(),
             extensions: HashMap::new(),
             health: Health::default(),
@@ -183,13 +187,13 @@ impl Server {
         let running = started.map_err(|error| anyhow::anyhow!("service::telemetry: {error}"))?;
         let node = loaded.document.service.telemetry.clone();
         let mut graph = Graph::new(around.clone());
-        let changed = graph.apply(loaded.document, loaded.plans).await;
+        let changed = graph.apply(loaded.document, loaded.plans, connections_max).await;
         changed.map_err(|failed| anyhow::anyhow!(failed.error))?;
         let running = Arc::new(Mutex::new(running));
         let own = Own { running, node, plan: loaded.telemetry, broken: Arc::default() };
         let (graph, broken) = (Arc::new(tokio::sync::RwLock::new(graph)), Arc::default());
         let watch = Watch::new(loaded.files);
-        let server = Self { graph, around, own, watch, host, broken };
+        let server = Self { graph, around, open_files, own, log, watch, host, broken };
         server.tell_ports().await;
         let (graph, own) = (server.graph.clone(), server.own.running.clone());
         let broken = [server.broken.clone(), server.own.broken.clone()];
@@ -227,19 +231,21 @@ impl Server {
     /// Swaps what changed. What cannot be started leaves everything as it was.
     async fn reload(&mut self, loaded: Loaded) {
         self.watch = Watch::new(loaded.files);
-        let node = loaded.document.service.telemetry.clone();
-        let changed = self.graph.write().await.apply(loaded.document, loaded.plans).await;
+        let Loaded { document, plans, telemetry, .. } = loaded;
+        let node = document.service.telemetry.clone();
+        let connections_max = limits::connections_max(self.open_files, &document);
+        let changed = self.graph.write().await.apply(document, plans, connections_max).await;
         // Before it is said that the change is over: who waits for that asks for ports next.
         self.tell_ports().await;
         match changed {
             Ok(Changed { started, stopped, items_left }) => {
                 *self.broken.lock() = None;
-                tracing::info!(?started, ?stopped, items_left, "the new configuration is in force");
-                if self.own.plan.logs != loaded.telemetry.logs {
-                    tracing::warn!("service::telemetry: 'logs' takes effect at the next start");
+                if let Err(error) = self.log.change(&telemetry.logs) {
+                    tracing::error!(error = format!("{error:#}"), "the log stays as it was");
                 }
-                if !is_same(&self.own.node, &node) {
-                    self.restart_telemetry(loaded.telemetry, node).await;
+                tracing::info!(?started, ?stopped, items_left, "the new configuration is in force");
+                if !is_same_but_for_logs(self.own.node.as_ref(), node.as_ref()) {
+                    self.restart_telemetry(telemetry, node).await;
                 }
             }
             Err(failed) => {
@@ -286,19 +292,18 @@ impl Server {
     }
 }
 
-/// Whether settings say the same.
-fn is_same(old: &Option<config::Node>, new: &Option<config::Node>) -> bool {
-    match (old, new) {
-        (None, None) => true,
-        (Some(old), Some(new)) => old.is_same(new),
-        _ => false,
-    }
-}
-
-/// How many ports there are, about, to which many may connect.
-fn busy_ports(document: &config::Document) -> usize {
-    // OTLP has two, Jaeger two and datagrams, the query APIs four.
-    2 * document.receivers.len() + 4 * document.extensions.len().min(1)
+/// Whether two sections `service::telemetry` ask for the same metrics and traces.
+fn is_same_but_for_logs(old: Option<&config::Node>, new: Option<&config::Node>) -> bool {
+    let of = |node: Option<&config::Node>| {
+        let entries = node.and_then(config::Node::as_map).into_iter().flat_map(config::Map::iter);
+        let entries = entries.filter(|entry| &*entry.key.text != "logs");
+        entries
+            .map(|entry| (entry.key.text.clone(), entry.node.clone()))
+            .collect::<BTreeMap<_, _>>()
+    };
+    let (old, new) = (of(old), of(new));
+    old.len() == new.len()
+        && old.iter().all(|(key, node)| new.get(key).is_some_and(|other| node.is_same(other)))
 }
 
 /// What a signal asks for.
@@ -376,4 +381,20 @@ fn is_hangup_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 > 0)
+}
+
+#[cfg(test)]
+mod testing {
+    use super::*;
+
+    /// What a component finds around it.
+    pub(super) fn around() -> Surroundings {
+        Surroundings {
+            budget: ByteBudget::default(),
+            connections_max: 1,
+            telemetry: Telemetry::default(),
+            extensions: HashMap::new(),
+            health: Health::default(),
+        }
+    }
 }

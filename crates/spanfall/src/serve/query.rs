@@ -1,8 +1,8 @@
 //! The extension `spanfall_query`: the UI and the query APIs over what an exporter `spanfall` stores.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -17,9 +17,12 @@ use hyper::body::Incoming;
 use parking_lot::{Mutex, RwLock};
 use pipeline::Client;
 use pipeline::component::{Extension, ExtensionPlan, Need, Plan, Running, Surroundings};
-use pipeline::components::servers::{ServerPlan, auth, endpoint, http_timeouts, tls};
-use pipeline::receivers::{Auth, ConnectionCounters, Drained, Handler, ServerSettings, serve};
+use pipeline::components::servers::{Endpoint, ServerPlan, auth, endpoint, http_timeouts, tls};
+use pipeline::receivers::{
+    Address, Auth, ConnectionCounters, Drained, Handler, ServerSettings, serve,
+};
 use pipeline::telemetry::{MetricKind, Metrics, Sample};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -27,8 +30,13 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::Host;
+use super::gate::Gate;
 use super::stores::Opened;
 use crate::values::parse_duration;
+
+/// How long before its deadline a query that still runs is told that it has no answer: before its
+/// connection is cut, with time for the words to arrive.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// The ports of the APIs, by the names that the API's status gives them.
 const PORTS: [&str; 4] = ["ui", "jaeger_grpc", "zipkin", "tempo"];
@@ -66,7 +74,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, host: Arc<Host>) -> QueryPlan {
         match read {
             Some(server) => server,
             None if is_present || !is_on => None,
-            None => Some(plan(default.to_owned())),
+            None => Some(plan(Endpoint::Tcp(default.to_owned()))),
         }
     });
     let is_written = reader.has("token");
@@ -92,7 +100,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, host: Arc<Host>) -> QueryPlan {
     }
 }
 
-fn plan(endpoint: String) -> ServerPlan {
+fn plan(endpoint: Endpoint) -> ServerPlan {
     // A query whose client has gone ends.
     let settings = ServerSettings { answers_half_closed: false, ..ServerSettings::default() };
     ServerPlan { endpoint, settings, tls: None, auth: None }
@@ -131,6 +139,10 @@ impl Plan for QueryPlan {
     fn is_exclusive(&self) -> bool {
         true
     }
+
+    fn ports(&self) -> Vec<u16> {
+        self.ports.iter().flatten().filter_map(ServerPlan::port).collect()
+    }
 }
 
 #[async_trait]
@@ -150,7 +162,7 @@ impl ExtensionPlan for QueryPlan {
             let is_guarded = token.is_some()
                 || settings.auth.is_some()
                 || plan.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-            if !address.ip().is_loopback() && !is_guarded && !self.insecure_public {
+            if !address.is_local() && !is_guarded && !self.insecure_public {
                 tracing::warn!(
                     extension = %id,
                     %address,
@@ -160,11 +172,11 @@ impl ExtensionPlan for QueryPlan {
             }
             let port = Arc::new(Port {
                 name,
-                address,
                 access: api::Access {
                     token: token.clone(),
-                    local_only: address.ip().is_loopback() && !is_guarded,
+                    local_only: address.is_local() && !is_guarded,
                 },
+                address,
                 auth: settings.auth.clone(),
                 router: RwLock::new(Router::new().fallback(not_open)),
                 connections: ConnectionCounters::default(),
@@ -181,13 +193,21 @@ impl ExtensionPlan for QueryPlan {
         let stores = self.host.stores.watch(&self.store);
         let skew = u64::try_from(self.clock_skew_max.as_nanos()).unwrap_or(u64::MAX);
         let answers = Arc::<AtomicBool>::default();
-        let follow = follow(stores, ports.clone(), self.host.clone(), skew, answers.clone());
+        let open = Arc::<Mutex<Option<Gate>>>::default();
+        let follow = Follow {
+            ports: ports.clone(),
+            host: self.host.clone(),
+            clock_skew_max_nano: skew,
+            answers: answers.clone(),
+            open: open.clone(),
+        };
+        let follow = follow.run(stores);
         let follow = stop.clone().run_until_cancelled_owned(follow);
         serving.spawn(async move {
             follow.await;
             Drained { abandoned: 0 }
         });
-        let own = Arc::new(Query { ports, answers, stop, serving: Mutex::new(serving) });
+        let own = Arc::new(Query { ports, answers, open, stop, serving: Mutex::new(serving) });
         let metrics: Arc<dyn Metrics> = own.clone();
         around.telemetry.add(&metrics);
         Ok(own)
@@ -205,43 +225,52 @@ async fn not_open() -> Response<Body> {
 }
 
 /// Gives every port the store that is open.
-async fn follow(
-    mut stores: tokio::sync::watch::Receiver<Opened>,
+struct Follow {
     ports: Vec<Arc<Port>>,
     host: Arc<Host>,
     clock_skew_max_nano: u64,
     answers: Arc<AtomicBool>,
-) {
-    loop {
-        let opened = stores.borrow_and_update().clone();
-        answers.store(false, Ordering::Relaxed);
-        for port in &ports {
-            let router = match &opened {
-                None => Router::new().fallback(not_open),
-                Some(store) => {
-                    let listeners = host.clone();
-                    let api = api::Api {
-                        store: store.clone(),
-                        access: port.access.clone(),
-                        listeners: Arc::new(move || listeners.listeners.read().clone()),
-                        started: host.started,
-                        clock: Arc::new(unix_nano),
-                        clock_skew_max_nano,
-                    };
-                    match port.name {
-                        "jaeger_grpc" => api::grpc_router(Arc::new(api)).await,
-                        "zipkin" => api::zipkin::router(api),
-                        "tempo" => api::tempo::router(api),
-                        _ => api::router(api),
-                    }
-                }
-            };
-            *port.router.write() = router;
+    open: Arc<Mutex<Option<Gate>>>,
+}
+
+impl Follow {
+    /// Until nobody opens stores any more.
+    async fn run(self, mut stores: watch::Receiver<Opened>) {
+        loop {
+            let opened = stores.borrow_and_update().clone();
+            self.answers.store(false, Ordering::Relaxed);
+            let gate = opened.map(Gate::new);
+            for port in &self.ports {
+                let router = match &gate {
+                    None => Router::new().fallback(not_open),
+                    Some(gate) => self.router(port, gate).await,
+                };
+                *port.router.write() = router;
+            }
+            self.answers.store(gate.is_some(), Ordering::Relaxed);
+            *self.open.lock() = gate;
+            if stores.changed().await.is_err() {
+                return;
+            }
         }
-        answers.store(opened.is_some(), Ordering::Relaxed);
-        drop(opened);
-        if stores.changed().await.is_err() {
-            return;
+    }
+
+    /// The API of a port over a store.
+    async fn router(&self, port: &Port, store: &Gate) -> Router {
+        let host = self.host.clone();
+        let api = api::Api {
+            store: Arc::new(store.clone()),
+            access: port.access.clone(),
+            listeners: Arc::new(move || host.listeners.read().clone()),
+            started: self.host.started,
+            clock: Arc::new(unix_nano),
+            clock_skew_max_nano: self.clock_skew_max_nano,
+        };
+        match port.name {
+            "jaeger_grpc" => api::grpc_router(Arc::new(api)).await,
+            "zipkin" => api::zipkin::router(api),
+            "tempo" => api::tempo::router(api),
+            _ => api::router(api),
         }
     }
 }
@@ -255,7 +284,7 @@ fn unix_nano() -> u64 {
 /// A port, and the router behind it at the moment.
 struct Port {
     name: &'static str,
-    address: SocketAddr,
+    address: Address,
     access: api::Access,
     auth: Option<Auth>,
     router: RwLock<Router>,
@@ -295,6 +324,8 @@ struct Query {
     ports: Vec<Arc<Port>>,
     /// Every port has the store behind it.
     answers: Arc<AtomicBool>,
+    /// The store as the ports have it.
+    open: Arc<Mutex<Option<Gate>>>,
     stop: CancellationToken,
     serving: Mutex<JoinSet<Drained>>,
 }
@@ -310,7 +341,14 @@ impl Running for Query {
     async fn stop(&self, deadline: Instant) -> u64 {
         self.stop.cancel();
         let mut serving = std::mem::take(&mut *self.serving.lock());
-        let drained = async { while serving.join_next().await.is_some() {} };
+        let mut drained = pin!(async { while serving.join_next().await.is_some() {} });
+        let patience = deadline.checked_sub(LAST_WORDS).unwrap_or_else(Instant::now);
+        if tokio::time::timeout_at(patience, &mut drained).await.is_ok() {
+            return 0;
+        }
+        if let Some(store) = &*self.open.lock() {
+            store.close();
+        }
         if tokio::time::timeout_at(deadline, drained).await.is_err() {
             tracing::warn!("queries were still running at the deadline");
         }
@@ -330,8 +368,8 @@ impl Running for Query {
         (!answers).then(|| "the store is not open".to_owned())
     }
 
-    fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
-        self.ports.iter().map(|port| (port.name, port.address)).collect()
+    fn addresses(&self) -> Vec<(&'static str, Address)> {
+        self.ports.iter().map(|port| (port.name, port.address.clone())).collect()
     }
 }
 
@@ -367,7 +405,70 @@ impl Metrics for Query {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Host, Silent, Where, load};
+    use store::{Engine, Options, Store};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::super::{Silent, Where, load};
+    use super::*;
+
+    async fn until(what: &str, so: impl Fn() -> bool) {
+        let waits = async {
+            while !so() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let waits = tokio::time::timeout(Duration::from_secs(60), waits).await;
+        waits.unwrap_or_else(|_| panic!("waited in vain for {what}"));
+    }
+
+    /// A query that the end finds at work is answered, or told that it will not be.
+    #[test]
+    fn an_open_query_is_not_cut_off() {
+        for is_in_time in [true, false] {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            // The only thread that could answer is busy.
+            let runtime = runtime.enable_all().max_blocking_threads(1).build().unwrap();
+            let (done, is_done) = std::sync::mpsc::channel::<()>();
+            runtime.spawn_blocking(move || is_done.recv());
+            let folder = tempfile::TempDir::new().unwrap();
+            let engine = Engine::open(Options::new(folder.path().to_owned()), |_, _| ()).unwrap();
+            let engine: Arc<dyn Store> = Arc::new(engine);
+            let answer = runtime.block_on(async {
+                let (host, id) = (Host::new(Silent), Id::parse("spanfall").unwrap());
+                host.stores.set(&id, Some(Arc::new(Gate::new(engine.clone()))));
+                let plan = QueryPlan {
+                    store: id.clone(),
+                    ports: [Some(plan(Endpoint::Tcp("127.0.0.1:0".to_owned()))), None, None, None],
+                    token: None,
+                    token_file: None,
+                    insecure_public: false,
+                    clock_skew_max: Duration::ZERO,
+                    host,
+                };
+                let own = plan.start(&id, &super::super::testing::around()).await.unwrap();
+                until("its store", || own.problem().is_none()).await;
+                let mut client =
+                    TcpStream::connect(own.addresses()[0].1.tcp().unwrap()).await.unwrap();
+                let request = b"GET /api/v1/services HTTP/1.1\r\nhost: localhost\r\n\r\n";
+                client.write_all(request).await.unwrap();
+                // This test, the gate, and who asks.
+                until("the query", || Arc::strong_count(&engine) == 3).await;
+                let patience = if is_in_time { Duration::from_secs(60) } else { Duration::ZERO };
+                let mut done = Some(done);
+                let stop = own.stop(Instant::now() + patience + LAST_WORDS);
+                let release = async { drop(done.take_if(|_| is_in_time)) };
+                assert_eq!(tokio::join!(biased; stop, release).0, 0);
+                let mut answer = String::new();
+                client.read_to_string(&mut answer).await.unwrap();
+                answer
+            });
+            match is_in_time {
+                true => assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}"),
+                false => assert!(answer.contains("the store is being closed"), "{answer}"),
+            }
+        }
+    }
 
     #[test]
     fn a_token_that_is_written_is_one() {

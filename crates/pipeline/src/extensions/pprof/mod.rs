@@ -17,14 +17,13 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use http::StatusCode;
-use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::cpu::{CpuError, GATHER_INTERVAL, HERTZ, Recording};
 use self::encode::{Place, Profile, places};
 use self::heap::{PERIOD_BYTES, Sampling, unseen};
 use super::pages::{Page, Pages, Site, parameters};
-use crate::receivers::ServerSettings;
+use crate::receivers::{Listener, ServerSettings};
 
 pub use heap::SampledAlloc;
 
@@ -49,7 +48,7 @@ impl Pprof {
     ///
     /// # Errors
     /// The listener's address cannot be told.
-    pub fn start(listener: TcpListener, server: ServerSettings) -> Result<Pages, String> {
+    pub fn start(listener: Listener, server: ServerSettings) -> Result<Pages, String> {
         let site = Profiles {
             heap: Sampling::start().map(Arc::new),
             since: SystemTime::now(),

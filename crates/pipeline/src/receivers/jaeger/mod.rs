@@ -14,12 +14,10 @@
 mod udp;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::StatusCode;
 use http::request::Parts;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::foreign::Foreign;
@@ -28,7 +26,7 @@ use super::otlp::grpc::GrpcService;
 use super::otlp::intake::{Encoding, Intake};
 use super::otlp::{GrpcReceiver, GrpcSettings, HttpSettings};
 use super::plain_http::{PlainHttp, Route, Router};
-use super::{ByteBudget, Drained, ReceiverCounters};
+use super::{Address, ByteBudget, Drained, Listener, ReceiverCounters};
 use crate::Consumer;
 
 pub use formats::thrift::Protocol;
@@ -46,7 +44,7 @@ static COLLECTOR_SERVICE: GrpcService = GrpcService {
 
 /// Jaeger over gRPC: serves as [`GrpcReceiver`] does.
 pub fn grpc_receiver(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     settings: GrpcSettings,
     budget: ByteBudget,
     consumer: Arc<dyn Consumer>,
@@ -64,7 +62,7 @@ impl ThriftHttpReceiver {
     /// A receiver on a listener that is bound already. Nothing is accepted before [`Self::run`].
     /// [`HttpSettings::traces_path`] is not looked at. Counts as [`ReceiverCounters::http`].
     pub fn new(
-        listener: TcpListener,
+        listener: impl Into<Listener>,
         settings: HttpSettings,
         budget: ByteBudget,
         consumer: Arc<dyn Consumer>,
@@ -72,11 +70,11 @@ impl ThriftHttpReceiver {
     ) -> Self {
         let counters = Arc::clone(&counters.http);
         let router = Traces { intake: Intake::new(&settings.server, budget, consumer, counters) };
-        Self { server: PlainHttp { listener, settings, router } }
+        Self { server: PlainHttp { listener: listener.into(), settings, router } }
     }
 
     /// Where it listens.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+    pub fn local_addr(&self) -> io::Result<Address> {
         self.server.local_addr()
     }
 

@@ -210,7 +210,7 @@ impl Shared {
         let message = Message {
             encoding: Encoding::Foreign(Foreign::JaegerEmitBatch(self.protocol)),
             coding: None,
-            client: connected(from),
+            client: connected(Some(from)),
             bytes,
             reservation,
         };

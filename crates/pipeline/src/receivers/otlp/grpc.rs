@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,7 +13,6 @@ use http_body_util::{BodyExt, Either, Full};
 use hyper::body::Incoming;
 use model::Rejection;
 use model::wire::{Field, Reader, put_varint_field};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,7 +25,9 @@ use super::intake::{Encoding, Intake, Message};
 use super::status::{Code, RpcStatus};
 use crate::receivers::body::{Framing, discard};
 use crate::receivers::server::{Handler, serve};
-use crate::receivers::{ByteBudget, ConnectionCounters, Drained, ReceiverCounters, ServerSettings};
+use crate::receivers::{
+    Address, ByteBudget, ConnectionCounters, Drained, Listener, ReceiverCounters, ServerSettings,
+};
 use crate::{Client, Consumer};
 
 /// A service whose one method takes spans.
@@ -64,7 +64,7 @@ pub struct GrpcSettings {
 
 /// OTLP over gRPC, on HTTP/2 by prior knowledge. The usual port is 4317.
 pub struct GrpcReceiver {
-    listener: TcpListener,
+    listener: Listener,
     settings: GrpcSettings,
     intake: Arc<Intake>,
     service: &'static GrpcService,
@@ -73,7 +73,7 @@ pub struct GrpcReceiver {
 impl GrpcReceiver {
     /// A receiver on a listener that is bound already. Nothing is accepted before [`Self::run`].
     pub fn new(
-        listener: TcpListener,
+        listener: impl Into<Listener>,
         settings: GrpcSettings,
         budget: ByteBudget,
         consumer: Arc<dyn Consumer>,
@@ -85,7 +85,7 @@ impl GrpcReceiver {
     /// The same for another service.
     pub(crate) fn serving(
         service: &'static GrpcService,
-        listener: TcpListener,
+        listener: impl Into<Listener>,
         settings: GrpcSettings,
         budget: ByteBudget,
         consumer: Arc<dyn Consumer>,
@@ -93,11 +93,11 @@ impl GrpcReceiver {
     ) -> Self {
         let counters = Arc::clone(&counters.grpc);
         let intake = Intake::new(&settings.server, budget, consumer, counters);
-        Self { listener, settings, intake, service }
+        Self { listener: listener.into(), settings, intake, service }
     }
 
     /// Where it listens.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+    pub fn local_addr(&self) -> io::Result<Address> {
         self.listener.local_addr()
     }
 

@@ -14,7 +14,7 @@ use crate::receivers::inflate::Coding;
 pub(super) const GRPC_ENCODING: &str = "grpc-encoding";
 pub(super) const GRPC_ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 /// What messages may be compressed with.
-pub(super) const ACCEPTED: &str = "identity,gzip,deflate,zstd";
+pub(super) const ACCEPTED: &str = "identity,gzip,deflate,zstd,snappy";
 
 /// The coding that the headers announce for messages with their flag set.
 pub(super) fn request_coding(headers: &HeaderMap) -> Result<Option<Coding>, RpcStatus> {

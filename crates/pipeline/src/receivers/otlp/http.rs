@@ -1,17 +1,15 @@
 //! OTLP/HTTP: `POST /v1/traces`, protobuf or JSON.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use model::Rejection;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,10 +21,11 @@ use crate::net::Headers;
 use crate::receivers::body::{Framing, discard};
 use crate::receivers::cors::is_preflight;
 use crate::receivers::front::{Answer, Front, empty, media_type};
-use crate::receivers::inflate::{CODINGS, Coding};
+use crate::receivers::inflate::Coding;
 use crate::receivers::server::{Handler, serve};
 use crate::receivers::{
-    ByteBudget, ConnectionCounters, CorsSettings, Drained, ReceiverCounters, ServerSettings,
+    Address, ByteBudget, ConnectionCounters, CorsSettings, Drained, Listener, ReceiverCounters,
+    ServerSettings,
 };
 use crate::{Client, Consumer};
 
@@ -60,7 +59,7 @@ impl Default for HttpSettings {
 
 /// OTLP over HTTP/1.1, and over HTTP/2 by prior knowledge. The usual port is 4318.
 pub struct HttpReceiver {
-    listener: TcpListener,
+    listener: Listener,
     settings: HttpSettings,
     intake: Arc<Intake>,
 }
@@ -68,18 +67,18 @@ pub struct HttpReceiver {
 impl HttpReceiver {
     /// A receiver on a listener that is bound already. Nothing is accepted before [`Self::run`].
     pub fn new(
-        listener: TcpListener,
+        listener: impl Into<Listener>,
         settings: HttpSettings,
         budget: ByteBudget,
         consumer: Arc<dyn Consumer>,
         counters: Arc<ReceiverCounters>,
     ) -> Self {
         let intake = Intake::new(&settings.server, budget, consumer, Arc::clone(&counters.http));
-        Self { listener, settings, intake }
+        Self { listener: listener.into(), settings, intake }
     }
 
     /// Where it listens.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+    pub fn local_addr(&self) -> io::Result<Address> {
         self.listener.local_addr()
     }
 
@@ -184,12 +183,9 @@ impl Service {
         match self.front.coding(&request.headers) {
             Some(coding) => Ok(Shape { format, coding }),
             None => {
-                let message = format!("the content encoding must be one of {CODINGS}, identity");
                 let http = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-                let mut answer = refuse(http, Code::InvalidArgument, message);
-                // RFC 9110 15.5.16.
-                answer.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(CODINGS));
-                Err(answer)
+                let refuse = |words| *refuse(http, Code::InvalidArgument, words);
+                Err(Box::new(self.front.refuse_coding(refuse)))
             }
         }
     }

@@ -15,13 +15,11 @@
 //! - Bodies come in zstd, too.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use formats::zipkin::TagTypes;
 use http::StatusCode;
 use http::request::Parts;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::foreign::{Foreign, ZipkinEncoding};
@@ -29,7 +27,7 @@ use super::front::media_type;
 use super::otlp::HttpSettings;
 use super::otlp::intake::{Encoding, Intake};
 use super::plain_http::{PlainHttp, Route, Router};
-use super::{ByteBudget, Drained, TransportCounters};
+use super::{Address, ByteBudget, Drained, Listener, TransportCounters};
 use crate::Consumer;
 
 /// Settings of the Zipkin receiver.
@@ -62,7 +60,7 @@ pub struct ZipkinReceiver {
 impl ZipkinReceiver {
     /// A receiver on a listener that is bound already. Nothing is accepted before [`Self::run`].
     pub fn new(
-        listener: TcpListener,
+        listener: impl Into<Listener>,
         settings: ZipkinSettings,
         budget: ByteBudget,
         consumer: Arc<dyn Consumer>,
@@ -78,11 +76,11 @@ impl ZipkinReceiver {
             v2_proto: v2_json.counting(Arc::clone(&counters.v2_proto)),
             v2_json,
         };
-        Self { server: PlainHttp { listener, settings, router } }
+        Self { server: PlainHttp { listener: listener.into(), settings, router } }
     }
 
     /// Where it listens.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+    pub fn local_addr(&self) -> io::Result<Address> {
         self.server.local_addr()
     }
 
