@@ -361,27 +361,26 @@ impl Engine {
         is_search: bool,
         work: impl FnOnce(&mut View, &Cancel) -> Result<T, Stop> + Send + 'static,
     ) -> Result<T, QueryError> {
-        struct OnDrop(Cancel);
-        impl Drop for OnDrop {
-            fn drop(&mut self) {
-                self.0.0.store(true, Ordering::Relaxed);
-            }
-        }
-        let cancel = Cancel::default();
-        let waiting = OnDrop(cancel.clone());
-        let work = move |view: &mut View| {
-            view.probe = Arc::new(Probe::of(&cancel));
-            work(view, &cancel)
-        };
+        let waiting = Waiting::default();
+        let work = probed(work, waiting.0.clone());
         let answer = if is_search { self.searching(work).await } else { self.blocking(work).await };
-        drop(waiting);
-        match answer {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(Stop::Refused(reason))) => Err(QueryError::Refused(reason)),
-            Ok(Err(Stop::Damaged(damaged))) => Err(QueryError::Failed(damaged.to_string())),
-            Ok(Err(Stop::Cancelled)) => Err(QueryError::Failed("it was cancelled".to_owned())),
-            Err(error) => Err(QueryError::Failed(error.to_string())),
+        answered(answer)
+    }
+
+    /// Runs a query that counts. One that takes too long for the turn of short ones is begun anew in
+    /// an ordinary one: those that wait hold nothing.
+    async fn measuring<T: Send + 'static>(
+        &self,
+        work: impl Fn(&mut View, &Cancel) -> Result<T, Stop> + Clone + Send + 'static,
+    ) -> Result<T, QueryError> {
+        let waiting = Waiting::default();
+        let (turn, until) = self.turns.measure().await;
+        let short = probed(work.clone(), waiting.0.until(until));
+        let mut answer = self.in_turn(turn, short).await;
+        if until.is_some() && matches!(answer, Ok(Err(Stop::Cancelled))) {
+            answer = self.blocking(probed(work, waiting.0.clone())).await;
         }
+        answered(answer)
     }
 
     async fn catalog<T: Send + 'static>(
@@ -394,6 +393,37 @@ impl Engine {
             read(&Catalogs(catalogs))
         })
         .await
+    }
+}
+
+/// Somebody waits for the answer, until this is dropped.
+#[derive(Default)]
+struct Waiting(Cancel);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+/// The work of a query that notes what it takes and ends when it is told to.
+fn probed<T>(
+    work: impl FnOnce(&mut View, &Cancel) -> Result<T, Stop>,
+    cancel: Cancel,
+) -> impl FnOnce(&mut View) -> Result<T, Stop> {
+    move |view| {
+        view.probe = Arc::new(Probe::of(&cancel));
+        work(view, &cancel)
+    }
+}
+
+fn answered<T>(answer: Result<Result<T, Stop>, ReadError>) -> Result<T, QueryError> {
+    match answer {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(Stop::Refused(reason))) => Err(QueryError::Refused(reason)),
+        Ok(Err(Stop::Damaged(damaged))) => Err(QueryError::Failed(damaged.to_string())),
+        Ok(Err(Stop::Cancelled)) => Err(QueryError::Failed("it was cancelled".to_owned())),
+        Err(error) => Err(QueryError::Failed(error.to_string())),
     }
 }
 
@@ -450,8 +480,8 @@ impl Store for Engine {
         request: MeasureRequest,
         watcher: Option<Watcher<Measured>>,
     ) -> Result<Measured, QueryError> {
-        self.query(false, move |view, cancel| {
-            let teller = watcher.map(|to| Teller::new(to, TELL_EVERY, TELL_EVERY));
+        self.measuring(move |view, cancel| {
+            let teller = watcher.clone().map(|to| Teller::new(to, TELL_EVERY, TELL_EVERY));
             query::measure(view, &request, cancel, teller.as_ref())
         })
         .await
@@ -473,7 +503,7 @@ impl Store for Engine {
         &self,
         request: TraceMetricsRequest,
     ) -> Result<TraceMetricsSet, QueryError> {
-        self.query(false, move |view, cancel| query::trace_metrics(view, &request, cancel)).await
+        self.measuring(move |view, cancel| query::trace_metrics(view, &request, cancel)).await
     }
 
     async fn summaries(&self, ids: Vec<TraceId>) -> Result<Vec<TraceSummary>, ReadError> {

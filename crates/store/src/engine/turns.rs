@@ -6,6 +6,9 @@
 //! A search that turns out to be long leaves that turn to the next one and waits for an ordinary
 //! turn where it is: between two parts of its work, or of its answer, with the results that it
 //! holds. One that asks for very many spans is long from the beginning, and waits without any.
+//!
+//! One turn is for queries that count and end as fast as a search does. One that turns out to be long
+//! gives up what it has counted, which may be much, and waits for an ordinary turn to begin anew.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +16,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How long a search may keep the turn that is for searches alone.
+/// How long a search may keep the turn that is for searches alone, and a query that counts that of
+/// short ones.
 const QUICK_TIME: Duration = Duration::from_millis(100);
 
 /// Searches that wait in the middle: each holds a thread, and its results so far. Beyond that a
@@ -24,6 +28,7 @@ const WAITING_MAX: usize = 16;
 pub(super) struct Turns {
     ordinary: Arc<Semaphore>,
     quick: Arc<Semaphore>,
+    short: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     quick_time: Duration,
 }
@@ -55,6 +60,7 @@ impl Turns {
         Self {
             ordinary: Arc::new(Semaphore::new(queries_max)),
             quick: Arc::new(Semaphore::new(1)),
+            short: Arc::new(Semaphore::new(1)),
             waiting: Arc::new(Semaphore::new(waiting_max)),
             quick_time,
         }
@@ -63,6 +69,19 @@ impl Turns {
     /// Waits for the turn of a query that may take long.
     pub(super) async fn ordinary(&self) -> Turn {
         Turn { permit: Mutex::new(acquire(&self.ordinary).await), quick: None }
+    }
+
+    /// Waits for the turn of a query that counts, and tells when it ends where it is that of short
+    /// ones.
+    pub(super) async fn measure(&self) -> (Turn, Option<Instant>) {
+        tokio::select! {
+            biased;
+            turn = self.ordinary() => (turn, None),
+            permit = acquire(&self.short) => {
+                let turn = Turn { permit: Mutex::new(permit), quick: None };
+                (turn, Some(Instant::now() + self.quick_time))
+            }
+        }
     }
 
     /// Waits for the turn of a search.
@@ -164,9 +183,7 @@ mod tests {
 
     #[test]
     fn the_engine_answers_searches_while_long_queries_run() {
-        use traceql::{MetricsQuery, QueryKind};
-
-        use crate::{ChoiceRequest, Engine, FindRequest, MeasureRequest, Options, Store};
+        use crate::{ChoiceRequest, Engine, FindRequest, Options, Store};
 
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let _entered = runtime.enter();
@@ -202,7 +219,16 @@ mod tests {
         let quick = now(engine.turns.search()).expect("the turn of searches is free");
         assert!(quick.quick.is_some() && finding.as_mut().poll(&mut context).is_pending());
         drop(quick);
-        // What counts everything waits for its turn.
+        drop(long);
+        assert!(runtime.block_on(finding).unwrap().traces.is_empty());
+    }
+
+    #[test]
+    fn the_engine_counts_while_long_queries_run() {
+        use traceql::{MetricsQuery, QueryKind};
+
+        use crate::{Engine, MeasureRequest, Options, Store};
+
         let QueryKind::Metrics(MetricsQuery::Leaf(leaf)) =
             traceql::parse("{} | rate()").unwrap().kind
         else {
@@ -216,10 +242,29 @@ mod tests {
             exemplars_max: 0,
             extrapolate: false,
         };
-        let mut measuring = pin!(engine.measure(request, None));
-        assert!(measuring.as_mut().poll(&mut context).is_pending());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let _entered = runtime.enter();
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options { queries_max: 1, ..Options::new(folder.path().join("data")) };
+        let mut engine = Engine::open(options, |_, _| {}).unwrap();
+        engine.turns = Turns::with(1, Duration::from_secs(3600), 1);
+        let long = now(engine.turns.ordinary()).unwrap();
+        let measured = runtime.block_on(engine.measure(request.clone(), None));
+        assert!(measured.unwrap().series.is_empty());
+        // One whose time is over gives the turn back, and waits for an ordinary one.
         drop(long);
-        assert!(runtime.block_on(finding).unwrap().traces.is_empty());
+        engine.turns = Turns::with(1, Duration::ZERO, 1);
+        let long = now(engine.turns.ordinary()).unwrap();
+        let mut measuring = pin!(engine.measure(request, None));
+        let short = runtime.block_on(async {
+            tokio::select! {
+                biased;
+                _ = &mut measuring => panic!("there was no turn"),
+                short = acquire(&engine.turns.short) => short,
+            }
+        });
+        assert!(short.is_some());
+        drop(long);
         assert!(runtime.block_on(measuring).unwrap().series.is_empty());
     }
 

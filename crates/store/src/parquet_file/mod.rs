@@ -30,6 +30,7 @@ mod values;
 mod writer;
 
 pub(crate) use cursor::GroupPages;
+pub(crate) use numbering::Numbering;
 pub(crate) use reader::TableFile;
 pub(crate) use writer::TableWriter;
 

@@ -4,8 +4,9 @@
 const DIRECT: usize = 1024;
 const NONE: u32 = u32::MAX;
 
+/// Numbers by code.
 #[derive(Debug, Default)]
-pub(super) struct Numbering {
+pub(crate) struct Numbering {
     keys: Vec<u64>,
     /// The codes of small numbers.
     direct: Vec<u32>,
@@ -14,24 +15,25 @@ pub(super) struct Numbering {
 }
 
 impl Numbering {
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.keys.clear();
         self.direct.fill(NONE);
         self.slots.fill(NONE);
     }
 
     /// The numbers by code.
-    pub(super) fn keys(&self) -> &[u64] {
+    pub(crate) fn keys(&self) -> &[u64] {
         &self.keys
     }
 
     /// Forgets the codes behind the first ones. No further codes can be asked for.
-    pub(super) fn truncate(&mut self, codes: usize) {
+    pub(crate) fn truncate(&mut self, codes: usize) {
         self.keys.truncate(codes);
     }
 
+    /// The code of a number.
     #[inline]
-    pub(super) fn code(&mut self, key: u64) -> u32 {
+    pub(crate) fn code(&mut self, key: u64) -> u32 {
         if key < DIRECT as u64 {
             if self.direct.is_empty() {
                 self.direct.resize(DIRECT, NONE);

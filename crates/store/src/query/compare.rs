@@ -30,6 +30,9 @@ const TYPES: [&str; 2] = ["baseline", "selection"];
 /// What a value takes in memory beside itself, about.
 const VALUE_BYTES: usize = 96;
 
+/// What a series takes beside its values and texts, about.
+const SERIES_BYTES: usize = 256;
+
 /// The spans of both sides by attribute, value and interval.
 #[derive(Debug)]
 pub(super) struct Compared {
@@ -132,6 +135,17 @@ impl Compared {
     /// How many values there are.
     pub(super) fn len(&self) -> usize {
         self.fields.values().flatten().map(|side| side.spans.len()).sum()
+    }
+
+    /// What the series will take in memory, about.
+    pub(super) fn series_bytes(&self, top_n: usize) -> usize {
+        let each = self.steps * size_of::<f64>() + SERIES_BYTES;
+        let of_side = |side: &Side| {
+            // The values that are told, and the total, and what says that they are too many.
+            let series = side.spans.len().min(top_n) + 2;
+            series.saturating_mul(each).saturating_add(side.bytes)
+        };
+        self.fields.values().flatten().map(of_side).fold(0, usize::saturating_add)
     }
 
     /// Which sides of an attribute have too many values to tell them.

@@ -858,7 +858,7 @@ mod tests {
             let (count, ends) = (pauses.clone(), cancel.clone());
             let pause = move || {
                 if count.fetch_add(1, Ordering::Relaxed) + 1 == ends_at {
-                    ends.0.store(true, Ordering::Relaxed);
+                    ends.cancel();
                 }
             };
             let mut view = View { pause: Some(Arc::new(pause)), ..view(1) };

@@ -8,6 +8,7 @@ use hashbrown::{HashMap, HashTable};
 use traceql::{MetricsFunction, OverTime, Static};
 
 use super::budget::{Budget, Share};
+use super::cells::Cells;
 
 /// Bounds of a histogram are powers of two: values up to 2^63.
 pub(super) const BUCKETS: usize = 64;
@@ -153,13 +154,13 @@ pub(super) struct Groups {
     pub(super) steps: usize,
     groups: Distinct,
     /// Spans by group, interval and bucket, as narrow as they mostly are.
-    counts: Vec<u32>,
+    counts: Cells<u32>,
     /// How often a count began again at 0.
     carried: HashMap<usize, u64>,
     /// The buckets that there are: one of plain counts, as many as are needed of histograms.
     buckets: Range<usize>,
     /// By group and interval: sum, least or greatest value; of [`Sums::Value`] alone.
-    values: Vec<f64>,
+    values: Cells<f64>,
     /// What the groups' keys take.
     key_bytes: usize,
     share: Share,
@@ -201,6 +202,11 @@ impl Groups {
         !self.overflown
     }
 
+    /// What the groups' keys take in memory, about.
+    pub(super) fn key_bytes(&self) -> usize {
+        self.key_bytes
+    }
+
     pub(super) fn keys(&self) -> &[Vec<Static>] {
         &self.groups.keys
     }
@@ -220,9 +226,9 @@ impl Groups {
             return 0;
         }
         let cells = self.groups.keys.len() * self.steps;
-        self.counts.resize(cells * self.buckets.len(), 0);
+        self.counts.grow(cells * self.buckets.len());
         if matches!(self.sums, Sums::Value(_)) {
-            self.values.resize(cells, 0.0);
+            self.values.grow(cells);
         }
         number
     }
@@ -242,16 +248,20 @@ impl Groups {
         if !self.fits(self.keys().len(), wider.len()) {
             return;
         }
-        let mut counts = vec![0; self.keys().len() * self.steps * wider.len()];
+        let mut counts = Cells::default();
         if !self.buckets.is_empty() {
             let (from, width) = (self.buckets.start - wider.start, self.buckets.len());
-            let old = self.counts.chunks_exact(width);
-            for (new, old) in counts.chunks_exact_mut(wider.len()).zip(old) {
-                new[from..from + width].copy_from_slice(old);
+            let moved = |at: usize| at / width * wider.len() + from + at % width;
+            let held = self.counts.drain().enumerate().filter(|(_, count)| *count > 0);
+            for (at, count) in held {
+                counts.grow(moved(at) + 1);
+                if let Some(place) = counts.get_mut(moved(at)) {
+                    *place = count;
+                }
             }
-            let moved = |(at, carried)| (at / width * wider.len() + from + at % width, carried);
-            self.carried = self.carried.drain().map(moved).collect();
+            self.carried = self.carried.drain().map(|(at, carried)| (moved(at), carried)).collect();
         }
+        counts.grow(self.keys().len() * self.steps * wider.len());
         (self.counts, self.buckets) = (counts, wider);
     }
 
@@ -282,7 +292,7 @@ impl Groups {
 
     fn counted_at(&self, at: usize) -> u64 {
         let carried = if self.carried.is_empty() { None } else { self.carried.get(&at) };
-        carried.map_or(0, |carried| carried << 32) + u64::from(self.counts[at])
+        carried.map_or(0, |carried| carried << 32) + self.counts.get(at).map_or(0, u64::from)
     }
 
     /// Adds a span's value, which is a number.
@@ -307,7 +317,7 @@ impl Groups {
     }
 
     fn join_value(&mut self, function: OverTime, at: usize, value: f64) {
-        let is_first = self.counts.get(at) == Some(&0) && !self.carried.contains_key(&at);
+        let is_first = self.counts.get(at) == Some(0) && !self.carried.contains_key(&at);
         let Some(known) = self.values.get_mut(at) else { return };
         *known = match function {
             _ if is_first => value,
@@ -331,7 +341,7 @@ impl Groups {
 
     /// What the values of a group's spans in an interval come to.
     pub(super) fn summed(&self, group: usize, step: usize) -> f64 {
-        self.values[group * self.steps + step]
+        self.values.get(group * self.steps + step).unwrap_or(f64::NAN)
     }
 
     pub(super) fn buckets(&self) -> Range<usize> {
@@ -364,13 +374,14 @@ impl Groups {
                 let (from, to) = (at * self.steps + step, group * self.steps + step);
                 if let Sums::Value(function) = self.sums
                     && other.counted_at(from) > 0
+                    && let Some(value) = other.values.get(from)
                 {
-                    self.join_value(function, to, other.values[from]);
+                    self.join_value(function, to, value);
                 }
                 let to = to * self.buckets.len() + (other.buckets.start - self.buckets.start);
                 for bucket in 0..width {
                     let from = from * width + bucket;
-                    self.count_at(to + bucket, other.counts[from]);
+                    self.count_at(to + bucket, other.counts.get(from).unwrap_or(0));
                     if let Some(carried) = other.carried.get(&from) {
                         *self.carried.entry(to + bucket).or_default() += carried;
                     }

@@ -13,6 +13,7 @@ use super::value::{Val, attribute_at};
 use super::values::{field_values, kind, status};
 use crate::column::{Column, Values};
 use crate::columns::{Table, name};
+use crate::parquet_file::Numbering;
 use crate::piece::Damaged;
 use crate::spare;
 use crate::texts::Texts;
@@ -37,6 +38,31 @@ impl Coded {
         let mut codes = spare::take(of_row.len());
         codes.extend(of_row);
         Self { codes, legend }
+    }
+
+    /// Puts texts at the rows that have one.
+    fn put_texts(&mut self, column: &Column) {
+        let Some((codes, texts)) = column.codes() else { return };
+        let first = self.legend.len() as u32;
+        self.legend.push(Meanings::Texts(texts.clone()));
+        column.rows_present().zip(codes).for_each(|(row, &code)| self.codes[row] = first + code);
+    }
+
+    /// Puts numbers, by their bits, at the rows that have one and are alive.
+    fn put_numbers(
+        &mut self,
+        column: &Column,
+        bits: impl Iterator<Item = u64>,
+        alive: &Mask,
+        value: impl Fn(u64) -> Static,
+    ) {
+        let first = self.legend.len() as u32;
+        let mut known = Numbering::default();
+        for (row, bits) in column.rows_present().zip(bits).filter(|(row, _)| alive.get(*row)) {
+            self.codes[row] = first + known.code(bits);
+        }
+        let values = known.keys().iter().map(|&bits| value(bits));
+        self.legend.push(Meanings::Values(values.collect()));
     }
 }
 
@@ -176,6 +202,13 @@ pub(super) fn coded(slab: &Slab<'_>, field: &Field, alive: &Mask) -> Result<Code
             };
             Ok(Coded::shared(codes.iter().copied(), Legend::texts(texts.clone())))
         }
+        Field::Intrinsic(Intrinsic::StatusMessage) => {
+            let mut out = Coded::constant(slab.len(), Static::String(String::new()));
+            if let Some(texts) = slab.spans.column(name::STATUS_MESSAGE)? {
+                out.put_texts(&texts);
+            }
+            Ok(out)
+        }
         Field::Intrinsic(Intrinsic::Status | Intrinsic::Kind) => {
             let (column, of) = match field {
                 Field::Intrinsic(Intrinsic::Kind) => (name::KIND, kind as fn(i32) -> Static),
@@ -206,20 +239,27 @@ pub(super) fn coded(slab: &Slab<'_>, field: &Field, alive: &Mask) -> Result<Code
 fn span_attribute(slab: &Slab<'_>, key: &str, alive: &Mask) -> Result<Coded, Damaged> {
     let mut out = Coded::constant(slab.len(), Static::Nil);
     for (value_type, column) in slab.spans.attribute(key, None)? {
-        let first = out.legend.len() as u32;
-        if let (ValueType::String, Some((codes, texts))) = (value_type, column.codes()) {
-            out.legend.push(Meanings::Texts(texts.clone()));
-            for (row, &code) in column.rows_present().zip(codes) {
-                out.codes[row] = first + code;
+        match (value_type, column.values()) {
+            (ValueType::String, _) => out.put_texts(&column),
+            (_, Values::Int64(values)) => {
+                let bits = values.iter().map(|&value| value as u64);
+                out.put_numbers(&column, bits, alive, |bits| Static::Int(bits as i64));
             }
-            continue;
+            (_, Values::Double(values)) => {
+                let bits = values.iter().map(|value| value.to_bits());
+                out.put_numbers(&column, bits, alive, |bits| Static::Float(f64::from_bits(bits)));
+            }
+            (_, values) => {
+                let first = out.legend.len() as u32;
+                let mut known = Distinct::default();
+                let rows = column.rows_present().enumerate().filter(|&(_, row)| alive.get(row));
+                for (at, row) in rows {
+                    let value = attribute_at(value_type, values, at).single();
+                    out.codes[row] = first + known.number_of(&value) as u32;
+                }
+                out.legend.push(Meanings::Values(known.into_values()));
+            }
         }
-        let mut known = Distinct::default();
-        for (at, row) in column.rows_present().enumerate().filter(|&(_, row)| alive.get(row)) {
-            let value = attribute_at(value_type, column.values(), at).single();
-            out.codes[row] = first + known.number_of(&value) as u32;
-        }
-        out.legend.push(Meanings::Values(known.into_values()));
     }
     let first = out.legend.len() as u32;
     let mut known = Distinct::default();

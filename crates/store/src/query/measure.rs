@@ -33,8 +33,12 @@ use crate::types::{
     MeasureRequest, Measured, MeasuredSeries, MeasuredSpan, Progress, QueryStats, QueryStep,
 };
 
-/// What the series of a query may take in memory, those that every thread counts together.
+/// What the series of a query may take in memory, those that every thread counts together; as they
+/// are told they may take twice as much.
 const SERIES_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// A name and its value.
+type Label = (String, Static);
 
 /// Pairs of values that are looked up by place.
 const PAIRS_MAX: usize = 1 << 20;
@@ -138,6 +142,7 @@ fn measure_within(
         view.note::<()>(Err(damaged));
     }
     stats.add(&counted.stats);
+    counted.part.check_series(request, budget.bytes_max().saturating_mul(2))?;
     let series = probe.step(QueryStep::Answer, || counted.part.series(request));
     probe.tell(&mut stats);
     Ok(Measured { series, partial: view.is_partial(), stats })
@@ -664,15 +669,39 @@ impl Part {
     }
 
     fn check(&self) -> Result<(), Stop> {
-        if !self.is_overflown() {
-            return Ok(());
-        }
+        if self.is_overflown() { Err(self.too_much()) } else { Ok(()) }
+    }
+
+    /// Whether the series are not too large to be told, where they take more than what was counted
+    /// of them.
+    fn check_series(&self, request: &MeasureRequest, bytes_max: usize) -> Result<(), Stop> {
+        let each = match &request.leaf.function {
+            MetricsFunction::Compare { top_n, .. } => {
+                let bytes = self.compared.series_bytes(*top_n as usize);
+                return if bytes > bytes_max { Err(self.too_much()) } else { Ok(()) };
+            }
+            MetricsFunction::Quantile { quantiles, .. } => quantiles.len(),
+            MetricsFunction::Histogram(_) => self.groups.buckets().len(),
+            _ => 1,
+        };
+        // What says which function, quantile or bucket it is, is a label, too.
+        let names = request.leaf.by.iter().map(|field| field.to_string().len());
+        let labels: usize = names.chain([0]).map(|name| size_of::<Label>() + name).sum();
+        let own = size_of::<MeasuredSeries>() + request.steps * size_of::<f64>();
+        // Labels are twice in memory while the series are sorted.
+        let bytes = (self.groups.keys().len().saturating_mul(own + 2 * labels))
+            .saturating_add(2 * self.groups.key_bytes())
+            .saturating_mul(each);
+        if bytes > bytes_max { Err(self.too_much()) } else { Ok(()) }
+    }
+
+    fn too_much(&self) -> Stop {
         let groups = self.groups.keys().len() + self.compared.len();
-        Err(Stop::Refused(format!(
-            "the query has more than {groups} series, which take more than {} MiB: group by \
-             fields with fewer values, or ask for a longer step",
+        Stop::Refused(format!(
+            "the query has {groups} series or more, which take more than {} MiB: group by fields \
+             with fewer values, or ask for a longer step",
             SERIES_BYTES_MAX >> 20
-        )))
+        ))
     }
 
     fn join(&mut self, other: Self, exemplars_max: usize) -> Result<(), Stop> {
@@ -868,7 +897,7 @@ mod tests {
             assert!(expected.len() >= 80);
             let small = (10..).map(|power| 1 << power).find(|&bytes| run(bytes, 1).is_ok());
             let small = small.unwrap();
-            assert!(small < 1 << 20, "{small}");
+            assert!(small <= 1 << 20, "{small}");
             for threads in [2, 3, 8] {
                 for bytes_max in [small, 2 * small, 8 * small] {
                     let found = run(bytes_max, threads);
@@ -881,6 +910,31 @@ mod tests {
                 let refused = run(small / 8, threads);
                 assert!(matches!(refused, Err(Stop::Refused(_))), "{threads}: {refused:?}");
             }
+        }
+    }
+
+    /// Of 80 names some 16 bytes a step are counted, and 8 bytes a step and quantile are told; of a
+    /// comparison little is counted.
+    #[test]
+    fn series_are_not_too_large_to_be_told() {
+        let quantiles = "{ } | quantile_over_time(duration, .1, .2, .3, .4, .5, .6, .7, .8, .9) \
+                         by (name)";
+        for (query, bytes_max, fits) in [
+            (quantiles, 2_000_000, false),
+            (quantiles, 4_000_000, true),
+            ("{ } | compare({ name = `3` }, 100)", 300_000, false),
+            ("{ } | compare({ name = `3` }, 100)", 4_000_000, true),
+            ("{ } | compare({ name = `3` }, 1)", 300_000, true),
+        ] {
+            let (view, budget) =
+                (&mut view_of(vec![piece_lasting("1", 80, 1, |_| 1_000)]), Budget::of(bytes_max));
+            let found = measure_within(view, &request(query), &Cancel::default(), None, &budget, 1);
+            let is_right = match &found {
+                Ok(_) => fits,
+                Err(Stop::Refused(_)) => !fits,
+                Err(_) => false,
+            };
+            assert!(is_right, "{query}, {bytes_max}: {:?}", found.map(|found| found.series.len()));
         }
     }
 

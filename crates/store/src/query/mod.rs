@@ -8,6 +8,7 @@
 //! result wrong.
 
 mod budget;
+mod cells;
 mod choices;
 mod compare;
 mod exemplars;
@@ -32,6 +33,7 @@ mod weights;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use traceql::{Field, Intrinsic, Pipeline, SpansetExpr, Stage};
 
@@ -53,7 +55,7 @@ pub(crate) enum Stop {
     Damaged(Damaged),
     /// The query asks what cannot be answered, in words for its author.
     Refused(String),
-    /// Nobody waits for the answer any more.
+    /// Nobody waits for the answer any more, or its time is over.
     Cancelled,
 }
 
@@ -63,18 +65,32 @@ impl From<Damaged> for Stop {
     }
 }
 
-/// Whether somebody still waits.
+/// Whether somebody still waits, and how long the query may take.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Cancel(pub(crate) Arc<AtomicBool>);
+pub(crate) struct Cancel {
+    is_gone: Arc<AtomicBool>,
+    until: Option<Instant>,
+}
 
 impl Cancel {
+    /// The same for a part of the query that ends at this time.
+    pub(crate) fn until(&self, until: Option<Instant>) -> Self {
+        Self { is_gone: self.is_gone.clone(), until }
+    }
+
+    /// Nobody waits any more.
+    pub(crate) fn cancel(&self) {
+        self.is_gone.store(true, Ordering::Relaxed);
+    }
+
     fn check(&self) -> Result<(), Stop> {
         if self.is_set() { Err(Stop::Cancelled) } else { Ok(()) }
     }
 
-    /// Whether nobody waits any more.
+    /// Whether the query is to end without an answer.
     fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.is_gone.load(Ordering::Relaxed)
+            || self.until.is_some_and(|until| Instant::now() >= until)
     }
 }
 

@@ -14,6 +14,7 @@ use traceql::{
 
 use super::Stop;
 use super::filter::{Domain, filter};
+use super::groups::Distinct;
 use super::mask::Mask;
 use super::slab::Slab;
 use super::structure::{inverse, partners};
@@ -184,16 +185,17 @@ impl<'s, 'a> Spansets<'s, 'a> {
             Stage::By(expr) => {
                 let name = format!("by({expr})");
                 for set in input {
-                    let mut groups: Vec<(Static, Vec<u32>)> = Vec::new();
-                    let keys = values(self.slab, expr, Domain::Spans, &set.rows)?;
-                    for (&row, key) in set.rows.iter().zip(keys) {
-                        let key = key.single();
-                        match groups.iter_mut().find(|(of, _)| same(of, &key)) {
-                            Some((_, rows)) => rows.push(row),
-                            None => groups.push((key, vec![row])),
+                    let mut keys = Distinct::default();
+                    let mut groups: Vec<Vec<u32>> = Vec::new();
+                    let of_rows = values(self.slab, expr, Domain::Spans, &set.rows)?;
+                    for (&row, key) in set.rows.iter().zip(of_rows) {
+                        let group = keys.number_of(&key.single());
+                        if group == groups.len() {
+                            groups.push(Vec::new());
                         }
+                        groups[group].push(row);
                     }
-                    for (key, rows) in groups {
+                    for (key, rows) in keys.into_values().into_iter().zip(groups) {
                         let mut attributes = set.attributes.clone();
                         attributes.push((name.clone(), key));
                         out.push(Spanset { rows, attributes });
@@ -349,14 +351,6 @@ fn fold(function: AggregateFunction, numbers: &[Static]) -> Option<Static> {
             let durations = numbers.iter().all(|number| matches!(number, Static::Duration(_)));
             Some(if durations { Static::Duration(mean as i64) } else { Static::Float(mean) })
         }
-    }
-}
-
-/// Whether two keys make one group.
-fn same(a: &Static, b: &Static) -> bool {
-    match (a, b) {
-        (Static::Float(a), Static::Float(b)) => a.to_bits() == b.to_bits(),
-        _ => a == b,
     }
 }
 

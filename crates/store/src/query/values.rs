@@ -160,7 +160,8 @@ fn attribute_values(rows_of: &Rows<'_>, key: &str, rows: &[u32]) -> Result<Vec<V
     let extra = rows_of.extra(key)?;
     if !extra.is_empty() {
         for (value, row) in out.iter_mut().zip(rows).filter(|(value, _)| value.is_nil()) {
-            if let Some((_, found)) = extra.iter().find(|(of, _)| of == row) {
+            let first = extra.partition_point(|(of, _)| of < row);
+            if let Some((_, found)) = extra.get(first).filter(|(of, _)| of == row) {
                 *value = found.clone();
             }
         }

@@ -1,7 +1,5 @@
 //! Seams of small stores, looked at from inside.
 
-use std::sync::atomic::Ordering;
-
 use bytes::Bytes;
 use model::SpanBatch;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -56,7 +54,7 @@ fn traces(seam: &Seam) -> usize {
 #[test]
 fn nothing_is_put_together_for_nobody() {
     let (mut view, cancel) = (view(), Cancel::default());
-    cancel.0.store(true, Ordering::Relaxed);
+    cancel.cancel();
     let seam = Seam::of(&mut view, &cancel);
     assert!(matches!(seam, Err(Stop::Cancelled)));
     let seam = Seam::of_doubles(&mut view, |piece| piece.id() < "c", &cancel);
