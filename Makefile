@@ -40,8 +40,9 @@ ui/dist/index.html: ui/node_modules/.package-lock.json $(UI_SOURCES)
 test: ui test-ui
 	@echo '==> setting up what the tests need'
 	@tests/setup.sh
-	@echo '==> building the binary'
-	@$(CARGO) build --locked --workspace --bins
+	@echo '==> building the binary and the tests'
+	@# At once: on its own, the binary would be made of other libraries, each of them built twice.
+	@$(CARGO) build --locked --workspace --bins --tests --examples
 	@echo '==> running the tests'
 	@$(CARGO) test --locked --workspace
 
@@ -54,6 +55,8 @@ check: ui
 	@$(CARGO) fmt --all --check
 	@echo '==> clippy'
 	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@echo '==> the binaries without what tests add to their libraries'
+	@$(CARGO) check --locked --workspace --bins
 
 FUZZ_SECONDS ?= 20
 FUZZ_TARGETS ?= otlp_protobuf otlp_json log_reader traceql api_parameters config formats ottl

@@ -127,6 +127,7 @@ const ENDPOINTS: &[(Of, &str)] = &[
     (Of::TempoGrpc, "/tempopb.StreamingQuerier/MetricsQueryInstant"),
     (Of::Ui, "/{}"),
     (Of::Ui, "/trace/{}"),
+    (Of::Tempo, "/status/services"),
 ];
 
 const METHODS: [&str; 8] = ["GET", "GET", "GET", "GET", "POST", "POST", "HEAD", "DELETE"];

@@ -210,11 +210,14 @@ impl Builder<'_> {
                 Some("text that has `: ` in it has to stand in quotes")
             }
             ErrorKind::UnclosedQuotedScalar
-            | ErrorKind::InvalidQuotedScalarIndent
             | ErrorKind::InvalidTrailingDoubleQuotedScalar
             | ErrorKind::InvalidTrailingSingleQuotedScalar => {
                 Some("perhaps a quote before this is never closed")
             }
+            ErrorKind::InvalidQuotedScalarIndent => Some(
+                "the lines of a text in quotes are indented more than its key; or perhaps a quote \
+                 before this is never closed",
+            ),
             ErrorKind::UnexpectedCharacter { character: '@' | '`' | '%' } => {
                 Some("text that starts so has to stand in quotes")
             }

@@ -390,7 +390,7 @@ fn settings() {
         ),
         ("jaeger: {protocols: {thrift_compact: {queue_size: 0}}}", "queue_size"),
         ("jaeger: {protocols: {thrift_binary: {workers: -1}}}", "workers"),
-        ("jaeger: {protocols: {thrift_binary: {max_packet_size: 70000}}}", "max_packet_size"),
+        ("jaeger: {protocols: {thrift_binary: {max_packet_size: 0}}}", "max_packet_size"),
         ("jaeger: {protocols: {thrift_binary: {socket_buffer_size: x}}}", "socket_buffer_size"),
         ("jaeger: {protocols: {thrift_http: {traces_url_path: /x}}}", "traces_url_path"),
     ] {

@@ -145,6 +145,14 @@ fn what_is_wrong_is_named_where_it_stands() {
             "{metrics: {readers: [{periodic: {exporter: {otlp: {headers_list: ab}}}}]}}",
             &["headers_list' is pairs"],
         ),
+        (
+            "{metrics: {readers: [{periodic: {exporter: {otlp: {certificate: /none}}}}]}}",
+            &["otlp.certificate' cannot be read: No such file"],
+        ),
+        (
+            "{metrics: {readers: [{periodic: {exporter: {otlp: {client_key_file: /}}}}]}}",
+            &["otlp.client_key_file' cannot be read: Is a directory"],
+        ),
         ("{metrics: {address: here}}", &["'metrics.address' \"here\" is no address"]),
         ("{traces: {processors: [{batch: }]}}", &["exporter' must be specified"]),
         (

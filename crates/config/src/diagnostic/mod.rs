@@ -262,6 +262,11 @@ impl Diagnostics {
         self.hidden.insert((at.source, at.start, at.end));
     }
 
+    /// Whether what stands at a place is a secret, which nothing may repeat.
+    pub(crate) fn is_hidden(&self, at: Span) -> bool {
+        self.hidden.contains(&(at.source, at.start, at.end))
+    }
+
     pub(crate) fn is_secret(&self, path: &[Arc<str>]) -> bool {
         self.secrets.contains(path)
     }

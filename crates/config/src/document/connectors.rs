@@ -80,9 +80,21 @@ fn signals(joins: &Joins<'_>, diagnostics: &mut Diagnostics) {
                     pipeline.id.signal,
                 );
                 let names: Vec<_> = signals.iter().map(|signal| signal.name()).collect();
-                let label = format!("it works in pipelines of {}", names.join(" and "));
+                let names = names.join(" and ");
+                let label = format!("it works in pipelines of {names}");
                 let error = Diagnostic::error(error).at_node(&reference.node, label);
-                diagnostics.push(error.at(pipeline.at, "used in this one"));
+                let error = error.at(pipeline.at, "used in this one");
+                // Without what it receives the rest of the pipeline is of no use.
+                diagnostics.push(match section {
+                    Section::Receivers => {
+                        let signal = &pipeline.id.signal;
+                        error.help(format!(
+                            "take the pipeline out, or keep a Collector for {signal}: Spanfall \
+                             receives {names}"
+                        ))
+                    }
+                    _ => error,
+                });
             }
         }
     }

@@ -154,6 +154,15 @@ pub(crate) fn read(
         diagnostics.push(error.help("it needs receivers, exporters and service.pipelines"));
         return document;
     }
+    if let (Some(entry), true) = (map.entry("apiVersion"), map.get("kind").is_some()) {
+        let error = "'otelcol.configSettings' has invalid keys: apiVersion, kind";
+        let error = Diagnostic::error(error)
+            .at(entry.key.at, "this is a manifest of Kubernetes")
+            .via(&entry.node)
+            .help("the configuration in it, below `spec.config` or in `data`, needs a file of its own");
+        diagnostics.push(error);
+        return document;
+    }
     let sections = Section::ALL.map(Section::name);
     let keys: Vec<&str> = sections.into_iter().chain(["service"]).collect();
     unknown_keys("otelcol.configSettings", map, &keys, diagnostics);
@@ -282,7 +291,8 @@ fn kind_of(
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("there is no such {one}"),
             };
-            let note = elsewhere.map(|other| format!("there is a {} of this name", other.one()));
+            let note =
+                elsewhere.map(|other| format!("there is one of this name among the {other}"));
             (label, note, None)
         }
     };

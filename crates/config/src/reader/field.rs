@@ -131,7 +131,8 @@ impl<'r, 'n, 'd> Field<'r, 'n, 'd> {
         let got = node.type_name();
         let text = format!("expected type '{go_type}', got unconvertible type '{got}'");
         let is_number = matches!(node.value, Value::Bool(_) | Value::Int(_) | Value::Float(_));
-        let is_secret = self.reader.diagnostics.is_secret(&self.reader.path_of(self.key));
+        let is_secret = self.reader.diagnostics.is_secret(&self.reader.path_of(self.key))
+            || self.reader.diagnostics.is_hidden(node.at);
         let help = (go_type == "string" && is_number && node.via.is_none() && !is_secret)
             .then(|| format!("text is written in quotes: \"{}\"", node.shown()));
         self.fault(node, &text, label, help);
@@ -365,9 +366,22 @@ impl<'r, 'n, 'd> Field<'r, 'n, 'd> {
     }
 
     /// One of some words, and what it stands for.
-    pub fn choice<T: Copy>(mut self, choices: &[(&'static str, T)]) -> Option<T> {
+    pub fn choice<T: Copy>(self, choices: &[(&'static str, T)]) -> Option<T> {
+        self.chosen(choices, str::eq)
+    }
+
+    /// The same, for words that the Collector reads in capitals, too.
+    pub fn choice_in_any_case<T: Copy>(self, choices: &[(&'static str, T)]) -> Option<T> {
+        self.chosen(choices, str::eq_ignore_ascii_case)
+    }
+
+    fn chosen<T: Copy>(
+        mut self,
+        choices: &[(&'static str, T)],
+        is_same: impl Fn(&str, &str) -> bool,
+    ) -> Option<T> {
         let (node, text) = self.text("string", "expected one of some words")?;
-        if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
+        if let Some((_, value)) = choices.iter().find(|(word, _)| is_same(word, text)) {
             return Some(*value);
         }
         let words = choices.iter().map(|(word, _)| *word);

@@ -1,5 +1,6 @@
 //! Values that have values in them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{Field, Reader};
@@ -217,8 +218,9 @@ impl<'n> Field<'_, 'n, '_> {
         let list = node.as_list();
         if list.is_none() {
             let text = format!("source data must be an array or slice, got {}", node.type_name());
-            let help = node.as_text().filter(|_| node.via.is_none());
-            let help = help.map(|text| format!("a list of one is written [{text}]"));
+            let is_shown = node.via.is_none() && !self.reader.diagnostics.is_hidden(node.at);
+            let help = node.as_text().filter(|_| is_shown);
+            let help = help.map(|text| format!("a list of one is written [{}]", quoted(text)));
             self.fault(node, &text, label, help);
         }
         list
@@ -233,5 +235,14 @@ impl<'n> Field<'_, 'n, '_> {
             self.reader.diagnostics.push(Diagnostic::error(message).at_node(node, label));
         }
         map
+    }
+}
+
+/// Text as it may stand in a list between brackets.
+fn quoted(text: &str) -> Cow<'_, str> {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_-./".contains(letter);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text.into(),
+        false => format!("'{}'", text.replace('\'', "''")).into(),
     }
 }

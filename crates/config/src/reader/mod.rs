@@ -143,8 +143,9 @@ impl<'n, 'd> Reader<'n, 'd> {
     /// that are valid.
     pub fn refused(&mut self, key: &'static str, why: &str) {
         self.old.push(key);
-        if self.has(key) {
-            self.fault(key, why);
+        if let Some(entry) = self.map.and_then(|map| map.entry(key)) {
+            let error = Diagnostic::error(self.message(key, why));
+            self.diagnostics.push(error.at(entry.key.at, "").via(&entry.node));
         }
     }
 

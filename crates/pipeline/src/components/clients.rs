@@ -93,7 +93,8 @@ fn client(reader: &mut Reader<'_, '_>, compressions: &[&str], default: Algorithm
         permit_without_stream: reader.field("permit_without_stream").bool().unwrap_or_default(),
     });
     let auth = reader.field("auth").section(|reader| id(reader, "authenticator"));
-    let tls = tls(reader);
+    let mut tls = tls(reader);
+    old_tls(reader, &mut tls);
     // Keys of Go's own transports, whose work is done otherwise here.
     for key in ["write_buffer_size", "read_buffer_size", "max_conns_per_host", "max_idle_conns"] {
         reader.field(key).int::<i64>(0..=i64::MAX);
@@ -130,6 +131,26 @@ fn client(reader: &mut Reader<'_, '_>, compressions: &[&str], default: Algorithm
     }
 }
 
+/// The keys of TLS as they were before v0.37, when there was no `tls` above them.
+fn old_tls(reader: &mut Reader<'_, '_>, tls: &mut TlsClientSettings) {
+    let instead = "it belongs below `tls` today";
+    tls.insecure |= reader.field("insecure").deprecated(instead).bool().unwrap_or_default();
+    type Check = fn(&Pem) -> Result<(), TlsError>;
+    let keys: [(_, _, Check); 3] = [
+        ("ca_file", &mut tls.ca, Pem::check_authorities),
+        ("cert_file", &mut tls.cert, Pem::check_certificates),
+        ("key_file", &mut tls.key, Pem::check_key),
+    ];
+    for (key, place, check) in keys {
+        let path = reader.field(key).deprecated(instead).string();
+        if let Some(path) = path.filter(|path| !path.is_empty()) {
+            let pem = Pem::File(PathBuf::from(path));
+            check_pem(reader, key, &pem, check);
+            place.get_or_insert(pem);
+        }
+    }
+}
+
 /// A certificate or key, by its file or as text, which is looked at.
 pub(super) fn pem(
     reader: &mut Reader<'_, '_>,
@@ -154,7 +175,7 @@ pub(super) fn pem(
 
 /// Says at its key what is wrong with a certificate or key, if the component is used: the files of
 /// others may come later.
-pub(super) fn check_pem(
+pub(crate) fn check_pem(
     reader: &mut Reader<'_, '_>,
     key: &str,
     pem: &Pem,
@@ -339,6 +360,10 @@ pub(super) fn sender(reader: &mut Reader<'_, '_>, timeout: Duration) -> SenderPl
         let defaults = QueueSettings::default();
         storage = id(reader, "storage");
         batches_already = reader.has("batch");
+        let sizer = reader.field("sizer").choice(&SIZERS);
+        // A batch that has settings, and no unit among them, takes the queue's.
+        let has_value = reader.field("batch").node().is_some();
+        let of_queue = sizer.filter(|sizer| has_value && *sizer != Sizer::Requests);
         QueueSettings {
             enabled: reader.field("enabled").bool().unwrap_or(defaults.enabled),
             num_consumers: reader
@@ -349,7 +374,7 @@ pub(super) fn sender(reader: &mut Reader<'_, '_>, timeout: Duration) -> SenderPl
                 .field("queue_size")
                 .int(1..=u64::MAX / 2)
                 .unwrap_or(defaults.queue_size),
-            sizer: reader.field("sizer").choice(&SIZERS).unwrap_or(defaults.sizer),
+            sizer: sizer.unwrap_or(defaults.sizer),
             wait_for_result: reader.field("wait_for_result").bool().unwrap_or_default(),
             block_on_overflow: reader
                 .field("block_on_overflow")
@@ -372,7 +397,11 @@ pub(super) fn sender(reader: &mut Reader<'_, '_>, timeout: Duration) -> SenderPl
                         .field("max_size")
                         .int(0..=u64::MAX / 2)
                         .unwrap_or(defaults.max_size),
-                    sizer: reader.field("sizer").choice(&SIZERS[1..]).unwrap_or(defaults.sizer),
+                    sizer: reader
+                        .field("sizer")
+                        .choice(&SIZERS[1..])
+                        .or(of_queue)
+                        .unwrap_or(defaults.sizer),
                 };
                 if batch.max_size > 0 && batch.max_size < batch.min_size {
                     reader.fault("max_size", "must be greater or equal to min_size");
@@ -503,6 +532,40 @@ mod tests {
         for (settings, blocks) in [("{}", false), ("{blocking: true}", true)] {
             let (own, _) = plan(&format!("sending_queue: {settings}"));
             assert_eq!(own.settings.queue.block_on_overflow, blocks, "{settings}");
+        }
+    }
+
+    #[test]
+    fn a_batch_is_measured_as_its_queue_is() {
+        for (settings, expected) in [
+            ("{batch: {min_size: 1}}", Some(Sizer::Items)),
+            ("{sizer: requests, batch: {min_size: 1}}", Some(Sizer::Items)),
+            ("{sizer: bytes, batch: {min_size: 1}}", Some(Sizer::Bytes)),
+            ("{sizer: bytes, batch: {}}", Some(Sizer::Bytes)),
+            ("{sizer: bytes, batch: {sizer: items}}", Some(Sizer::Items)),
+            ("{sizer: bytes, batch: }", Some(Sizer::Items)),
+            ("{sizer: bytes}", None),
+        ] {
+            let (own, _) = plan(&format!("sending_queue: {settings}"));
+            assert_eq!(own.settings.queue.batch.map(|batch| batch.sizer), expected, "{settings}");
+        }
+    }
+
+    #[test]
+    fn keys_of_tls_are_read_where_they_were() {
+        for (settings, insecure) in [
+            ("", false),
+            ("insecure: false", false),
+            ("insecure: true", true),
+            ("insecure: false, tls: {insecure: true}", true),
+        ] {
+            let (document, _) = document(settings);
+            let mut diagnostics = Diagnostics::default();
+            let mut reader = Reader::of(&document.exporters[0], &mut diagnostics);
+            let plan = http_client(&mut reader, Algorithm::Gzip).settings;
+            reader.finish();
+            assert_eq!(plan.tls.insecure, insecure, "{settings}");
+            assert!(!diagnostics.has_errors(), "{settings}");
         }
     }
 

@@ -111,6 +111,9 @@ fn failover(reader: &mut Reader<'_, '_>) -> FailoverPlan {
         }
     }
     let retry_interval = reader.field("retry_interval").duration();
+    if retry_interval.is_some_and(|interval| interval.is_zero()) {
+        reader.fault("retry_interval", "must be greater than zero");
+    }
     // How it probes is of no matter to who waits no longer than for one answer.
     reader.field("retry_gap").duration();
     reader.field("max_retries").int::<u32>(0..=u32::MAX);
@@ -205,9 +208,16 @@ fn routing(reader: &mut Reader<'_, '_>) -> RoutingPlan {
             ("resource", RouteContext::Ottl(Context::Resource)),
             ("scope", RouteContext::Ottl(Context::Scope)),
             ("span", RouteContext::Ottl(Context::Span)),
+            // Paths of the Collector itself, which every context has.
+            ("otelcol", RouteContext::Ottl(Context::Resource)),
         ]);
         let condition = reader.field("condition").string();
         let statement = reader.field("statement").string();
+        let key =
+            if condition.is_none() && statement.is_some() { "statement" } else { "condition" };
+        if condition.is_some() && statement.is_some() {
+            reader.fault("statement", "and 'condition' say the same: keep one of them");
+        }
         let text = match (condition, statement) {
             (Some(condition), _) => condition,
             (None, Some(statement)) => old_condition(&statement).unwrap_or_else(|| {
@@ -222,7 +232,7 @@ fn routing(reader: &mut Reader<'_, '_>) -> RoutingPlan {
             reader.fault("condition", "either 'condition' or 'statement' must be provided");
         } else if let Err((message, help)) = asked(context, &text) {
             let message = help.map_or(message.clone(), |help| format!("{message}\n{help}"));
-            reader.fault("condition", &message);
+            reader.fault(key, &message);
         }
         let pipelines = pipelines(reader, "pipelines");
         if pipelines.is_empty() {

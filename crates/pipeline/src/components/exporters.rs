@@ -288,13 +288,13 @@ struct DebugPlan(DebugSettings);
 
 fn debug(reader: &mut Reader<'_, '_>) -> DebugPlan {
     let defaults = DebugSettings::default();
-    let verbosity = reader.field("verbosity").choice(&[
+    let verbosity = reader.field("verbosity").choice_in_any_case(&[
         ("basic", Verbosity::Basic),
         ("normal", Verbosity::Normal),
         ("detailed", Verbosity::Detailed),
     ]);
     // The key of old, when the exporter was called `logging`.
-    let level = reader.field("loglevel").deprecated("use `verbosity`").choice(&[
+    let level = reader.field("loglevel").deprecated("use `verbosity`").choice_in_any_case(&[
         ("debug", Verbosity::Detailed),
         ("info", Verbosity::Normal),
         ("warn", Verbosity::Basic),
@@ -466,7 +466,9 @@ fn load_balancing(reader: &mut Reader<'_, '_>) -> LoadBalancingPlan {
     });
     let resolver = reader.field("resolver").required().section(|reader| {
         for key in ["k8s", "aws_cloud_map"] {
-            reader.refused(key, "there are the resolvers static and dns here");
+            let why = "is no resolver here: a headless service of Kubernetes resolves by `dns`, \
+                       other endpoints are written as `static`";
+            reader.refused(key, why);
         }
         let hostnames = reader
             .field("static")
@@ -482,7 +484,8 @@ fn load_balancing(reader: &mut Reader<'_, '_>) -> LoadBalancingPlan {
                 timeout: reader.field("timeout").duration().unwrap_or(timeout),
             }
         });
-        if hostnames.is_some() == dns.is_some() {
+        let is_refused = ["k8s", "aws_cloud_map"].into_iter().any(|key| reader.has(key));
+        if hostnames.is_some() == dns.is_some() && !is_refused {
             reader.fault("static", "exactly one resolver must be specified");
         }
         dns.or(hostnames.map(|hostnames| Resolver::Static { hostnames }))

@@ -1,15 +1,12 @@
 //! The exporters `jaeger` and `zipkin`.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use config::{Diagnostic, Id, Reader};
 
-use super::clients::{
-    ClientPlan, SenderPlan, check_pem, endpoint, grpc_client, http_client, sender,
-};
+use super::clients::{ClientPlan, SenderPlan, endpoint, grpc_client, http_client, sender};
 use super::exporters::{Senders, needs};
 use crate::component::{ExporterPlan, Need, Plan, Stage, Surroundings};
 use crate::data::Signal;
@@ -17,7 +14,7 @@ use crate::exporters::jaeger::{Jaeger, JaegerSettings};
 use crate::exporters::otlp::check_url;
 use crate::exporters::zipkin::{Zipkin, ZipkinFormat, ZipkinSettings};
 use crate::graph::Registry;
-use crate::net::{Algorithm, Pem, TlsError};
+use crate::net::Algorithm;
 
 /// The Collector's `timeout` of both.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,30 +38,8 @@ fn jaeger(reader: &mut Reader<'_, '_>) -> JaegerPlan {
             .help("Jaeger takes OTLP: write `otlp_grpc`, `otlp` of old, with its port 4317")
     });
     let endpoint = endpoint(reader, "endpoint");
-    let mut client = grpc_client(reader, Algorithm::None);
-    old_tls(reader, &mut client);
+    let client = grpc_client(reader, Algorithm::None);
     JaegerPlan { endpoint, client, sender: sender(reader, TIMEOUT) }
-}
-
-/// The keys of TLS as they were before v0.37, when there was no `tls` above them.
-fn old_tls(reader: &mut Reader<'_, '_>, client: &mut ClientPlan) {
-    let instead = "it belongs below `tls` today";
-    let tls = &mut client.settings.tls;
-    tls.insecure |= reader.field("insecure").deprecated(instead).bool().unwrap_or_default();
-    type Check = fn(&Pem) -> Result<(), TlsError>;
-    let keys: [(_, _, Check); 3] = [
-        ("ca_file", &mut tls.ca, Pem::check_authorities),
-        ("cert_file", &mut tls.cert, Pem::check_certificates),
-        ("key_file", &mut tls.key, Pem::check_key),
-    ];
-    for (key, place, check) in keys {
-        let path = reader.field(key).deprecated(instead).string();
-        if let Some(path) = path.filter(|path| !path.is_empty()) {
-            let pem = Pem::File(PathBuf::from(path));
-            check_pem(reader, key, &pem, check);
-            place.get_or_insert(pem);
-        }
-    }
 }
 
 impl Plan for JaegerPlan {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use config::{Diagnostic, Id, Reader};
+use config::{Id, Reader};
 
 use super::servers::{ServerPlan, auth, cors, endpoint, http_timeouts, tls};
 use crate::component::{Extension, ExtensionPlan, Need, Plan, Surroundings};
@@ -30,16 +30,9 @@ fn zpages(reader: &mut Reader<'_, '_>) -> ZpagesPlan {
     reader.field("include_metadata").bool();
     let runtime = reader.field("expvar").section(|reader| reader.field("enabled").bool());
     if runtime.flatten() == Some(true) {
-        warn(reader, "expvar", "shows the Go runtime, which is not here");
+        reader.field("expvar").without_effect("shows the Go runtime, which is not here").node();
     }
     ZpagesPlan(ServerPlan { endpoint, settings, tls: tls(reader), auth: auth(reader) })
-}
-
-/// Says that a key has no effect.
-fn warn(reader: &mut Reader<'_, '_>, key: &str, why: &str) {
-    reader.report(|owner, at| {
-        Diagnostic::warning(format!("{owner}: '{key}' {why}")).at(at, "it has no effect here")
-    });
 }
 
 fn warn_if_open(id: &Id, plan: &ServerPlan, listener: &Listener, what: &str) {
@@ -88,7 +81,7 @@ fn pprof(reader: &mut Reader<'_, '_>) -> PprofPlan {
     reader.field("dialer").node();
     for key in ["block_profile_fraction", "mutex_profile_fraction"] {
         if reader.field(key).int(i64::MIN..=i64::MAX).is_some_and(|fraction| fraction > 0) {
-            warn(reader, key, "is for profiles of the Go runtime");
+            reader.field(key).without_effect("is for profiles of the Go runtime").node();
         }
     }
     if reader.field("save_to_file").string().is_some_and(|path| !path.is_empty()) {

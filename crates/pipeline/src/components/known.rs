@@ -31,7 +31,7 @@ const fn kind(name: &'static str, status: Status) -> Kind {
     Kind { name, status }
 }
 
-static RECEIVERS: [Kind; 44] = [
+static RECEIVERS: &[Kind] = &[
     kind("otlp", TRACES),
     kind("jaeger", TRACES),
     kind("zipkin", TRACES),
@@ -76,9 +76,75 @@ static RECEIVERS: [Kind; 44] = [
     kind("journald", NO_LOGS),
     kind("syslog", NO_LOGS),
     kind("k8s_events", NO_LOGS),
+    kind("awss3", USE_OTLP_IN),
+    kind("azureblob", USE_OTLP_IN),
+    kind("faro", USE_OTLP_IN),
+    kind("libhoney", USE_OTLP_IN),
+    kind("stef", USE_OTLP_IN),
+    kind("activedirectoryds", NO_METRICS),
+    kind("aerospike", NO_METRICS),
+    kind("apache", NO_METRICS),
+    kind("apachespark", NO_METRICS),
+    kind("awscontainerinsightreceiver", NO_METRICS),
+    kind("awsecscontainermetrics", NO_METRICS),
+    kind("awsfirehose", NO_METRICS),
+    kind("azuremonitor", NO_METRICS),
+    kind("bigip", NO_METRICS),
+    kind("chrony", NO_METRICS),
+    kind("cloudfoundry", NO_METRICS),
+    kind("couchdb", NO_METRICS),
+    kind("elasticsearch", NO_METRICS),
+    kind("expvar", NO_METRICS),
+    kind("filestats", NO_METRICS),
+    kind("flinkmetrics", NO_METRICS),
+    kind("github", NO_METRICS),
+    kind("googlecloudmonitoring", NO_METRICS),
+    kind("googlecloudspanner", NO_METRICS),
+    kind("haproxy", NO_METRICS),
+    kind("httpcheck", NO_METRICS),
+    kind("iis", NO_METRICS),
+    kind("jmx", NO_METRICS),
+    kind("memcached", NO_METRICS),
+    kind("mongodb", NO_METRICS),
+    kind("mongodbatlas", NO_METRICS),
+    kind("netflow", NO_METRICS),
+    kind("nsxt", NO_METRICS),
+    kind("ntp", NO_METRICS),
+    kind("oracledb", NO_METRICS),
+    kind("podman_stats", NO_METRICS),
+    kind("prometheus_simple", NO_METRICS),
+    kind("purefa", NO_METRICS),
+    kind("purefb", NO_METRICS),
+    kind("rabbitmq", NO_METRICS),
+    kind("riak", NO_METRICS),
+    kind("saphana", NO_METRICS),
+    kind("snmp", NO_METRICS),
+    kind("snowflake", NO_METRICS),
+    kind("splunkenterprise", NO_METRICS),
+    kind("sqlquery", NO_METRICS),
+    kind("sqlserver", NO_METRICS),
+    kind("sshcheck", NO_METRICS),
+    kind("tcpcheck", NO_METRICS),
+    kind("tlscheck", NO_METRICS),
+    kind("vcenter", NO_METRICS),
+    kind("wavefront", NO_METRICS),
+    kind("windowsperfcounters", NO_METRICS),
+    kind("zookeeper", NO_METRICS),
+    kind("awscloudwatch", NO_LOGS),
+    kind("cloudflare", NO_LOGS),
+    kind("envoyals", NO_LOGS),
+    kind("k8sobjects", NO_LOGS),
+    kind("loki", NO_LOGS),
+    kind("namedpipe", NO_LOGS),
+    kind("splunk_hec", NO_LOGS),
+    kind("tcplog", NO_LOGS),
+    kind("udplog", NO_LOGS),
+    kind("webhookevent", NO_LOGS),
+    kind("windowseventlog", NO_LOGS),
+    kind("receiver_creator", Status::Elsewhere("write the receivers that it would create")),
 ];
 
-static PROCESSORS: [Kind; 33] = [
+static PROCESSORS: &[Kind] = &[
     kind("memory_limiter", ALL),
     kind("batch", ALL),
     kind("resource", TRACES),
@@ -115,9 +181,24 @@ static PROCESSORS: [Kind; 33] = [
     kind("metricstransform", NO_METRICS),
     kind("interval", NO_METRICS),
     kind("logdedup", NO_LOGS),
+    kind("experimental_metricsgeneration", NO_METRICS),
+    kind("metricstarttime", NO_METRICS),
+    kind("adaptive_sampling", NEXT),
+    kind("coralogix", USE_TRANSFORM),
+    kind("elasticapm", USE_TRANSFORM),
+    kind("isolationforest", Status::Elsewhere("leave it out: no model is learned here")),
+    kind("sumologic", USE_TRANSFORM),
+    kind(
+        "k8s_tagger",
+        Status::Removed("use `resource_detection` with the detector k8s and the downward API"),
+    ),
+    kind(
+        "queued_retry",
+        Status::Removed("use `sending_queue` and `retry_on_failure` of the exporter"),
+    ),
 ];
 
-static EXPORTERS: [Kind; 36] = [
+static EXPORTERS: &[Kind] = &[
     kind("spanfall", TRACES),
     kind("otlp_grpc", ALL),
     kind("otlp", Status::Alias("otlp_grpc")),
@@ -157,11 +238,37 @@ static EXPORTERS: [Kind; 36] = [
     kind("prometheusremotewrite", NEXT),
     kind("loki", NO_LOGS),
     kind("syslog", NO_LOGS),
+    kind("alibabacloud_logservice", USE_OTLP_OUT),
+    kind("awscloudwatchlogs", USE_OTLP_OUT),
+    kind("awskinesis", USE_OTLP_OUT),
+    kind("azureblob", USE_OTLP_OUT),
+    kind("azuredataexplorer", USE_OTLP_OUT),
+    kind("bmchelix", USE_OTLP_OUT),
+    kind("cassandra", USE_OTLP_OUT),
+    kind("coralogix", USE_OTLP_OUT),
+    kind("dataset", USE_OTLP_OUT),
+    kind("doris", USE_OTLP_OUT),
+    kind("faro", USE_OTLP_OUT),
+    kind("googlecloudpubsub", USE_OTLP_OUT),
+    kind("influxdb", USE_OTLP_OUT),
+    kind("logicmonitor", USE_OTLP_OUT),
+    kind("logzio", USE_OTLP_OUT),
+    kind("mezmo", USE_OTLP_OUT),
+    kind("rabbitmq", USE_OTLP_OUT),
+    kind("sentry", USE_OTLP_OUT),
+    kind("stef", USE_OTLP_OUT),
+    kind("sumologic", USE_OTLP_OUT),
+    kind("tencentcloud_logservice", USE_OTLP_OUT),
+    kind("tinybird", USE_OTLP_OUT),
+    kind("awsemf", NO_METRICS),
+    kind("carbon", NO_METRICS),
+    kind("googlemanagedprometheus", NO_METRICS),
+    kind("jaeger_storage_exporter", Status::Elsewhere("use the exporter `spanfall`")),
 ];
 
 const BETWEEN_TRACES: Status = Status::Connects(&[(Signal::Traces, Signal::Traces)]);
 
-static CONNECTORS: [Kind; 16] = [
+static CONNECTORS: &[Kind] = &[
     kind(
         "forward",
         Status::Connects(&[
@@ -188,9 +295,17 @@ static CONNECTORS: [Kind; 16] = [
     kind("slowsql", Status::Elsewhere("use the connector `routing` with a condition")),
     kind("datadog", NEXT),
     kind("grafanacloud", NEXT),
+    kind(
+        "elasticapm",
+        Status::Elsewhere(
+            "leave it out: Spanfall computes span metrics itself (docs/prometheus.md)",
+        ),
+    ),
+    kind("metricsaslogs", NO_METRICS),
+    kind("otlpjson", NO_LOGS),
 ];
 
-static EXTENSIONS: [Kind; 21] = [
+static EXTENSIONS: &[Kind] = &[
     kind("spanfall_query", EXTENSION),
     kind("health_check", EXTENSION),
     kind("healthcheckv2", Status::Alias("health_check")),
@@ -213,15 +328,64 @@ static EXTENSIONS: [Kind; 21] = [
     kind("jaeger_storage", Status::Elsewhere("use the exporter `spanfall`")),
     kind("jaegerremotesampling", NEXT),
     kind("opamp", Status::Elsewhere("change the file: Spanfall takes it over while it runs")),
+    kind("ack", Status::Elsewhere("leave it out: every receiver answers when the data is safe")),
+    kind("awsproxy", Status::Elsewhere("use a proxy that signs")),
+    kind("azure_auth", Status::Elsewhere("use `bearertokenauth` with `filename`")),
+    kind("azureauth", Status::Elsewhere("use `bearertokenauth` with `filename`")),
+    kind("googleclientauth", Status::Elsewhere("use `bearertokenauth` with `filename`")),
+    kind("datadog", Status::Elsewhere("leave it out: it belongs to exporters that are not here")),
+    kind("sumologic", Status::Elsewhere("leave it out: it belongs to exporters that are not here")),
+    kind("http_forwarder", Status::Elsewhere("use a proxy")),
+    kind(
+        "docker_observer",
+        Status::Elsewhere("leave it out: it is for `receiver_creator`, which is not here"),
+    ),
+    kind(
+        "ecs_observer",
+        Status::Elsewhere("leave it out: it is for `receiver_creator`, which is not here"),
+    ),
+    kind(
+        "ecs_task_observer",
+        Status::Elsewhere("leave it out: it is for `receiver_creator`, which is not here"),
+    ),
+    kind(
+        "host_observer",
+        Status::Elsewhere("leave it out: it is for `receiver_creator`, which is not here"),
+    ),
+    kind(
+        "k8s_observer",
+        Status::Elsewhere("leave it out: it is for `receiver_creator`, which is not here"),
+    ),
+    kind(
+        "kafkatopics_observer",
+        Status::Elsewhere("leave it out: it is for `receiver_creator`, which is not here"),
+    ),
+    kind("k8s_leader_elector", Status::Elsewhere("leave it out: it is for receivers of metrics")),
+    kind(
+        "otlp_encoding",
+        Status::Elsewhere("leave it out: `kafka` and `file` name their encodings themselves"),
+    ),
+    kind(
+        "jaeger_encoding",
+        Status::Elsewhere("leave it out: `kafka` and `file` name their encodings themselves"),
+    ),
+    kind(
+        "zipkin_encoding",
+        Status::Elsewhere("leave it out: `kafka` and `file` name their encodings themselves"),
+    ),
+    kind("memory_limiter", Status::Elsewhere("use the processor `memory_limiter`")),
+    kind("remote_sampling", NEXT),
+    kind("jaeger_mcp", Status::Elsewhere("use `spanfall_query`, which answers Jaeger's APIs")),
+    kind("expvar", Status::Elsewhere("use `zpages` and the metrics of `service.telemetry`")),
 ];
 
 /// The types of components.
 pub fn known() -> Known {
     Known {
-        receivers: &RECEIVERS,
-        processors: &PROCESSORS,
-        exporters: &EXPORTERS,
-        connectors: &CONNECTORS,
-        extensions: &EXTENSIONS,
+        receivers: RECEIVERS,
+        processors: PROCESSORS,
+        exporters: EXPORTERS,
+        connectors: CONNECTORS,
+        extensions: EXTENSIONS,
     }
 }

@@ -197,7 +197,8 @@ fn action(reader: &mut Reader<'_, '_>) -> Option<Action> {
     });
     let key = reader.field("key").string();
     let pattern = reader.field("pattern").string();
-    let value = reader.field("value").node().cloned();
+    let value = reader.field("value").node();
+    let default = reader.field("default_value").node();
     let from_attribute = reader.field("from_attribute").string();
     let from_context = reader.field("from_context").string();
     let converted_type = reader.field("converted_type").choice(&[
@@ -244,23 +245,32 @@ fn action(reader: &mut Reader<'_, '_>) -> Option<Action> {
         Verb::Insert | Verb::Update | Verb::Upsert => {
             let key = own_key(reader);
             let given = [value.is_some(), from_attribute.is_some(), from_context.is_some()];
-            if given.into_iter().filter(|given| *given).count() != 1 {
+            let given = given.into_iter().filter(|given| *given).count();
+            if given > 1 || given == 0 && default.is_none() {
                 let message = "exactly one of \"value\", \"from_attribute\" and \"from_context\" \
                                must be specified";
-                reader.fault("action", message);
+                // One without a value, such as a variable that is not set, is no value.
+                let place = if reader.has("value") { "value" } else { "action" };
+                reader.fault(place, message);
             }
-            let source = if let Some(node) = &value {
-                match literal(node) {
-                    Some(literal) => Source::Value(literal),
-                    None => {
-                        reader.fault("value", "must be text, a number or a boolean");
-                        Source::Value(Literal::Bool(false))
-                    }
-                }
+            let mut read = |key, node| {
+                literal(node).unwrap_or_else(|| {
+                    reader.fault(key, "must be text, a number or a boolean");
+                    Literal::Bool(false)
+                })
+            };
+            let default = default.map(|node| read("default_value", node));
+            let source = if let Some(node) = value {
+                Some(Source::Value(read("value", node)))
             } else if let Some(from) = from_attribute {
-                Source::Attribute(from)
+                Some(Source::Attribute(from))
             } else {
-                Source::Context(from_context?)
+                from_context.map(Source::Context)
+            };
+            let source = match (source, default) {
+                (Some(source), Some(default)) => Source::Or(Box::new(source), default),
+                (None, Some(default)) => Source::Value(default),
+                (source, None) => source?,
             };
             Some(match verb {
                 Verb::Insert => Action::Insert(key, source),
@@ -435,6 +445,8 @@ fn limiter(reader: &mut Reader<'_, '_>) -> memory_limiter::Settings {
     for key in ["max_gc_interval_when_soft_limited", "max_gc_interval_when_hard_limited"] {
         reader.field(key).duration();
     }
+    let why = "was memory for Go's garbage collector, which there is none of here";
+    reader.field("ballast_size_mib").without_effect(why).int(0..=most);
     if limit == 0 && percentage == 0 {
         reader.fault("limit_mib", "limit_mib or limit_percentage must be greater than zero");
     }

@@ -20,6 +20,7 @@ pub(super) fn detection(reader: &mut Reader<'_, '_>) -> Option<ResourceDetection
     // What is detected here does not wait for anybody.
     reader.field("timeout").duration();
     reader.field("refresh_interval").duration();
+    reader.field("fail_on_missing_metadata").bool();
     let mut switches = Vec::new();
     reader.field("env").section(|reader| switched(reader, Detector::Env, &mut switches));
     reader.field("system").section(|reader| {

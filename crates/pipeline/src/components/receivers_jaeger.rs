@@ -98,13 +98,13 @@ pub(super) fn jaeger(reader: &mut Reader<'_, '_>) -> JaegerPlan {
 fn udp(reader: &mut Reader<'_, '_>, default: &str) -> UdpPlan {
     let defaults = UdpSettings::default();
     let endpoint = address(reader, default);
-    let queue_size = reader.field("queue_size").int(1..=QUEUE_SIZE_MAX);
-    let max_packet_size = reader.field("max_packet_size").int(1..=PACKET_BYTES_MAX);
+    let queue_size = reader.field("queue_size").int(1..=usize::MAX);
+    let max_packet_size = reader.field("max_packet_size").int(1..=usize::MAX);
     let workers = reader.field("workers").int(1..=WORKERS_MAX);
     let socket_buffer_size = reader.field("socket_buffer_size").int(0..=i32::MAX as usize / 2);
     let settings = UdpSettings {
-        queue_size: queue_size.unwrap_or(defaults.queue_size),
-        max_packet_size: max_packet_size.unwrap_or(defaults.max_packet_size),
+        queue_size: queue_size.unwrap_or(defaults.queue_size).min(QUEUE_SIZE_MAX),
+        max_packet_size: max_packet_size.unwrap_or(defaults.max_packet_size).min(PACKET_BYTES_MAX),
         workers: workers.unwrap_or(defaults.workers),
         socket_buffer_size: socket_buffer_size.unwrap_or(defaults.socket_buffer_size),
         ..defaults

@@ -209,7 +209,7 @@ pub(super) fn address(reader: &mut Reader<'_, '_>, default: &str) -> String {
 
 /// `tls` of a server.
 pub fn tls(reader: &mut Reader<'_, '_>) -> Option<TlsServerSettings> {
-    reader.field("tls").unless_null().section(|reader| {
+    reader.field("tls").renamed_from("tls_settings").unless_null().section(|reader| {
         let (min_version, max_version) = versions(reader);
         for key in ["cipher_suites", "curve_preferences"] {
             reader.field(key).strings();
@@ -283,6 +283,9 @@ pub fn http_timeouts(reader: &mut Reader<'_, '_>, settings: &mut ServerSettings)
 pub fn cors(reader: &mut Reader<'_, '_>) -> crate::receivers::CorsSettings {
     use crate::receivers::{CorsSettings, check_origin};
     let none = || CorsSettings { allowed_origins: Vec::new(), ..CorsSettings::default() };
+    for key in ["cors_allowed_origins", "cors_allowed_headers"] {
+        reader.removed(key, "write `cors:`, and below it `allowed_origins` and `allowed_headers`");
+    }
     let cors = reader.field("cors").section(|reader| {
         let origins = reader.field("allowed_origins").parsed_list(|origin| {
             check_origin(origin).map_err(|error| (error.to_string(), None))?;

@@ -29,14 +29,22 @@ fn statement(text: &str, context: Context) -> Result<Statement, Fault> {
 }
 
 /// The context that the paths of a text name.
-fn inferred(what: &str, text: &str) -> Result<Context, Fault> {
-    ottl::infer_context(&[text]).map_err(|(_, error)| fault(what, text, &error))
+fn inferred<T>(
+    what: &str,
+    text: &str,
+    parse: fn(&str, Context) -> Result<T, Fault>,
+) -> Result<Context, Fault> {
+    ottl::infer_context(&[text]).map_err(|(_, error)| {
+        // Another fault says more: a function that is not there, and no path in its arguments.
+        parse(text, Context::Span).err().unwrap_or_else(|| fault(what, text, &error))
+    })
 }
 
-/// The innermost context that the paths of a list of texts name. Where they name none, parsing the
-/// texts says what is wrong.
-fn of_all(reader: &mut Reader<'_, '_>, key: &'static str) -> Context {
-    let texts = reader.field(key).strings().unwrap_or_default();
+/// The innermost context that the paths of all texts in some lists name. Where they name none,
+/// parsing the texts says what is wrong.
+fn of_all(reader: &mut Reader<'_, '_>, keys: &[&'static str]) -> Context {
+    let texts = keys.iter().filter_map(|&key| reader.field(key).strings()).flatten();
+    let texts: Vec<String> = texts.collect();
     ottl::infer_context(&texts).unwrap_or(Context::Span)
 }
 
@@ -63,7 +71,9 @@ pub(super) fn context(reader: &mut Reader<'_, '_>) -> Option<Context> {
 pub(super) fn filter(reader: &mut Reader<'_, '_>) -> Filter {
     let mode = error_mode(reader).unwrap_or_default();
     let mut groups: Vec<FilterGroup> = Vec::new();
-    let has_any = reader.has("traces") || reader.has("trace_conditions") || reader.has("spans");
+    let others = ["metrics", "logs", "metric_conditions", "log_conditions", "profiles"];
+    let mut all = ["traces", "trace_conditions", "spans"].iter().chain(&others);
+    let has_any = all.any(|key| reader.has(key));
     // The form of old: lists by context.
     reader.field("traces").section(|reader| {
         let lists = [
@@ -80,21 +90,21 @@ pub(super) fn filter(reader: &mut Reader<'_, '_>) -> Filter {
     });
     let flat = reader.field("trace_conditions").mixed(
         |text| {
-            let context = inferred("condition", text)?;
+            let context = inferred("condition", text, condition)?;
             let conditions = vec![condition(text, context)?];
             Ok(Some(FilterGroup { context, conditions, error_mode: mode }))
         },
         |reader| {
             let chosen = context(reader);
             let error_mode = error_mode(reader).unwrap_or(mode);
-            let context = chosen.unwrap_or_else(|| of_all(reader, "conditions"));
+            let context = chosen.unwrap_or_else(|| of_all(reader, &["conditions"]));
             let conditions =
                 reader.field("conditions").required().parsed_list(|text| condition(text, context));
             Some(FilterGroup { context, conditions: conditions?, error_mode })
         },
     );
     groups.extend(flat.into_iter().flatten().flatten());
-    for signal in ["metrics", "logs", "metric_conditions", "log_conditions", "profiles"] {
+    for signal in others {
         let why = "this filter has only spans: use \"traces\" or \"trace_conditions\"";
         reader.refused(signal, why);
     }
@@ -119,14 +129,14 @@ pub(super) fn transform(reader: &mut Reader<'_, '_>) -> Transform {
     reader.field("flatten_data").bool();
     let parts = reader.field("trace_statements").mixed(
         |text| {
-            let context = inferred("statement", text)?;
+            let context = inferred("statement", text, statement)?;
             statement(text, context)?;
             Ok(Part::Statement(context, text.to_owned()))
         },
         |reader| {
             let chosen = context(reader);
             let error_mode = error_mode(reader).unwrap_or(mode);
-            let context = chosen.unwrap_or_else(|| of_all(reader, "statements"));
+            let context = chosen.unwrap_or_else(|| of_all(reader, &["statements", "conditions"]));
             let conditions =
                 reader.field("conditions").parsed_list(|text| condition(text, context));
             let statements =

@@ -44,6 +44,7 @@ fn settings_of_processors_are_read() {
     for right in [
         "attributes: {actions: [{key: a, value: 1, action: insert}, {key: b, action: delete}]}",
         "attributes: {actions: [{key: a, from_context: metadata.x, action: UPSERT}], include: {match_type: strict, services: [a]}}",
+        "attributes: {actions: [{key: a, from_attribute: b, default_value: 1, action: insert}, {key: a, value: , default_value: x, action: update}]}",
         "attributes: {actions: [{pattern: ^x, action: hash}, {key: a, action: convert, converted_type: int}]}",
         "attributes: {actions: [{key: a, pattern: '(?P<b>.*)', action: extract}]}",
         "resource: {attributes: [{key: environment, value: production, action: upsert}]}",
@@ -56,12 +57,13 @@ fn settings_of_processors_are_read() {
         "probabilistic_sampler: {sampling_percentage: 15.3, hash_seed: 22, mode: proportional}",
         "resource_detection: {detectors: [env, system], timeout: 2s, override: false}",
         "resourcedetection: {detectors: [env]}",
-        "memory_limiter: {check_interval: 1s, limit_mib: 400, spike_limit_mib: 80}",
+        "memory_limiter: {check_interval: 1s, limit_mib: 400, spike_limit_mib: 80, ballast_size_mib: 165}",
         "memory_limiter: {check_interval: 1s, limit_percentage: 75, spike_limit_percentage: 15}",
         "batch:",
         "batch: {timeout: 1s, send_batch_size: 1024, send_batch_max_size: 2048, metadata_keys: [a]}",
         "filter: {traces: {span: ['name == \"x\"', 'IsMatch(attributes[\"a\"], \"b.*\")'], resource: ['attributes[\"a\"] == 1']}}",
         "filter: {error_mode: silent, trace_conditions: ['span.name == \"x\"', {context: spanevent, conditions: ['name == \"y\"']}]}",
+        "transform: {trace_statements: [{conditions: ['span.name == \"x\"'], statements: ['set(resource.attributes[\"a\"], 1)']}]}",
         "transform: {trace_statements: ['set(span.attributes[\"a\"], 1)', {context: resource, statements: ['delete_key(attributes, \"x\")']}]}",
         "transform: {trace_statements: [{statements: ['set(resource.attributes[\"a\"], 1) where span.name == \"x\"'], conditions: ['span.kind == SPAN_KIND_SERVER']}]}",
         "groupbytrace: {wait_duration: 10s, num_traces: 1000, num_workers: 2}",
@@ -84,6 +86,14 @@ fn settings_of_processors_are_read() {
 fn wrong_settings_are_named() {
     for (wrong, parts) in [
         ("attributes: {}", &["actions"][..]),
+        (
+            "transform: {trace_statements: ['set_semconv_span_name(\"1.37.0\")']}",
+            &["set_semconv_span_name", "is not here"],
+        ),
+        (
+            "filter: {metrics: {metric: ['true']}}",
+            &["'metrics' this filter has only spans: use \"traces\" or \"trace_conditions\""],
+        ),
         ("attributes: {actions: []}", &["missing required field \"actions\""]),
         (
             "attributes: {actions: [{key: a, value: 1, action: inset}]}",
@@ -94,6 +104,14 @@ fn wrong_settings_are_named() {
             &["missing required field \"key\""],
         ),
         ("attributes: {actions: [{key: a, action: insert}]}", &["exactly one of \"value\""]),
+        (
+            "attributes: {actions: [{key: a, value: , action: insert}]}",
+            &["'actions[0].value' exactly one of"],
+        ),
+        (
+            "attributes: {actions: [{key: a, from_context: b, default_value: [1], action: insert}]}",
+            &["'actions[0].default_value' must be text"],
+        ),
         ("attributes: {actions: [{action: delete}]}", &["either field \"key\" or \"pattern\""]),
         (
             "attributes: {actions: [{key: a, action: extract}]}",
@@ -260,6 +278,11 @@ fn settings_of_connectors_are_read() {
         ),
         ("routing: {table: [{statement: 'route()', pipelines: [traces/a]}]}", "traces", &[]),
         (
+            "routing: {table: [{context: otelcol, condition: 'true', pipelines: [traces/a]}]}",
+            "traces",
+            &[],
+        ),
+        (
             "routing: {table: [{statement: 'route() where attributes[\"x\"] == 1', pipelines: [traces/a]}]}",
             "traces",
             &[],
@@ -294,6 +317,21 @@ fn settings_of_connectors_are_read() {
         ),
         ("failover: {priority_levels: [traces/a]}", "traces", &["every level is a list"]),
         ("failover: {}", "traces", &["priority_levels"]),
+        (
+            "failover: {priority_levels: [[traces/a]], retry_interval: 0s}",
+            "traces",
+            &["'retry_interval' must be greater than zero"],
+        ),
+        (
+            "routing: {table: [{statement: 'route() where x ==', pipelines: [traces/a]}]}",
+            "traces",
+            &["'table[0].statement' unable to parse"],
+        ),
+        (
+            "routing: {table: [{condition: 'true', statement: 'route()', pipelines: [traces/a]}]}",
+            "traces",
+            &["'table[0].statement' and 'condition' say the same"],
+        ),
         ("count: {spans: {c: {conditions: ['nam == 1']}}}", "metrics", &["unable to parse OTTL"]),
         ("count: {logs: {c: {}}}", "metrics", &["counts only spans"]),
     ] {
@@ -335,7 +373,8 @@ fn settings_of_exporters_are_read() {
         ("otlphttp: {endpoint: 'http://a:4318', encoding: json, compression: none}", &[]),
         ("otlp_http: {traces_endpoint: 'http://a:4318/x'}", &[]),
         ("debug: {verbosity: detailed, sampling_initial: 5, sampling_thereafter: 200}", &[]),
-        ("logging: {loglevel: debug}", &[]),
+        ("logging: {loglevel: DEBUG}", &[]),
+        ("debug: {verbosity: Detailed}", &[]),
         ("nop:", &[]),
         ("file: {path: /tmp/x.json, rotation: {max_megabytes: 10}, format: proto}", &[]),
         (
@@ -422,7 +461,7 @@ fn settings_of_exporters_are_read() {
         ("file: {}", &["path"]),
         ("file: {path: x, append: true, compression: zstd}", &["at the same time"]),
         ("load_balancing: {protocol: {otlp: }}", &["resolver"]),
-        ("load_balancing: {resolver: {k8s: {service: x}}}", &["static and dns", "exactly one"]),
+        ("load_balancing: {resolver: {k8s: {service: x}}}", &["headless service", "`dns`"]),
         (
             "load_balancing: {routing_key: attributes, resolver: {static: {hostnames: [a]}}}",
             &["routing_attributes"],
@@ -588,6 +627,10 @@ fn settings_of_receivers_are_read() {
             &[],
         ),
         ("otlp: {protocols: {grpc: {endpoint: '[::]:4317'}}}", &[]),
+        (
+            "jaeger: {protocols: {thrift_compact: {max_packet_size: 131_072, queue_size: 100_000}}}",
+            &[],
+        ),
         ("otlp:", &[NONE]),
         ("otlp: {protocols: }", &[NONE]),
         ("otlp: {protocols: {}}", &[NONE]),
@@ -639,6 +682,11 @@ fn settings_of_receivers_are_read() {
             "otlp: {protocols: {grpc: {endpoint: 'a:1'}, http: {endpoint: 'a:1'}}}",
             &["the same endpoint twice"],
         ),
+        (
+            "otlp: {protocols: {http: {cors_allowed_origins: ['*']}}}",
+            &["invalid keys: cors_allowed"],
+        ),
+        ("otlp: {protocols: {grpc: {tls_settings: {cert_file: a}}}}", &["'protocols.grpc.tls"]),
         ("otlp: {protocols: {http: {keep_alive: true}}}", &["invalid keys: keep_alive"]),
     ] {
         expect(&receiver_faults(receiver), parts, receiver);

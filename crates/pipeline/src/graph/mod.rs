@@ -363,7 +363,8 @@ impl Graph {
             let is_exclusive = new_kinds.contains(&*id.kind)
                 && plans.extension(id).is_ok_and(|plan| plan.is_exclusive());
             let has = |ports| has(&*held.running, ports);
-            !self.keeps_extension(id, held) && (is_exclusive || has(&to_receivers))
+            !self.keeps_extension(id, held)
+                && (is_exclusive || has(&to_extensions) || has(&to_receivers))
         };
         let gone: Vec<_> = old.extensions.extract_if(.., is_in_the_way).collect();
         let ended = gone.into_iter().map(|(id, held)| async move {

@@ -1,7 +1,7 @@
 //! The graph with components that note what is done to them.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use config::{Diagnostics, Known, Reader, Signal, Status, System};
@@ -49,6 +49,8 @@ struct World {
     /// Ports and files that are taken.
     places: Mutex<HashSet<String>>,
     instances: AtomicU64,
+    /// Connections that the receiver started last may have.
+    connections_max: AtomicUsize,
 }
 
 impl World {
@@ -178,9 +180,10 @@ impl ReceiverPlan for Part {
     async fn start(
         &self,
         _: &Id,
-        _: &Surroundings,
+        around: &Surroundings,
         next: Arc<dyn Consumer>,
     ) -> Result<Arc<dyn Running>, String> {
+        self.world.connections_max.store(around.connections_max, Ordering::Relaxed);
         self.world.start(&self.name)?;
         let alive = self.alive()?;
         self.world.sources.lock().insert(self.name.clone(), next);
@@ -262,10 +265,19 @@ fn document(text: &str) -> (Document, Diagnostics) {
 }
 
 async fn apply(graph: &mut Graph, world: &Arc<World>, text: &str) -> Result<Changed, String> {
+    apply_with(graph, world, text, 64).await
+}
+
+async fn apply_with(
+    graph: &mut Graph,
+    world: &Arc<World>,
+    text: &str,
+    connections_max: usize,
+) -> Result<Changed, String> {
     let (document, mut diagnostics) = document(text);
     let plans = Plans::read(&document, &registry(world), &mut diagnostics);
     assert!(!diagnostics.has_errors(), "{}", diagnostics.render(false));
-    graph.apply(document, plans, 64).await.map_err(|failed| failed.to_string())
+    graph.apply(document, plans, connections_max).await.map_err(|failed| failed.to_string())
 }
 
 fn world() -> (Arc<World>, Graph) {
@@ -383,6 +395,20 @@ async fn a_reload_that_fails_changes_nothing() {
         assert_eq!(names, ["a2", "b", "x2", "y"], "{exclusive}");
         graph.stop().await;
     }
+}
+
+#[tokio::test]
+async fn what_starts_has_the_connections_of_its_configuration() {
+    let (world, mut graph) = world();
+    apply(&mut graph, &world, PLAIN).await.unwrap();
+    let other = PLAIN.replace("name: in}", "name: in2}");
+    apply_with(&mut graph, &world, &other, 32).await.unwrap();
+    assert_eq!(world.connections_max.load(Ordering::Relaxed), 32);
+    world.broken.lock().push("in3".to_owned());
+    let broken = PLAIN.replace("name: in}", "name: in3}");
+    apply_with(&mut graph, &world, &broken, 16).await.unwrap_err();
+    assert_eq!(world.connections_max.load(Ordering::Relaxed), 32, "it is as it was");
+    graph.stop().await;
 }
 
 /// One processor of a pipeline cannot be started, after another was taken over.

@@ -15,8 +15,8 @@ pub struct Compression {
     /// Default gzip.
     pub algorithm: Algorithm,
     /// `compression_params.level`; by default 1 for gzip, zlib and deflate, which spares CPU
-    /// at the price of some bytes, and 3 for zstd. Numbers outside of the algorithm's
-    /// range are taken for the nearest inside.
+    /// at the price of some bytes, and 3 for zstd; Snappy and LZ4 have none. Numbers outside of
+    /// the algorithm's range are taken for the nearest inside.
     pub level: Option<i32>,
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use model::{Owner, SpanBatch, Text, Value};
 use regex::Regex;
-use sha1::{Digest, Sha1};
+use sha2::{Digest, Sha256};
 
 use crate::consumer::Refusal;
 use crate::data::Client;
@@ -51,8 +51,42 @@ pub enum Source {
     Value(Literal),
     /// Another attribute of the same owner.
     Attribute(String),
-    /// The request: `metadata.<header>`, `auth.<attribute>` or `client.address`.
+    /// The request: `metadata.<header>`, also without `metadata.`, `auth.<attribute>` or
+    /// `client.address`.
     Context(String),
+    /// The first, or this where it has nothing.
+    Or(Box<Source>, Literal),
+}
+
+impl Source {
+    /// The attribute that is looked at.
+    fn attribute(&self) -> Option<&str> {
+        match self {
+            Self::Attribute(name) => Some(name),
+            Self::Or(first, _) => first.attribute(),
+            Self::Value(_) | Self::Context(_) => None,
+        }
+    }
+
+    /// What is the same for all spans of a batch; nothing where only an attribute says it.
+    fn of_batch(
+        &self,
+        batch: &mut SpanBatch,
+        client: &Client,
+    ) -> Result<Option<Value>, model::EditError> {
+        Ok(match self {
+            Self::Value(literal) => Some(literal.value(batch)?),
+            Self::Context(name) => match from_context(client, name) {
+                Some(text) => Some(Value::String(batch.add_text(text.as_bytes())?)),
+                None => None,
+            },
+            Self::Attribute(_) => None,
+            Self::Or(first, default) => match first.of_batch(batch, client)? {
+                Some(value) => Some(value),
+                None => Some(default.value(batch)?),
+            },
+        })
+    }
 }
 
 /// To what type a value is converted.
@@ -77,7 +111,7 @@ pub enum Action {
     Upsert(String, Source),
     /// Removes keys.
     Delete(Keys),
-    /// Replaces the values of keys by their SHA-1, in hexadecimal.
+    /// Replaces the values of keys by their SHA-256, in hexadecimal.
     Hash(Keys),
     /// Sets a key for every named group of a pattern that the key's text matches.
     Extract(String, Regex),
@@ -121,14 +155,7 @@ impl<'a> Prepared<'a> {
                 Action::Insert(key, source)
                 | Action::Update(key, source)
                 | Action::Upsert(key, source) => {
-                    let value = match source {
-                        Source::Value(literal) => Some(literal.value(batch)?),
-                        Source::Context(name) => match from_context(client, name) {
-                            Some(text) => Some(Value::String(batch.add_text(text.as_bytes())?)),
-                            None => None,
-                        },
-                        Source::Attribute(_) => None,
-                    };
+                    let value = source.of_batch(batch, client)?;
                     (batch.add_text(key.as_bytes())?, value)
                 }
                 _ => (Text::EMPTY, None),
@@ -145,13 +172,11 @@ impl<'a> Prepared<'a> {
                 Action::Insert(name, source)
                 | Action::Update(name, source)
                 | Action::Upsert(name, source) => {
-                    let value = match source {
-                        Source::Attribute(from) => batch
-                            .find_attribute(owner, from.as_bytes())
-                            .map(|at| batch.attributes(owner)[at].value),
-                        _ => *value,
-                    };
-                    let Some(value) = value else { continue };
+                    let found = source
+                        .attribute()
+                        .and_then(|from| batch.find_attribute(owner, from.as_bytes()))
+                        .map(|at| batch.attributes(owner)[at].value);
+                    let Some(value) = found.or(*value) else { continue };
                     match (batch.find_attribute(owner, name.as_bytes()), action) {
                         (Some(_), Action::Insert(..)) | (None, Action::Update(..)) => {}
                         (Some(place), _) => batch.set_value(owner, place, value),
@@ -170,7 +195,7 @@ impl<'a> Prepared<'a> {
                     for place in 0..batch.attributes(owner).len() {
                         let attribute = batch.attributes(owner)[place];
                         if keys.has(batch.bytes_of(attribute.key)) {
-                            let hash = sha1_hex(&hashed_bytes(batch, attribute.value));
+                            let hash = sha256_hex(&hashed_bytes(batch, attribute.value));
                             let hash = batch.add_text(hash.as_bytes())?;
                             batch.set_value(owner, place, Value::String(hash));
                         }
@@ -186,14 +211,16 @@ impl<'a> Prepared<'a> {
 
 /// What the request says of itself.
 fn from_context(client: &Client, name: &str) -> Option<String> {
-    if let Some(header) = name.strip_prefix("metadata.") {
-        let values: Vec<&str> = client.values(header).collect();
-        return (!values.is_empty()).then(|| values.join(";"));
+    if name == "client.address" {
+        return client.address.map(|at| at.ip().to_string());
     }
     if let Some(key) = name.strip_prefix("auth.") {
         return client.auth.iter().find(|(own, _)| own == key).map(|(_, value)| value.clone());
     }
-    (name == "client.address").then(|| client.address.map(|at| at.ip().to_string())).flatten()
+    // As it was written before there was anything else.
+    let header = name.strip_prefix("metadata.").unwrap_or(name);
+    let values: Vec<&str> = client.values(header).collect();
+    (!values.is_empty()).then(|| values.join(";"))
 }
 
 /// A value as text, numbers as Go writes them: 2 and not 2.0.
@@ -222,8 +249,8 @@ pub(crate) fn hashed_bytes(batch: &SpanBatch, value: Value) -> Cow<'_, [u8]> {
     }
 }
 
-fn sha1_hex(bytes: &[u8]) -> String {
-    hex(&Sha1::digest(bytes))
+fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
 }
 
 /// Lower-case hexadecimal.

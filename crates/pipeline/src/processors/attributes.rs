@@ -58,6 +58,10 @@ mod tests {
         Source::Value(Literal::Text(text.to_owned()))
     }
 
+    fn or(source: Source) -> Source {
+        Source::Or(Box::new(source), Literal::Text("d".to_owned()))
+    }
+
     fn key(key: &str) -> Keys {
         Keys { key: Some(key.to_owned()), pattern: None }
     }
@@ -101,17 +105,37 @@ mod tests {
                 vec![Insert(name("c"), Source::Context(name("metadata.no")))],
                 "a='1' b=2 mail='x@y.z'",
             ),
+            (
+                vec![Insert(name("c"), Source::Context(name("X-Tenant")))],
+                "a='1' b=2 mail='x@y.z' c='a;b'",
+            ),
+            (
+                vec![Insert(name("c"), or(Source::Context(name("metadata.no"))))],
+                "a='1' b=2 mail='x@y.z' c='d'",
+            ),
+            (
+                vec![Insert(name("c"), or(Source::Context(name("client.address"))))],
+                "a='1' b=2 mail='x@y.z' c='10.1.2.3'",
+            ),
+            (
+                vec![Insert(name("c"), or(Source::Attribute(name("none"))))],
+                "a='1' b=2 mail='x@y.z' c='d'",
+            ),
+            (
+                vec![Insert(name("c"), or(Source::Attribute(name("b"))))],
+                "a='1' b=2 mail='x@y.z' c=2",
+            ),
             (vec![Delete(key("a")), Delete(key("none"))], "b=2 mail='x@y.z'"),
             (vec![Delete(pattern("^[ab]$"))], "mail='x@y.z'"),
             (
-                // printf 1 | sha1sum
+                // printf 1 | sha256sum
                 vec![Hash(key("a"))],
-                "a='356a192b7913b04c54574d18c28d46e6395428ab' b=2 mail='x@y.z'",
+                "a='6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b' b=2 mail='x@y.z'",
             ),
             (
-                // Eight bytes, little end first: printf '\\2\\0\\0\\0\\0\\0\\0\\0' | sha1sum
+                // Eight bytes, little end first: printf '\\2\\0\\0\\0\\0\\0\\0\\0' | sha256sum
                 vec![Hash(pattern("^b"))],
-                "a='1' b='b0aa4b549f325cca9c9dfa6ce1bd6072aeaeac71' mail='x@y.z'",
+                "a='1' b='d86e8112f3c4c4442126f8e9f44f16867da487f29052bf91b810457db34209a4' mail='x@y.z'",
             ),
             (
                 vec![Extract(name("mail"), Regex::new("(?P<user>.+)@(?P<b>.+)").unwrap())],

@@ -32,6 +32,9 @@ pub(super) fn url(text: &str) -> Option<String> {
 /// The name of a span with its URLs and paths made so; nothing if there are none, or if the name
 /// would say nothing any more.
 pub(super) fn span_name(name: &str) -> Option<String> {
+    if !name.contains('/') {
+        return None;
+    }
     let clean = |word: &str| {
         let is_url = word.starts_with('/') || word.contains("://");
         if is_url { url(word) } else { None }

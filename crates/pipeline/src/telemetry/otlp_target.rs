@@ -8,11 +8,11 @@ use std::time::Duration;
 use config::Reader;
 
 use super::plan::{millis, warn_at};
-use crate::components::clients::tls;
+use crate::components::clients::{check_pem, tls};
 use crate::data::Signal;
 use crate::exporters::otlp::{OtlpGrpc, OtlpGrpcSettings, OtlpHttp, OtlpHttpSettings};
 use crate::exporters::{Export, QueueSettings, RetrySettings, Sender, SenderSettings};
-use crate::net::{Algorithm, ClientSettings, Compression, Headers, Pem};
+use crate::net::{Algorithm, ClientSettings, Compression, Headers, Pem, TlsError};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Protocol {
@@ -144,17 +144,21 @@ fn otlp(reader: &mut Reader<'_, '_>, fixed: Option<Protocol>) -> OtlpTarget {
     let timeout = millis(reader, "timeout", Duration::from_secs(10));
     let mut tls = tls(reader);
     tls.insecure |= reader.field("insecure").bool().unwrap_or_default();
-    let mut file = |keys: [&'static str; 2], own: &mut Option<Pem>| {
+    type Check = fn(&Pem) -> Result<(), TlsError>;
+    let mut file = |keys: [&'static str; 2], own: &mut Option<Pem>, check: Check| {
         for key in keys {
             let path = reader.field(key).string().filter(|path| !path.is_empty());
             if let Some(path) = path {
-                *own = Some(Pem::File(PathBuf::from(path)));
+                let pem = Pem::File(PathBuf::from(path));
+                check_pem(reader, key, &pem, check);
+                *own = Some(pem);
             }
         }
     };
-    file(["certificate", "certificate_file"], &mut tls.ca);
-    file(["client_certificate", "client_certificate_file"], &mut tls.cert);
-    file(["client_key", "client_key_file"], &mut tls.key);
+    file(["certificate", "certificate_file"], &mut tls.ca, Pem::check_authorities);
+    let keys = ["client_certificate", "client_certificate_file"];
+    file(keys, &mut tls.cert, Pem::check_certificates);
+    file(["client_key", "client_key_file"], &mut tls.key, Pem::check_key);
     let temporality = reader.field("temporality_preference").choice(&[
         ("cumulative", true),
         ("delta", false),

@@ -2,8 +2,8 @@
 //!
 //! A generator of metrics keeps the newest span of each bucket at a scrape. Here nothing is
 //! scraped: the store measures durations over the range with TraceQL and tells some spans of every
-//! series, spread over their durations and over the range. Conditions on labels that the store can judge go to it; all of
-//! them are judged again on the labels that come out.
+//! series, spread over their durations and over the range. Conditions on labels that the store can
+//! judge go to it; all of them are judged again on the labels that come out.
 
 use std::collections::BTreeMap;
 

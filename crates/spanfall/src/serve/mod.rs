@@ -107,9 +107,16 @@ pub async fn run(place: &Where, loaded: Loaded, host: Arc<Host>, log: Log) -> an
         let (own, shared) = (place.clone(), host.clone());
         let loading = tokio::task::spawn_blocking(move || load(&own, &shared));
         let loaded = tokio::select! {
-            loaded = loading => loaded.context("reading the configuration again")?,
+            loaded = loading => loaded,
             // A file system may take its time.
             () = signals.stop() => break,
+        };
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                tracing::error!(%error, "reading the configuration met a bug; the old one stays");
+                continue;
+            }
         };
         if !loaded.diagnostics.is_empty() {
             host.notices.found(&loaded.diagnostics);

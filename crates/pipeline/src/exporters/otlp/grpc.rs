@@ -14,10 +14,12 @@ use crate::{Encoded, Signal};
 /// Settings of the exporter `otlp`.
 #[derive(Debug, Clone, Default)]
 pub struct OtlpGrpcSettings {
-    /// `host:port`, with TLS unless `tls.insecure`; or a URL, whose scheme decides. One connection
-    /// is made to one of the name's addresses; `balancer_name` has no effect.
+    /// `host:port`, with TLS unless `tls.insecure`; or a URL, whose scheme decides; or `unix:` and
+    /// the path of a socket. One connection is made to one of the name's addresses;
+    /// `balancer_name` has no effect.
     pub endpoint: String,
-    /// Connections, TLS, headers, compression: gzip, zstd or none.
+    /// Connections, TLS, headers, compression: framed Snappy and LZ4 have no name in gRPC, which
+    /// means frames where it says Snappy.
     pub client: ClientSettings,
 }
 

@@ -18,7 +18,8 @@ impl Preset {
         match self {
             // As many digits as there are: before or behind a card's number stand others.
             Self::CreditCard => r"[0-9](?:[ +-]?[0-9]){12,}",
-            Self::Email => r"[\p{L}\p{N}_.%+-]+(?:@|%40)[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)+",
+            // The last part of a domain begins with a letter, that of a version does not.
+            Self::Email => r"[\p{L}\p{N}_.%+-]+(?:@|%40)(?:[\p{L}\p{N}-]+\.)+\p{L}[\p{L}\p{N}-]+",
         }
     }
 
@@ -44,7 +45,7 @@ fn cards(text: &str, found: Range<usize>) -> Vec<Range<usize>> {
     }
     let mut first = 0;
     if groups.first().is_some_and(|group| touches(text[..group.start].chars().next_back())) {
-        first = 0;
+        first = 1;
     }
     let mut found = Vec::new();
     while let Some(begin) = groups.get(first) {

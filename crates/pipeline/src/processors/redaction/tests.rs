@@ -134,6 +134,7 @@ fn a_card_has_the_right_check_digit() {
         ("jörg@müller.example", "****"),
         ("<me+tag@example.org>", "<****>"),
         ("me@localhost", "me@localhost"),
+        ("at react@18.2.0/index.js", "at react@18.2.0/index.js"),
         ("", ""),
     ] {
         assert_eq!(redaction.masks.masked(text).as_deref().unwrap_or(text), masked);
