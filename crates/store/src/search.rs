@@ -47,6 +47,26 @@ impl View {
         }
     }
 
+    /// The same pieces, with notes of its own.
+    pub(crate) fn beside(&self) -> Self {
+        Self {
+            pieces: self.pieces.clone(),
+            open: self.open.clone(),
+            damaged: Vec::new(),
+            lacks_blocks: self.lacks_blocks,
+            seams: self.seams.clone(),
+            probe: self.probe.clone(),
+            pause: self.pause.clone(),
+        }
+    }
+
+    /// Notes what another view of the same pieces found damaged.
+    pub(crate) fn take_notes(&mut self, other: &mut Self) {
+        for damaged in other.damaged.drain(..) {
+            self.note::<()>(Err(damaged));
+        }
+    }
+
     /// Lets others go first, if a search has had its time.
     pub(crate) fn pause(&self) {
         if let Some(pause) = &self.pause {

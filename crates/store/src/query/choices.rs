@@ -15,7 +15,7 @@ use super::groups::Distinct;
 use super::lanes::{Window, coded, intervals};
 use super::mask::Mask;
 use super::measure::spans;
-use super::seam::Seam;
+use super::seam::{PASS_SPANS, Passes};
 use super::slab::{Rows, Slab};
 use super::spansets::refusal;
 use super::value::Val;
@@ -161,54 +161,53 @@ fn scan<S: Send>(
     if let Some(refusal) = refusal(pipeline) {
         return Err(refusal);
     }
-    let is_local = local && is_local(pipeline);
-    let seam = match is_local {
-        true => Seam::default(),
-        false => Seam::of_pipeline(view, pipeline, cancel)?,
+    let mut passes = match local && is_local(pipeline) {
+        true => Passes::of_pieces(view),
+        false => Passes::of_pipeline(view, pipeline, cancel, PASS_SPANS)?,
     };
     let (probe, pause) = (view.probe.clone(), view.pause.clone());
-    let mut pieces = view.pieces.clone();
-    pieces.extend(seam.pieces.iter().cloned());
-    let mut work: Vec<(Arc<dyn Piece>, Range<usize>)> = Vec::new();
-    for piece in pieces {
-        if piece.start_ranges().overlap(*starts.start(), *starts.end()) {
-            let rows = view.note(slabs(piece.as_ref())).unwrap_or_default();
-            work.extend(rows.into_iter().map(|rows| (piece.clone(), rows)));
-        }
-    }
-    let none = || (state(), Vec::new(), None);
-    let parts = in_parallel_into(&work, none, |(state, damaged, stop), (piece, rows)| {
-        if stop.is_some() {
-            return;
-        }
-        let mut run = || {
-            if let Some(pause) = &pause {
-                pause();
+    let mut states = Vec::new();
+    while let Some(pass) = passes.next(view, cancel)? {
+        let mut work: Vec<(Arc<dyn Piece>, Range<usize>)> = Vec::new();
+        for piece in &pass.pieces {
+            if piece.start_ranges().overlap(*starts.start(), *starts.end()) {
+                let rows = view.note(slabs(piece.as_ref())).unwrap_or_default();
+                work.extend(rows.into_iter().map(|rows| (piece.clone(), rows)));
             }
-            cancel.check()?;
-            let slab = Slab::new(piece.as_ref(), rows.clone(), &probe)?;
-            let rows = spans(&slab, pipeline, seam.apart(piece.as_ref()))?;
-            let rows = within(&slab, rows, starts)?;
-            if !rows.is_empty() {
-                add(state, &slab, &rows)?;
+        }
+        let none = || (state(), Vec::new(), None);
+        let parts = in_parallel_into(&work, none, |(state, damaged, stop), (piece, rows)| {
+            if stop.is_some() {
+                return;
             }
-            Ok(())
-        };
-        match run() {
-            Ok(()) => {}
-            Err(Stop::Damaged(found)) => damaged.push(found),
-            Err(other) => *stop = Some(other),
+            let mut run = || {
+                if let Some(pause) = &pause {
+                    pause();
+                }
+                cancel.check()?;
+                let slab = Slab::new(piece.as_ref(), rows.clone(), &probe)?;
+                let rows = spans(&slab, pipeline, pass.apart(piece.as_ref()))?;
+                let rows = within(&slab, rows, starts)?;
+                if !rows.is_empty() {
+                    add(state, &slab, &rows)?;
+                }
+                Ok(())
+            };
+            match run() {
+                Ok(()) => {}
+                Err(Stop::Damaged(found)) => damaged.push(found),
+                Err(other) => *stop = Some(other),
+            }
+        });
+        for (state, damaged, stop) in parts {
+            if let Some(stop) = stop {
+                return Err(stop);
+            }
+            for damaged in damaged {
+                view.note::<()>(Err(damaged));
+            }
+            states.push(state);
         }
-    });
-    let mut states = Vec::with_capacity(parts.len());
-    for (state, damaged, stop) in parts {
-        if let Some(stop) = stop {
-            return Err(stop);
-        }
-        for damaged in damaged {
-            view.note::<()>(Err(damaged));
-        }
-        states.push(state);
     }
     Ok(states)
 }

@@ -19,7 +19,7 @@ use super::find::possible_slabs;
 use super::groups::{Groups, Sums, bucket, bucket_of_float, buckets_of, quantile};
 use super::lanes::{Legend, Numbers, Run, Window, coded, intervals, numbers};
 use super::mask::Mask;
-use super::seam::Seam;
+use super::seam::{PASS_SPANS, Passes};
 use super::slab::Slab;
 use super::spansets::{Spansets, refusal};
 use super::telling::{TOLD_BYTES_MAX, Teller};
@@ -76,7 +76,15 @@ pub(crate) fn measure(
     teller: Option<&Teller<Measured>>,
 ) -> Result<Measured, Stop> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    measure_within(view, request, cancel, teller, &Budget::of(SERIES_BYTES_MAX), threads)
+    measure_within(
+        view,
+        request,
+        cancel,
+        teller,
+        &Budget::of(SERIES_BYTES_MAX),
+        threads,
+        PASS_SPANS,
+    )
 }
 
 fn measure_within(
@@ -86,6 +94,7 @@ fn measure_within(
     teller: Option<&Teller<Measured>>,
     budget: &Arc<Budget>,
     threads: usize,
+    spans_max: usize,
 ) -> Result<Measured, Stop> {
     if let Some(refusal) = refusal(&request.leaf.pipeline) {
         return Err(refusal);
@@ -97,52 +106,58 @@ fn measure_within(
     let pipeline = &request.leaf.pipeline;
     let is_inside = |piece: &dyn Piece| piece.start_ranges().overlap(first, last);
     // Whatever is counted: a span that was sent twice may lie in two pieces.
-    let seam = probe.step(QueryStep::Seams, || match is_local_leaf(&request.leaf) {
+    let mut passes = probe.step(QueryStep::Seams, || match is_local_leaf(&request.leaf) {
         // Both start at the same time.
-        true => Seam::of_doubles(view, is_inside, cancel),
-        false => Seam::of_pipeline(view, pipeline, cancel),
+        true => Passes::of_doubles(view, is_inside, cancel, spans_max),
+        false => Passes::of_pipeline(view, pipeline, cancel, spans_max),
     })?;
-    let mut pieces = view.pieces.clone();
-    pieces.extend(seam.pieces.iter().cloned());
-    let mut stats = QueryStats { pieces: pieces.len() as u64, ..QueryStats::default() };
-    pieces.retain(|piece| is_inside(piece.as_ref()));
-    stats.pieces_skipped = stats.pieces - pieces.len() as u64;
-    let opened = in_parallel(&pieces, |piece| {
-        let mut stats = QueryStats::default();
-        let open = || possible_slabs(piece.as_ref(), pipeline, &mut stats, slabs);
-        Ok::<_, Damaged>((probe.step(QueryStep::Prune, open)?, stats))
-    });
-    let mut work: Vec<(Arc<dyn Piece>, Range<usize>)> = Vec::new();
-    for (piece, opened) in pieces.into_iter().zip(opened) {
-        let Some((rows, more)) = view.note(opened) else { continue };
-        stats.add(&more);
-        work.extend(rows.into_iter().map(|rows| (piece.clone(), rows)));
-    }
-    let count_slab = |counted: &mut Counted, at: usize| {
+    let mut stats = QueryStats::default();
+    let mut counted = Counted::into(Part::new(request, budget));
+    while let Some(pass) = probe.step(QueryStep::Seams, || passes.next(view, cancel))? {
+        let mut pieces = pass.pieces.clone();
+        stats.pieces += pieces.len() as u64;
+        stats.pieces_skipped += pieces.len() as u64;
+        pieces.retain(|piece| is_inside(piece.as_ref()));
+        stats.pieces_skipped -= pieces.len() as u64;
+        let opened = in_parallel(&pieces, |piece| {
+            let mut stats = QueryStats::default();
+            let open = || possible_slabs(piece.as_ref(), pipeline, &mut stats, slabs);
+            Ok::<_, Damaged>((probe.step(QueryStep::Prune, open)?, stats))
+        });
+        let mut work: Vec<(Arc<dyn Piece>, Range<usize>)> = Vec::new();
+        for (piece, opened) in pieces.into_iter().zip(opened) {
+            let Some((rows, more)) = view.note(opened) else { continue };
+            stats.add(&more);
+            work.extend(rows.into_iter().map(|rows| (piece.clone(), rows)));
+        }
+        let count_slab = |counted: &mut Counted, at: usize| {
+            cancel.check()?;
+            let (piece, rows) = &work[at];
+            let slab =
+                probe.step(QueryStep::Prune, || Slab::new(piece.as_ref(), rows.clone(), &probe))?;
+            let rows = spans(&slab, pipeline, pass.apart(piece.as_ref()))?;
+            let counting = || count(&slab, request, &rows, &mut counted.part);
+            probe.step(QueryStep::Count, counting)?;
+            counted.slabs.push(at);
+            counted.stats.slabs += 1;
+            counted.stats.spans += slab.len() as u64;
+            counted.stats.traces += slab.traces.len() as u64;
+            Ok(())
+        };
+        let spans: u64 = work.iter().map(|(_, rows)| rows.len() as u64).sum();
+        let spans_all = counted.stats.spans + spans + passes.spans_left();
+        let partial = view.is_partial();
+        let telling = teller.map(|teller| Telling { teller, request, spans_all, partial });
+        counted = count_all(work.len(), count_slab, request, budget, threads, counted, telling)?;
         cancel.check()?;
-        let (piece, rows) = &work[at];
-        let slab =
-            probe.step(QueryStep::Prune, || Slab::new(piece.as_ref(), rows.clone(), &probe))?;
-        let apart = seam.apart(piece.as_ref());
-        let rows = spans(&slab, pipeline, apart)?;
-        let counting = || count(&slab, request, &rows, &mut counted.part);
-        probe.step(QueryStep::Count, counting)?;
-        counted.slabs.push(at);
-        counted.stats.slabs += 1;
-        counted.stats.spans += slab.len() as u64;
-        counted.stats.traces += slab.traces.len() as u64;
-        Ok(())
-    };
-    let spans_all = work.iter().map(|(_, rows)| rows.len() as u64).sum();
-    let partial = view.is_partial();
-    let telling = teller.map(|teller| Telling { teller, request, spans_all, partial });
-    let counted = count_all(work.len(), count_slab, request, budget, threads, telling)?;
-    cancel.check()?;
-    for damaged in counted.damaged {
-        view.note::<()>(Err(damaged));
+        for damaged in counted.damaged.drain(..) {
+            view.note::<()>(Err(damaged));
+        }
     }
     stats.add(&counted.stats);
-    counted.part.check_series(request, budget.bytes_max().saturating_mul(2))?;
+    if counted.part.series_bytes(request) > budget.bytes_max().saturating_mul(2) {
+        return Err(counted.part.too_much());
+    }
     let series = probe.step(QueryStep::Answer, || counted.part.series(request));
     probe.tell(&mut stats);
     Ok(Measured { series, partial: view.is_partial(), stats })
@@ -166,7 +181,7 @@ impl Telling<'_> {
     }
 }
 
-/// Counts slabs by their places, on several threads as long as what each counts for itself has room
+/// Counts slabs by their places and adds them to what was counted, on several threads as long as what each counts for itself has room
 /// beside the others. A thread that finds none gives up its slabs, which are counted in the end,
 /// into what all others have: a query is refused when its own series do not fit.
 fn count_all(
@@ -175,11 +190,12 @@ fn count_all(
     request: &MeasureRequest,
     budget: &Arc<Budget>,
     threads: usize,
+    before: Counted,
     telling: Option<Telling<'_>>,
 ) -> Result<Counted, Stop> {
     // Of what is counted at the same time, one half is for what was counted before.
     let part_bytes_max = budget.bytes_max() / (2 * threads.max(1));
-    let all = Mutex::new(Part::new(request, budget));
+    let all = Mutex::new(before.part);
     let (next, is_stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
     let again: Mutex<Vec<usize>> = Mutex::default();
     // Where memory is short nothing is told any more.
@@ -212,7 +228,7 @@ fn count_all(
         Ok(true)
     };
     let workers = vec![(); threads.min(slabs).max(1)];
-    let (mut stats, mut damaged) = (QueryStats::default(), Vec::new());
+    let (mut stats, mut damaged) = (before.stats, Vec::new());
     loop {
         let telling = telling.filter(|_| is_roomy());
         let parts = in_parallel(&workers, |()| {
@@ -672,13 +688,11 @@ impl Part {
         if self.is_overflown() { Err(self.too_much()) } else { Ok(()) }
     }
 
-    /// Whether the series are not too large to be told, where they take more than what was counted
-    /// of them.
-    fn check_series(&self, request: &MeasureRequest, bytes_max: usize) -> Result<(), Stop> {
+    /// What the series take in memory, about: it may be more than what was counted of them.
+    fn series_bytes(&self, request: &MeasureRequest) -> usize {
         let each = match &request.leaf.function {
             MetricsFunction::Compare { top_n, .. } => {
-                let bytes = self.compared.series_bytes(*top_n as usize);
-                return if bytes > bytes_max { Err(self.too_much()) } else { Ok(()) };
+                return self.compared.series_bytes(*top_n as usize);
             }
             MetricsFunction::Quantile { quantiles, .. } => quantiles.len(),
             MetricsFunction::Histogram(_) => self.groups.buckets().len(),
@@ -689,10 +703,9 @@ impl Part {
         let labels: usize = names.chain([0]).map(|name| size_of::<Label>() + name).sum();
         let own = size_of::<MeasuredSeries>() + request.steps * size_of::<f64>();
         // Labels are twice in memory while the series are sorted.
-        let bytes = (self.groups.keys().len().saturating_mul(own + 2 * labels))
+        (self.groups.keys().len().saturating_mul(own + 2 * labels))
             .saturating_add(2 * self.groups.key_bytes())
-            .saturating_mul(each);
-        if bytes > bytes_max { Err(self.too_much()) } else { Ok(()) }
+            .saturating_mul(each)
     }
 
     fn too_much(&self) -> Stop {
@@ -737,7 +750,7 @@ impl Part {
     /// end.
     fn series_so_far(&self, request: &MeasureRequest) -> Vec<MeasuredSeries> {
         // A comparison tells the most frequent values, which may be others in the end.
-        match self.bytes() <= TOLD_BYTES_MAX {
+        match self.bytes().max(self.series_bytes(request)) <= TOLD_BYTES_MAX {
             true => self.grouped(request, Vec::new()),
             false => Vec::new(),
         }
@@ -883,7 +896,7 @@ mod tests {
                 let mut view = view_of(pieces().collect());
                 let budget = Budget::of(bytes_max);
                 let cancel = Cancel::default();
-                measure_within(&mut view, &request, &cancel, teller, &budget, threads)
+                measure_within(&mut view, &request, &cancel, teller, &budget, threads, PASS_SPANS)
             };
             let run = |bytes_max, threads| {
                 let (watcher, _told) = tokio::sync::mpsc::channel(100);
@@ -928,13 +941,56 @@ mod tests {
         ] {
             let (view, budget) =
                 (&mut view_of(vec![piece_lasting("1", 80, 1, |_| 1_000)]), Budget::of(bytes_max));
-            let found = measure_within(view, &request(query), &Cancel::default(), None, &budget, 1);
+            let found = measure_within(
+                view,
+                &request(query),
+                &Cancel::default(),
+                None,
+                &budget,
+                1,
+                PASS_SPANS,
+            );
             let is_right = match &found {
                 Ok(_) => fits,
                 Err(Stop::Refused(_)) => !fits,
                 Err(_) => false,
             };
             assert!(is_right, "{query}, {bytes_max}: {:?}", found.map(|found| found.series.len()));
+        }
+    }
+
+    /// Traces of several pieces are counted whole, and once, however many are put together at a
+    /// time.
+    #[test]
+    fn passes_count_what_one_pass_counts() {
+        let pieces = [("a", 9, 1), ("b", 5, 1), ("c", 3, 2), ("d", 7, 3)];
+        let pieces = || pieces.map(|(name, traces, start)| piece(name, traces, start)).to_vec();
+        for (query, spans) in [
+            // Five spans were sent twice.
+            ("{ } | count_over_time() by (name)", 9 + 3 + 7),
+            ("{ name != `2` } | count_over_time()", 9 + 3 + 7 - 3),
+            ("{ } && { } | count_over_time() by (name)", 9 + 3 + 7),
+            // The first three traces have three spans.
+            ("{ } | count() > 2 | count_over_time() by (name)", 9),
+        ] {
+            let run = |spans_max| {
+                let (mut view, budget) = (view_of(pieces()), Budget::of(1 << 30));
+                let (request, cancel) = (request(query), Cancel::default());
+                let found =
+                    measure_within(&mut view, &request, &cancel, None, &budget, 2, spans_max);
+                found.unwrap().series
+            };
+            let expected = run(usize::MAX);
+            let all =
+                expected.iter().flat_map(|series| &series.values).filter(|value| !value.is_nan());
+            assert_eq!(all.sum::<f64>(), f64::from(spans), "{query}");
+            for spans_max in 1..20 {
+                let found = run(spans_max);
+                let bare = |series: &[MeasuredSeries]| -> Vec<_> {
+                    series.iter().map(|of| (of.labels.clone(), of.values.clone())).collect()
+                };
+                assert_eq!(bare(&found), bare(&expected), "{query}: {spans_max}");
+            }
         }
     }
 
@@ -946,8 +1002,15 @@ mod tests {
             let teller = Teller::new(Arc::new(watcher), Duration::ZERO, Duration::ZERO);
             let (mut view, budget) = (view_of(pieces), Budget::of(usize::MAX));
             let (request, cancel) = (request(query), Cancel::default());
-            let found =
-                measure_within(&mut view, &request, &cancel, Some(&teller), &budget, threads);
+            let found = measure_within(
+                &mut view,
+                &request,
+                &cancel,
+                Some(&teller),
+                &budget,
+                threads,
+                PASS_SPANS,
+            );
             let news = std::iter::from_fn(|| told.try_recv().ok()).collect::<Vec<_>>();
             (found.unwrap(), news)
         };
@@ -991,7 +1054,8 @@ mod tests {
             let pieces = vec![piece_lasting("1", 200, 1, lasting)];
             let (view, budget) = (&mut view_of(pieces), Budget::of(usize::MAX));
             let request = MeasureRequest { steps: 2, ..request(&format!("{{ }} | {query}")) };
-            let found = measure_within(view, &request, &Cancel::default(), None, &budget, 1);
+            let found =
+                measure_within(view, &request, &Cancel::default(), None, &budget, 1, PASS_SPANS);
             let values = |series: &MeasuredSeries| -> Vec<f64> {
                 let values = series.exemplars.iter().map(|span| span.value);
                 values.map(|value| if value.is_nan() { -1.0 } else { value }).collect()

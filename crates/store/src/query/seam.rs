@@ -11,6 +11,7 @@ use model::TraceId;
 use parking_lot::Mutex;
 use traceql::{FieldExpr, Mode, Pipeline, SpansetExpr, Stage};
 
+pub(super) use self::passes::{PASS_SPANS, Passes};
 use super::filter::filter;
 use super::mask::Mask;
 use super::prune::{Unread, Verdict};
@@ -26,6 +27,8 @@ use crate::search::View;
 use crate::summary::TraceIndex;
 use crate::trace;
 use crate::types::QueryStep;
+
+mod passes;
 
 /// Where a pipeline may leave spans of more than one in so many traces of several pieces, all of
 /// them are put together and kept for the queries to come.
@@ -75,27 +78,6 @@ impl Seam {
         )
     }
 
-    /// Of the traces that a pipeline may leave spans of: the others of several pieces have none.
-    pub(super) fn of_pipeline(
-        view: &mut View,
-        pipeline: &Pipeline,
-        cancel: &Cancel,
-    ) -> Result<Self, Stop> {
-        let known = view.seams.lock().all.get(&names(&view.pieces));
-        if let Some(seam) = known {
-            return Ok(seam);
-        }
-        let shared = SharedTraces::of(view, cancel)?;
-        let all = &shared.all;
-        let few = narrow(view, pipeline, all, cancel)?;
-        if few.len() > all.len() / NARROW_SHARE {
-            return Self::of(view, cancel);
-        }
-        let mut seam = Self::of_some(view, &shared, &few, cancel)?;
-        seam.ids = all.clone();
-        Ok(seam)
-    }
-
     /// Of some traces of several pieces, ascending.
     pub(super) fn of_some(
         view: &mut View,
@@ -104,37 +86,6 @@ impl Seam {
         cancel: &Cancel,
     ) -> Result<Self, Stop> {
         Self::build(view, &shared.layers.only(ids), false, cancel)
-    }
-
-    /// Of the traces that may have a span twice, sent into different pieces, for queries that look
-    /// at each span by itself. The spans of pieces for which `holds` is false must be of no
-    /// interest. What is kept of some pieces does not take the place of what is kept of all.
-    pub(super) fn of_doubles(
-        view: &mut View,
-        holds: impl Fn(&dyn Piece) -> bool,
-        cancel: &Cancel,
-    ) -> Result<Self, Stop> {
-        let pieces: Pieces =
-            view.pieces.iter().filter(|piece| holds(piece.as_ref())).cloned().collect();
-        if pieces.len() < 2 {
-            return Ok(Self::default());
-        }
-        let seams = match pieces.len() == view.pieces.len() {
-            true => view.seams.clone(),
-            false => view.seams.lock().of_some.get_or_insert_default().clone(),
-        };
-        let (open, lacks_blocks) = (view.open.clone(), view.lacks_blocks);
-        let probe = view.probe.clone();
-        let damaged = Vec::new();
-        let mut some = View { pieces, open, damaged, lacks_blocks, seams, probe, pause: None };
-        let seam = SharedTraces::of(&mut some, cancel).and_then(|shared| {
-            let layers = shared.layers.doubled(&mut some, cancel)?;
-            Self::build(&mut some, &layers, false, cancel)
-        });
-        for damaged in some.damaged {
-            view.note::<()>(Err(damaged));
-        }
-        seam
     }
 
     /// Puts the traces of some layers together; `keep` says that they are all that there are.
@@ -283,6 +234,11 @@ impl SharedTraces {
 }
 
 impl Layers {
+    /// Ascending.
+    fn all(&self) -> Vec<u128> {
+        union([&self.blocks, &self.frozen, &self.mixed, &self.open])
+    }
+
     /// Those of these traces alone, ascending.
     fn only(&self, ids: &[u128]) -> Self {
         let only = |own: &Ids| {

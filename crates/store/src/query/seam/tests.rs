@@ -47,6 +47,25 @@ fn view() -> View {
     view_of(vec![piece("a", 9, 1), piece("b", 5, 2), piece("c", 3, 3), piece("d", 7, 4)])
 }
 
+/// What the first of some passes puts together.
+fn first(passes: Passes, view: &mut View) -> Seam {
+    let mut passes = passes;
+    passes.next(view, &Cancel::default()).unwrap().unwrap().seam
+}
+
+fn pipeline(query: &str) -> Pipeline {
+    let traceql::QueryKind::Search(pipeline) = traceql::parse(query).unwrap().kind else {
+        panic!("no search: {query}");
+    };
+    pipeline
+}
+
+/// Ids of the traces in some pieces.
+fn ids(pieces: &Pieces) -> Vec<u8> {
+    let ids = pieces.iter().flat_map(|piece| piece.index().unwrap().ids.clone());
+    ids.map(|id| id as u8).collect()
+}
+
 fn traces(seam: &Seam) -> usize {
     seam.ids.len()
 }
@@ -57,8 +76,8 @@ fn nothing_is_put_together_for_nobody() {
     cancel.cancel();
     let seam = Seam::of(&mut view, &cancel);
     assert!(matches!(seam, Err(Stop::Cancelled)));
-    let seam = Seam::of_doubles(&mut view, |piece| piece.id() < "c", &cancel);
-    assert!(matches!(seam, Err(Stop::Cancelled)));
+    let passes = Passes::of_doubles(&mut view, |piece| piece.id() < "c", &cancel, PASS_SPANS);
+    assert!(matches!(passes, Err(Stop::Cancelled)));
     let pieces = view.pieces.clone();
     let ids = several(&mut view, &pieces, &Cancel::default()).unwrap_or_default();
     let ids = ids.ids.clone();
@@ -78,7 +97,8 @@ fn only_traces_with_a_span_in_two_pieces_are_put_together_for_what_looks_at_span
     let (mut view, cancel) = (view_of(pieces.to_vec()), Cancel::default());
     let mut doubles = |names: &[&str]| {
         let holds = |piece: &dyn Piece| names.contains(&piece.id());
-        let seam = Seam::of_doubles(&mut view, holds, &cancel).unwrap();
+        let passes = Passes::of_doubles(&mut view, holds, &cancel, PASS_SPANS).unwrap();
+        let seam = first(passes, &mut view);
         assert_eq!(
             seam.pieces.iter().map(|piece| piece.index().unwrap().len()).sum::<usize>(),
             traces(&seam)
@@ -103,13 +123,11 @@ fn only_traces_with_a_span_in_two_pieces_are_put_together_for_what_looks_at_span
 #[test]
 fn traces_that_lack_what_a_query_looks_for_are_not_put_together() {
     let joined = |query: &str| {
-        let traceql::QueryKind::Search(pipeline) = traceql::parse(query).unwrap().kind else {
-            panic!("no search: {query}");
-        };
-        let seam = Seam::of_pipeline(&mut view(), &pipeline, &Cancel::default()).unwrap();
+        let (mut view, cancel) = (view(), Cancel::default());
+        let passes = Passes::of_pipeline(&mut view, &pipeline(query), &cancel, PASS_SPANS);
+        let seam = first(passes.unwrap(), &mut view);
         assert_eq!(traces(&seam), 7, "{query}");
-        let ids = seam.pieces.iter().flat_map(|piece| piece.index().unwrap().ids.clone());
-        ids.map(|id| id as u8).collect::<Vec<u8>>()
+        ids(&seam.pieces)
     };
     for (query, expected) in [
         ("{ name = `3` } >> { }", &[3][..]),
@@ -178,5 +196,50 @@ fn merged_parts_of_a_block_are_not_merged_again() {
     for traces in [1, 64, PIECE_TRACES, PIECE_TRACES + 1, 100 * PIECE_TRACES] {
         let merged = traces.div_ceil(PIECE_TRACES);
         assert!((merged + PARTS_MAX..merged + 2 * PARTS_MAX).contains(&parts_max(traces)));
+    }
+}
+
+#[test]
+fn passes_have_every_trace_once_whatever_has_room_in_one() {
+    let cancel = Cancel::default();
+    let doubled = || {
+        let pieces = [("a", 9, 1), ("b", 5, 1), ("c", 3, 1), ("d", 7, 2)];
+        view_of(pieces.map(|(name, traces, start)| piece(name, traces, start)).to_vec())
+    };
+    for spans_max in 1..40 {
+        for (view, by, together, apart) in [
+            (view(), "all", 7, 7),
+            (view(), "{ } && { }", 7, 7),
+            (view(), "{ name = `3` || name = `5` } && { }", 2, 7),
+            (doubled(), "doubles", 5, 5),
+        ] {
+            let mut view = view;
+            let passes = match by {
+                "all" => Passes::of_all(&mut view, &cancel, spans_max),
+                "doubles" => Passes::of_doubles(&mut view, |_| true, &cancel, spans_max),
+                query => Passes::of_pipeline(&mut view, &pipeline(query), &cancel, spans_max),
+            };
+            let (mut passes, mut found, mut count) = (passes.unwrap(), Vec::new(), 0);
+            while let Some(pass) = passes.next(&mut view, &cancel).unwrap() {
+                let (own, put): (Pieces, Pieces) = pass
+                    .pieces
+                    .iter()
+                    .cloned()
+                    .partition(|piece| view.pieces.iter().any(|own| own.id() == piece.id()));
+                assert_eq!(own.len(), if count == 0 { view.pieces.len() } else { 0 }, "{by}");
+                for piece in own {
+                    assert_eq!(pass.apart(piece.as_ref()).len(), apart, "{by}");
+                }
+                assert!(count == 0 || put.len() == 1 || spans_max > 4, "{by}: {spans_max}");
+                found.extend(ids(&put));
+                count += 1;
+            }
+            found.sort_unstable();
+            let expected: Vec<u8> =
+                if together == 2 { vec![3, 5] } else { (1..=together).collect() };
+            assert_eq!(found, expected, "{by}: {spans_max}");
+            assert_eq!(passes.spans_left(), 0);
+            assert!(if spans_max == 1 { count > 2 } else { spans_max < 39 || count == 1 }, "{by}");
+        }
     }
 }

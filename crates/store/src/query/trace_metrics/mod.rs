@@ -15,7 +15,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use self::tally::{Key, Totals};
-use super::seam::Seam;
+use super::seam::{PASS_SPANS, Passes};
 use super::slab::{Slab, once};
 use super::{Cancel, Stop, in_parallel, slabs};
 use crate::column::Column;
@@ -64,33 +64,35 @@ fn each_slab<K: Key + Send>(
     count: impl Fn(&Slab<'_>, &Traces<'_>) -> Result<(), Stop> + Sync,
 ) -> Result<(), Stop> {
     let grid = Grid { edges: &request.edges };
-    let seam = match request.family {
+    let mut passes = match request.family {
         // A span that was sent twice ends at the same time in both places.
         TraceMetricsFamily::SpanMetrics => {
-            Seam::of_doubles(view, |piece| grid.may_touch(piece), cancel)?
+            Passes::of_doubles(view, |piece| grid.may_touch(piece), cancel, PASS_SPANS)?
         }
-        TraceMetricsFamily::ServiceGraph => Seam::of(view, cancel)?,
+        TraceMetricsFamily::ServiceGraph => Passes::of_all(view, cancel, PASS_SPANS)?,
     };
     let probe = view.probe.clone();
-    let mut work: Vec<(Arc<dyn Piece>, Range<usize>)> = Vec::new();
-    for piece in view.pieces.iter().chain(&seam.pieces).cloned().collect::<Vec<_>>() {
-        cancel.check()?;
-        let rows = view.note(grid.slabs(piece.as_ref())).unwrap_or_default();
-        work.extend(rows.into_iter().map(|rows| (piece.clone(), rows)));
-    }
-    let done = in_parallel(&work, |(piece, rows)| {
-        cancel.check()?;
-        totals.check()?;
-        let slab = Slab::new(piece.as_ref(), rows.clone(), &probe)?;
-        let apart = seam.apart(piece.as_ref());
-        let odd = piece.start_ranges().overlap(0, 0);
-        count(&slab, &Traces { grid, apart, odd })
-    });
-    for done in done {
-        match done {
-            Ok(()) => {}
-            Err(Stop::Damaged(damaged)) => drop(view.note::<()>(Err(damaged))),
-            Err(stop) => return Err(stop),
+    while let Some(pass) = passes.next(view, cancel)? {
+        let mut work: Vec<(Arc<dyn Piece>, Range<usize>)> = Vec::new();
+        for piece in &pass.pieces {
+            cancel.check()?;
+            let rows = view.note(grid.slabs(piece.as_ref())).unwrap_or_default();
+            work.extend(rows.into_iter().map(|rows| (piece.clone(), rows)));
+        }
+        let done = in_parallel(&work, |(piece, rows)| {
+            cancel.check()?;
+            totals.check()?;
+            let slab = Slab::new(piece.as_ref(), rows.clone(), &probe)?;
+            let apart = pass.apart(piece.as_ref());
+            let odd = piece.start_ranges().overlap(0, 0);
+            count(&slab, &Traces { grid, apart, odd })
+        });
+        for done in done {
+            match done {
+                Ok(()) => {}
+                Err(Stop::Damaged(damaged)) => drop(view.note::<()>(Err(damaged))),
+                Err(stop) => return Err(stop),
+            }
         }
     }
     Ok(())
