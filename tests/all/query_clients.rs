@@ -91,7 +91,7 @@ fn an_end_waits_for_no_endless_query_and_says_so() {
     server.process.signal(rustix::process::Signal::TERM);
     let mut answer = String::new();
     client.read_to_string(&mut answer).expect("an answer");
-    assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(answer.contains("the store is being closed"), "{answer}");
     let status = server.process.wait();
     let output = server.process.output();

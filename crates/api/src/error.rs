@@ -8,6 +8,7 @@ use store::{AppendError, ReadError};
 
 use crate::extract::Unreadable;
 use crate::tempo::fault::{Fault, FaultBody};
+use crate::waiting::again;
 
 /// A status and the body `Error` of the API's document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +49,7 @@ impl From<Unreadable> for ApiError {
 
 impl From<ReadError> for ApiError {
     fn from(error: ReadError) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+        Fault::from(error).into()
     }
 }
 
@@ -60,6 +61,6 @@ impl From<AppendError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        (self.status, Json(self.body)).into_response()
+        again((self.status, Json(self.body)).into_response())
     }
 }

@@ -6,8 +6,8 @@
 use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use bytes::Bytes;
-use http::HeaderValue;
 use http::header::RETRY_AFTER;
+use http::{HeaderValue, StatusCode};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Answers up to this size are not counted.
@@ -54,6 +54,15 @@ impl Room {
     }
 }
 
+/// The answer; one with 503 says that what was asked may be asked again in a second (RFC 9110,
+/// section 10.2.3).
+pub(crate) fn again(mut answer: Response) -> Response {
+    if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    answer
+}
+
 /// The answer, or `busy` and a `Retry-After` when there is no room for it. Streams pass: they are
 /// made as they are read, and hold a [`Room`] of their own.
 pub(crate) async fn bound(answer: Response, busy: fn() -> Response) -> Response {
@@ -73,11 +82,7 @@ async fn bound_by(
     if bytes <= SMALL_BYTES_MAX {
         return answer;
     }
-    let Some(room) = Room::take_of(waiting, kib_max, bytes) else {
-        let mut busy = busy();
-        busy.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        return busy;
-    };
+    let Some(room) = Room::take_of(waiting, kib_max, bytes) else { return again(busy()) };
     let (parts, body) = answer.into_parts();
     // A body whose size is known is whole already, and this neither waits nor fails.
     let Ok(bytes) = axum::body::to_bytes(body, usize::MAX).await else { return busy() };
@@ -100,7 +105,6 @@ impl AsRef<[u8]> for Held {
 #[cfg(test)]
 mod tests {
     use axum::response::IntoResponse;
-    use http::StatusCode;
     use http_body_util::BodyExt;
 
     use super::*;

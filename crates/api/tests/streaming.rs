@@ -1,5 +1,5 @@
-//! Answers that come in parts, and clients that go away before the last: whatever was asked of the
-//! store for them ends with them, on every API.
+//! Answers that come in parts, clients that go away before the last, and stores that are closed
+//! before there is one, on every API.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,8 +23,13 @@ enum Event {
     Ended,
 }
 
-/// A store that answers no question about spans, ever.
-struct Endless(UnboundedSender<Event>);
+/// A store without answers.
+enum Mute {
+    /// It answers no question about spans, ever.
+    Endless(UnboundedSender<Event>),
+    /// It is being closed.
+    Closed,
+}
 
 struct Question(UnboundedSender<Event>);
 
@@ -34,16 +39,21 @@ impl Drop for Question {
     }
 }
 
-impl Endless {
-    async fn ask<T>(&self) -> T {
-        self.0.send(Event::Asked).expect("the test listens");
-        let _question = Question(self.0.clone());
+impl Mute {
+    async fn ask<T, E: From<ReadError>>(&self) -> Result<T, E> {
+        let Self::Endless(events) = self else { return Err(ReadError::Closed.into()) };
+        events.send(Event::Asked).expect("the test listens");
+        let _question = Question(events.clone());
         std::future::pending().await
+    }
+
+    fn names<T>(&self, names: Vec<T>) -> Result<Vec<T>, ReadError> {
+        if matches!(self, Self::Closed) { Err(ReadError::Closed) } else { Ok(names) }
     }
 }
 
 #[tonic::async_trait]
-impl Store for Endless {
+impl Store for Mute {
     async fn append(&self, _: SpanBatch) -> Result<(), AppendError> {
         Ok(())
     }
@@ -94,15 +104,15 @@ impl Store for Endless {
 
     async fn services(&self) -> Result<Vec<ServiceRow>, ReadError> {
         let web = ServiceRow { name: "web".to_owned(), span_count: 1, error_count: 0 };
-        Ok(vec![web])
+        self.names(vec![web])
     }
 
     async fn operations(&self, _: Option<String>) -> Result<Vec<OperationRow>, ReadError> {
-        Ok(Vec::new())
+        self.names(Vec::new())
     }
 
     async fn attributes(&self) -> Result<Vec<AttributeRow>, ReadError> {
-        Ok(Vec::new())
+        self.names(Vec::new())
     }
 
     async fn attribute_values(
@@ -213,58 +223,133 @@ async fn a_search_tells_what_it_has_found_so_far() {
     }
 }
 
+/// Every API over one store.
+struct Routers {
+    own: Router,
+    tempo: Router,
+    zipkin: Router,
+    jaeger: Router,
+}
+
+impl Routers {
+    async fn of(store: Mute) -> Self {
+        let api = api_of(Arc::new(store));
+        Self {
+            own: api::router(api.clone()),
+            tempo: api::tempo::router(api.clone()),
+            zipkin: api::zipkin::router(api.clone()),
+            jaeger: api::grpc_router(Arc::new(api)).await,
+        }
+    }
+
+    /// What is asked about spans with GET.
+    fn gets(&self) -> Vec<(&Router, String)> {
+        let Self { own, tempo, zipkin, .. } = self;
+        let id = "0123456789abcdef0123456789abcdef";
+        let rate = "%7B%7D%7Crate()";
+        let calls = "traces_spanmetrics_calls_total";
+        vec![
+            (own, "/api/v1/query?q=%7B%7D".to_owned()),
+            (own, "/api/v1/query?q=%7B%7D&stream=true".to_owned()),
+            (own, format!("/api/v1/query?q={rate}")),
+            (own, format!("/api/v1/query?q={rate}&stream=true")),
+            (own, "/api/v1/traces".to_owned()),
+            (own, "/api/v1/series".to_owned()),
+            (own, format!("/api/v1/traces/{id}")),
+            (own, "/api/traces?service=web".to_owned()),
+            (own, format!("/api/traces/{id}")),
+            (own, "/api/dependencies?endTs=1700000000000".to_owned()),
+            (own, "/api/metrics/calls?service=web".to_owned()),
+            (own, format!("/api/v3/traces/{id}")),
+            (own, format!("/prometheus/api/v1/query?query={calls}")),
+            (own, format!("/prometheus/api/v1/query_range?query={calls}&start=1&end=9&step=1")),
+            (tempo, "/api/search".to_owned()),
+            (tempo, format!("/api/metrics/query_range?q={rate}")),
+            (tempo, format!("/api/metrics/query?q={rate}")),
+            (tempo, "/api/v2/search/tags?q=%7Bkind=server%7D".to_owned()),
+            (tempo, "/api/v2/search/tag/.a/values?q=%7Bkind=server%7D".to_owned()),
+            (tempo, format!("/api/v2/traces/{id}")),
+            (tempo, format!("/prometheus/api/v1/query?query={calls}")),
+            (zipkin, "/api/v2/traces?serviceName=web".to_owned()),
+            (zipkin, format!("/api/v2/trace/{id}")),
+            (zipkin, "/api/v2/dependencies?endTs=1700000000000".to_owned()),
+        ]
+    }
+
+    /// What is asked over gRPC. Field 1 of each message is the query, of the last a message with the
+    /// service as its field 1.
+    fn calls(&self) -> Vec<(&Router, Request<Body>)> {
+        let Self { tempo, jaeger, .. } = self;
+        [
+            (tempo, "/tempopb.StreamingQuerier/Search", &b""[..]),
+            (tempo, "/tempopb.StreamingQuerier/MetricsQueryRange", b"\x0a\x0b{} | rate()"),
+            (tempo, "/tempopb.StreamingQuerier/MetricsQueryInstant", b"\x0a\x0b{} | rate()"),
+            (jaeger, "/jaeger.api_v2.QueryService/FindTraces", b"\x0a\x05\x0a\x03web"),
+        ]
+        .map(|(router, path, message)| (router, call(path, message)))
+        .into()
+    }
+}
+
+fn get(path: &str) -> Request<Body> {
+    Request::get(path).body(Body::empty()).expect("a request")
+}
+
+fn call(path: &str, message: &[u8]) -> Request<Body> {
+    let mut frame = vec![0, 0, 0, 0, message.len() as u8];
+    frame.extend_from_slice(message);
+    let request = Request::post(path)
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(Body::from(frame));
+    request.expect("a request")
+}
+
 #[tokio::test]
 async fn what_is_asked_for_a_client_ends_with_it() {
     let (sender, mut events) = unbounded_channel();
-    let api = api_of(Arc::new(Endless(sender)));
-    let (own, tempo) = (api::router(api.clone()), api::tempo::router(api.clone()));
-    let (zipkin, jaeger) =
-        (api::zipkin::router(api.clone()), api::grpc_router(Arc::new(api)).await);
-    let id = "0123456789abcdef0123456789abcdef";
-    let rate = "%7B%7D%7Crate()";
-    let calls = "traces_spanmetrics_calls_total";
-    for (router, path) in [
-        (&own, "/api/v1/query?q=%7B%7D".to_owned()),
-        (&own, "/api/v1/query?q=%7B%7D&stream=true".to_owned()),
-        (&own, format!("/api/v1/query?q={rate}")),
-        (&own, format!("/api/v1/query?q={rate}&stream=true")),
-        (&own, "/api/v1/traces".to_owned()),
-        (&own, "/api/v1/series".to_owned()),
-        (&own, format!("/api/v1/traces/{id}")),
-        (&own, "/api/traces?service=web".to_owned()),
-        (&own, format!("/api/traces/{id}")),
-        (&own, "/api/dependencies?endTs=1700000000000".to_owned()),
-        (&own, "/api/metrics/calls?service=web".to_owned()),
-        (&own, format!("/api/v3/traces/{id}")),
-        (&own, format!("/prometheus/api/v1/query?query={calls}")),
-        (&own, format!("/prometheus/api/v1/query_range?query={calls}&start=1&end=9&step=1")),
-        (&tempo, "/api/search".to_owned()),
-        (&tempo, format!("/api/metrics/query_range?q={rate}")),
-        (&tempo, format!("/api/metrics/query?q={rate}")),
-        (&tempo, "/api/v2/search/tags?q=%7Bkind=server%7D".to_owned()),
-        (&tempo, "/api/v2/search/tag/.a/values?q=%7Bkind=server%7D".to_owned()),
-        (&tempo, format!("/api/v2/traces/{id}")),
-        (&tempo, format!("/prometheus/api/v1/query?query={calls}")),
-        (&zipkin, "/api/v2/traces?serviceName=web".to_owned()),
-        (&zipkin, format!("/api/v2/trace/{id}")),
-        (&zipkin, "/api/v2/dependencies?endTs=1700000000000".to_owned()),
-    ] {
-        let request = Request::get(path).body(Body::empty()).expect("a request");
+    let routers = Routers::of(Mute::Endless(sender)).await;
+    for (router, path) in routers.gets() {
+        goes_away(router, &mut events, get(&path)).await;
+    }
+    for (router, request) in routers.calls() {
         goes_away(router, &mut events, request).await;
     }
-    // Field 1 of each is the query, of the last a message with the service as its field 1.
-    for (router, path, message) in [
-        (&tempo, "/tempopb.StreamingQuerier/Search", &b""[..]),
-        (&tempo, "/tempopb.StreamingQuerier/MetricsQueryRange", b"\x0a\x0b{} | rate()"),
-        (&tempo, "/tempopb.StreamingQuerier/MetricsQueryInstant", b"\x0a\x0b{} | rate()"),
-        (&jaeger, "/jaeger.api_v2.QueryService/FindTraces", b"\x0a\x05\x0a\x03web"),
-    ] {
-        let mut frame = vec![0, 0, 0, 0, message.len() as u8];
-        frame.extend_from_slice(message);
-        let request = Request::post(path)
-            .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .body(Body::from(frame));
-        goes_away(router, &mut events, request.expect("a request")).await;
+}
+
+#[tokio::test]
+async fn while_a_store_is_closed_clients_are_told_to_ask_again() {
+    let routers = Routers::of(Mute::Closed).await;
+    let names = [
+        (&routers.own, "/api/v1/services"),
+        (&routers.own, "/api/v1/operations"),
+        (&routers.own, "/api/v1/attributes"),
+        (&routers.own, "/api/v1/attributes/values?key=a"),
+        (&routers.own, "/api/services"),
+        (&routers.own, "/api/v3/services"),
+        (&routers.own, "/prometheus/api/v1/query_exemplars?query=CALLS&start=1&end=2"),
+        (&routers.zipkin, "/api/v2/services"),
+    ];
+    let buckets = "traces_spanmetrics_latency_bucket";
+    let names = names.map(|(router, path)| (router, path.replace("CALLS", buckets)));
+    for (router, path) in routers.gets().into_iter().chain(names) {
+        let answer = router.clone().oneshot(get(&path)).await.expect("an answer");
+        assert_eq!(answer.status(), 503, "{path}");
+        assert_eq!(answer.headers()["retry-after"], "1", "{path}");
+        let body = answer.into_body().collect().await.expect("a body").to_bytes();
+        let text = std::str::from_utf8(&body).expect("UTF-8");
+        assert!(
+            text.contains("the store is being closed; ask again in a second"),
+            "{path}: {text}"
+        );
+    }
+    let services = call("/jaeger.api_v3.QueryService/GetServices", b"");
+    for (router, request) in routers.calls().into_iter().chain([(&routers.jaeger, services)]) {
+        let asked = request.uri().to_string();
+        let answer = router.clone().oneshot(request).await.expect("an answer");
+        let (parts, body) = answer.into_parts();
+        let trailers = body.collect().await.expect("a body").trailers().cloned();
+        let trailers = trailers.filter(|trailers| !trailers.is_empty()).unwrap_or(parts.headers);
+        assert_eq!(trailers["grpc-status"], "14", "{asked}: {trailers:?}");
     }
 }

@@ -36,5 +36,5 @@ pub use node::{Entry, Key, Map, Node, Value};
 pub use print::{Format, Secrets, print};
 pub use reader::{Field, Reader};
 pub use secret::{REDACTED, Secret};
-pub use source::{Outside, Source, SourceId, Sources, Span, System, TEXT_BYTES_MAX};
+pub use source::{Outside, Source, SourceId, Sources, Span, System, TEXT_BYTES_MAX, read_file};
 pub use yaml::{DEPTH_MAX, NODES_MAX};

@@ -1,6 +1,7 @@
 //! Texts that a configuration comes from, and places in them.
 
 use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
 
 /// The most bytes of one file, variable or `--config` argument.
@@ -100,12 +101,21 @@ impl Outside for System {
     }
 
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        // Not by the file's length: a pipe or a device has none.
-        std::fs::File::open(path)?.take(TEXT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
-        if bytes.len() > TEXT_BYTES_MAX {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        Ok(bytes)
+        read_file(Path::new(path))
     }
+}
+
+/// The content of a file that a configuration names, be it a pipe.
+///
+/// # Errors
+/// The system's; or `FileTooLarge` where there are more than [`TEXT_BYTES_MAX`] bytes.
+pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // Not by the file's length: a pipe or a device has none.
+    std::fs::File::open(path)?.take(TEXT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > TEXT_BYTES_MAX {
+        let reason = format!("it is larger than {} MiB", TEXT_BYTES_MAX >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+    }
+    Ok(bytes)
 }

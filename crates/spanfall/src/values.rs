@@ -25,6 +25,12 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     query::parse_duration_nano(text).map(Duration::from_nanos).map_err(|error| error.to_string())
 }
 
+/// Leaves what the API takes as a time as it is: what it counts from is not known yet.
+pub fn parse_time(text: &str) -> Result<String, String> {
+    let read = query::parse_time_unix_nano(text, 0);
+    read.map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
 /// Reads a duration that is not zero.
 pub fn parse_positive_duration(text: &str) -> Result<Duration, String> {
     match parse_duration(text)? {

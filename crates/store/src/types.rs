@@ -357,7 +357,12 @@ pub enum ReadError {
     /// A task ended without an answer.
     #[error("the query ended without an answer: {0}")]
     Failed(String),
+    /// The store is being closed; another may take its place.
+    #[error("{CLOSED}")]
+    Closed,
 }
+
+const CLOSED: &str = "the store is being closed; ask again in a second";
 
 /// Why a TraceQL query has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -368,6 +373,18 @@ pub enum QueryError {
     /// It ended without an answer.
     #[error("the query ended without an answer: {0}")]
     Failed(String),
+    /// The store is being closed; another may take its place.
+    #[error("{CLOSED}")]
+    Closed,
+}
+
+impl From<ReadError> for QueryError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Failed(reason) => Self::Failed(reason),
+            ReadError::Closed => Self::Closed,
+        }
+    }
 }
 
 /// Whether a store can do its work.

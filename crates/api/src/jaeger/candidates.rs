@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 
 use store::{
-    AttributeCondition, FindRequest, Level, Position, QueryError, SearchRequest, SpanFilter, Store,
+    AttributeCondition, FindRequest, Level, Position, SearchRequest, SpanFilter, Store,
     TraceSummary,
 };
 use traceql::{
@@ -62,10 +62,7 @@ impl Finder {
             spans_per_spanset: 0,
             after,
         };
-        let found = store.find(request, None).await.map_err(|error| match error {
-            QueryError::Refused(reason) => Problem::bad(reason),
-            QueryError::Failed(_) => Problem::internal(error.to_string()),
-        })?;
+        let found = store.find(request, None).await?;
         let mut page = Candidates {
             traces: found.traces.into_iter().map(|trace| trace.summary).collect(),
             more: found.more,

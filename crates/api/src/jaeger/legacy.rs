@@ -21,6 +21,7 @@ use super::traces::{Loaded, blocking, load, load_all, marked};
 use super::{dependencies::dependencies, shown_service, stored_service};
 use crate::Api;
 use crate::extract::{Segment, Whole};
+use crate::waiting::again;
 
 const MICRO: u64 = 1_000;
 const MILLI: u64 = 1_000_000;
@@ -61,7 +62,7 @@ impl IntoResponse for Refusal {
         let body = envelope("null", 0, &json!([error]));
         let headers =
             [(CONTENT_TYPE, "text/plain; charset=utf-8"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
-        (status, headers, body + "\n").into_response()
+        again((status, headers, body + "\n").into_response())
     }
 }
 

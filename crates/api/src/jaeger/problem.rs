@@ -1,7 +1,7 @@
 //! Why a request has no answer, before it takes the shape of one of the APIs.
 
 use http::StatusCode;
-use store::ReadError;
+use store::{QueryError, ReadError};
 
 use crate::extract::Unreadable;
 
@@ -37,9 +37,20 @@ impl From<Unreadable> for Problem {
     }
 }
 
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        let status = match error {
+            QueryError::Refused(_) => StatusCode::BAD_REQUEST,
+            QueryError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            QueryError::Closed => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self { status, message: error.to_string() }
+    }
+}
+
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
-        Self::internal(error.to_string())
+        QueryError::from(error).into()
     }
 }
 

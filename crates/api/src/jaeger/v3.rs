@@ -29,6 +29,7 @@ use super::v3_search::{Search, malformed};
 use super::v3_url::{self, read};
 use crate::Api;
 use crate::extract::{Segment, Whole};
+use crate::waiting::again;
 
 type Shared = State<Arc<Api>>;
 type Answer = Result<Response, Refusal>;
@@ -61,7 +62,7 @@ impl IntoResponse for Refusal {
         let body = json!({ "error": { "httpCode": status.as_u16(), "message": message } });
         let headers =
             [(CONTENT_TYPE, "text/plain; charset=utf-8"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
-        (status, headers, format!("{body}\n")).into_response()
+        again((status, headers, format!("{body}\n")).into_response())
     }
 }
 

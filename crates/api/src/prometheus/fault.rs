@@ -7,6 +7,7 @@ use query::promql::{PromqlError, PromqlFault};
 use serde_json::json;
 
 use crate::extract::Unreadable;
+use crate::waiting::again;
 
 /// Why a request has no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +68,7 @@ impl Fault {
             PromqlFault::Execution => Self::execution(error.to_string()),
             PromqlFault::Stopped => Self::timeout(error.to_string()),
             PromqlFault::Store => Self::internal(error.to_string()),
+            PromqlFault::Closed => Self::unavailable(error.to_string()),
         }
     }
 }
@@ -74,6 +76,8 @@ impl Fault {
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
         let body = json!({ "status": "error", "errorType": self.kind, "error": self.error });
-        (self.status, Json(body)).into_response()
+        let answer = (self.status, Json(body)).into_response();
+        // What took too long takes as long in a second.
+        if self.kind == "timeout" { answer } else { again(answer) }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::response::Response;
 use query::promql::{Counted, Planned, PromqlError};
+use store::QueryError;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::fault::Fault;
@@ -61,7 +62,7 @@ pub(super) async fn answered<P: Planned>(
     let turn = Turn::come().await?;
     let plan = turn.work(move |_| plan()).await?.map_err(of)?;
     let services = match plan.names_services() {
-        true => api.store.services().await.map_err(|error| Fault::internal(error.to_string()))?,
+        true => api.store.services().await.map_err(|error| of(QueryError::from(error).into()))?,
         false => Vec::new(),
     };
     let demands = turn.work(move |stop| {

@@ -10,6 +10,7 @@ use store::{QueryError, ReadError};
 use tonic::Status;
 
 use crate::extract::Unreadable;
+use crate::waiting::again;
 
 /// Why a request has no answer.
 #[derive(Debug, Clone)]
@@ -108,10 +109,10 @@ impl Fault {
 
     /// The fault as JSON if that is asked for by name, otherwise as plain text.
     pub(crate) fn response(self, json: bool) -> Response {
-        match json {
+        again(match json {
             true => (self.status, Json(self.body)).into_response(),
             false => (self.status, self.text()).into_response(),
-        }
+        })
     }
 }
 
@@ -138,10 +139,12 @@ impl From<SearchError> for Fault {
 
 impl From<QueryError> for Fault {
     fn from(error: QueryError) -> Self {
-        match error {
-            QueryError::Refused(reason) => Self::new(StatusCode::BAD_REQUEST, reason),
-            failed => Self::new(StatusCode::INTERNAL_SERVER_ERROR, failed.to_string()),
-        }
+        let status = match error {
+            QueryError::Refused(_) => StatusCode::BAD_REQUEST,
+            QueryError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            QueryError::Closed => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::new(status, error.to_string())
     }
 }
 
@@ -153,6 +156,6 @@ impl From<Unreadable> for Fault {
 
 impl From<ReadError> for Fault {
     fn from(error: ReadError) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+        QueryError::from(error).into()
     }
 }

@@ -7,14 +7,14 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use formats::zipkin::span_of;
 use futures_util::stream;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use model::SpanBatch;
 use serde::Serialize;
 use store::ReadError;
 
 use crate::extract::Unreadable;
-use crate::waiting::{BUSY, Room};
+use crate::waiting::{BUSY, Room, again};
 
 /// How much of an answer is made before the client takes it.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -45,13 +45,18 @@ impl From<Unreadable> for Fault {
 
 impl From<ReadError> for Fault {
     fn from(error: ReadError) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+        let status = match error {
+            ReadError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            ReadError::Closed => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::new(status, error.to_string())
     }
 }
 
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
-        (self.status, [(CONTENT_TYPE, "text/plain; charset=utf-8")], self.text).into_response()
+        let headers = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
+        again((self.status, headers, self.text).into_response())
     }
 }
 
@@ -105,9 +110,7 @@ pub(super) fn traces_answer(traces: Vec<SpanBatch>, partial: Partial) -> Respons
 fn spans_streamed(traces: Vec<SpanBatch>, is_outer: bool, partial: Partial) -> Response {
     let bytes = traces.iter().map(|trace| trace.bytes().len()).sum();
     let Some(room) = Room::take(bytes) else {
-        let mut busy = Fault::new(StatusCode::SERVICE_UNAVAILABLE, BUSY).into_response();
-        busy.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        return busy;
+        return Fault::new(StatusCode::SERVICE_UNAVAILABLE, BUSY).into_response();
     };
     with_type(streamed(room, Writer::new(traces, is_outer)), partial)
 }

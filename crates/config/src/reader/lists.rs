@@ -82,7 +82,7 @@ impl<'n> Field<'_, 'n, '_> {
     /// The same, each of which means something: the error of one is reported where it stands.
     pub fn parsed_strings<T>(
         mut self,
-        mut parse: impl FnMut(&str) -> Result<T, String>,
+        mut parse: impl FnMut(&str) -> Result<T, (String, Option<String>)>,
     ) -> Option<Vec<T>> {
         let node = self.value()?;
         let mut strings = Vec::new();
@@ -90,7 +90,7 @@ impl<'n> Field<'_, 'n, '_> {
             for part in text.split(',').filter(|_| !text.is_empty()) {
                 match parse(part) {
                     Ok(value) => strings.push(value),
-                    Err(message) => self.fault(node, &message, "", None),
+                    Err((message, help)) => self.fault(node, &message, "", help),
                 }
             }
             return Some(strings);
@@ -102,7 +102,7 @@ impl<'n> Field<'_, 'n, '_> {
                     self.mark_text(node, Some(index));
                     strings.push(value);
                 }
-                Some(Err(message)) => self.fault(node, &message, "", None),
+                Some(Err((message, help))) => self.fault(node, &message, "", help),
                 None if node.broken => {}
                 None => self.wrong_type(node, "string", "expected text"),
             }

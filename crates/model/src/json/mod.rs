@@ -16,6 +16,6 @@ mod write;
 
 pub use decode::{JsonError, decode};
 pub use encode::{encode, encode_proto};
-pub use plain::value_text;
+pub use plain::{any_value_text, value_text};
 pub use status::{export_response_json, rpc_status_json};
 pub use write::put_json_string;

@@ -69,6 +69,18 @@ fn put_map(out: &mut String, bytes: &[u8]) {
     out.push('}');
 }
 
+/// An encoded `AnyValue` as [`value_text`] has a batch's: a text without quotes, nothing as none.
+pub fn any_value_text(message: &[u8]) -> String {
+    let mut out = String::new();
+    match fields(message).filter(|(number, _)| (1..=7).contains(number)).last() {
+        None => {}
+        Some((1, Field::Bytes(text))) => out.push_str(&String::from_utf8_lossy(text)),
+        Some((7, Field::Bytes(bytes))) => put_base64(&mut out, bytes),
+        Some(_) => put_value(&mut out, message),
+    }
+    out
+}
+
 /// Appends an `AnyValue`.
 fn put_value(out: &mut String, bytes: &[u8]) {
     let value = fields(bytes).filter(|(number, _)| (1..=7).contains(number)).last();

@@ -1,6 +1,7 @@
 //! Extensions.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -98,8 +99,12 @@ impl Source {
     }
 }
 
-fn read(path: &PathBuf) -> Result<String, String> {
-    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+fn read(path: &Path) -> Result<String, String> {
+    let text = config::read_file(path).and_then(|bytes| {
+        let no_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is no text in UTF-8");
+        String::from_utf8(bytes).map_err(no_text)
+    });
+    text.map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Reports at the map, lest the line of a secret be shown.

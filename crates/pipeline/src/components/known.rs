@@ -26,6 +26,13 @@ const SERVICE_GRAPH: &str = "leave it out: Spanfall computes the service graph f
      it stores and answers PromQL below /prometheus (docs/prometheus.md); the connector \
      `service_graph` comes with a later version";
 const USE_TRANSFORM: Status = Status::Elsewhere("use the processor `transform`");
+const FOR_RECEIVER_CREATOR: Status =
+    Status::Elsewhere("leave it out: it is for `receiver_creator`, which is not here");
+const FOR_OTHER_EXPORTERS: Status =
+    Status::Elsewhere("leave it out: it belongs to exporters that are not here");
+const ENCODING: Status =
+    Status::Elsewhere("leave it out: `kafka` and `file` name their encodings themselves");
+const TOKEN_FILE: Status = Status::Elsewhere("use `bearertokenauth` with `filename`");
 
 const fn kind(name: &'static str, status: Status) -> Kind {
     Kind { name, status }
@@ -217,6 +224,14 @@ static EXPORTERS: &[Kind] = &[
         "jaeger_thrift",
         Status::Removed("use `jaeger`, which speaks gRPC to port 14250, or `otlp_grpc` to 4317"),
     ),
+    kind(
+        "jaeger_grpc",
+        Status::Removed("use `jaeger`, which speaks gRPC to port 14250, or `otlp_grpc` to 4317"),
+    ),
+    kind(
+        "jaeger_thrift_http",
+        Status::Removed("use `jaeger`, which speaks gRPC to port 14250, or `otlp_grpc` to 4317"),
+    ),
     kind("opencensus", Status::Removed("use the exporter `otlp_grpc`")),
     kind("sapm", Status::Removed("use the exporter `otlp_http`")),
     kind("otelarrow", USE_OTLP_OUT),
@@ -319,7 +334,7 @@ static EXTENSIONS: &[Kind] = &[
     kind("memory_ballast", EXTENSION),
     kind("db_storage", Status::Elsewhere("use `file_storage`")),
     kind("redis_storage", Status::Elsewhere("use `file_storage`")),
-    kind("oauth2client", Status::Elsewhere("use `bearertokenauth` with `filename`")),
+    kind("oauth2client", TOKEN_FILE),
     kind("oidc", Status::Elsewhere("use `bearertokenauth`, or a proxy that checks")),
     kind("headers_setter", Status::Elsewhere("use `headers` of the exporter")),
     kind("sigv4auth", Status::Elsewhere("use a proxy that signs")),
@@ -330,49 +345,22 @@ static EXTENSIONS: &[Kind] = &[
     kind("opamp", Status::Elsewhere("change the file: Spanfall takes it over while it runs")),
     kind("ack", Status::Elsewhere("leave it out: every receiver answers when the data is safe")),
     kind("awsproxy", Status::Elsewhere("use a proxy that signs")),
-    kind("azure_auth", Status::Elsewhere("use `bearertokenauth` with `filename`")),
-    kind("azureauth", Status::Elsewhere("use `bearertokenauth` with `filename`")),
-    kind("googleclientauth", Status::Elsewhere("use `bearertokenauth` with `filename`")),
-    kind("datadog", Status::Elsewhere("leave it out: it belongs to exporters that are not here")),
-    kind("sumologic", Status::Elsewhere("leave it out: it belongs to exporters that are not here")),
+    kind("azure_auth", TOKEN_FILE),
+    kind("azureauth", TOKEN_FILE),
+    kind("googleclientauth", TOKEN_FILE),
+    kind("datadog", FOR_OTHER_EXPORTERS),
+    kind("sumologic", FOR_OTHER_EXPORTERS),
     kind("http_forwarder", Status::Elsewhere("use a proxy")),
-    kind(
-        "docker_observer",
-        Status::Elsewhere("leave it out: it is for `receiver_creator`, which is not here"),
-    ),
-    kind(
-        "ecs_observer",
-        Status::Elsewhere("leave it out: it is for `receiver_creator`, which is not here"),
-    ),
-    kind(
-        "ecs_task_observer",
-        Status::Elsewhere("leave it out: it is for `receiver_creator`, which is not here"),
-    ),
-    kind(
-        "host_observer",
-        Status::Elsewhere("leave it out: it is for `receiver_creator`, which is not here"),
-    ),
-    kind(
-        "k8s_observer",
-        Status::Elsewhere("leave it out: it is for `receiver_creator`, which is not here"),
-    ),
-    kind(
-        "kafkatopics_observer",
-        Status::Elsewhere("leave it out: it is for `receiver_creator`, which is not here"),
-    ),
+    kind("docker_observer", FOR_RECEIVER_CREATOR),
+    kind("ecs_observer", FOR_RECEIVER_CREATOR),
+    kind("ecs_task_observer", FOR_RECEIVER_CREATOR),
+    kind("host_observer", FOR_RECEIVER_CREATOR),
+    kind("k8s_observer", FOR_RECEIVER_CREATOR),
+    kind("kafkatopics_observer", FOR_RECEIVER_CREATOR),
     kind("k8s_leader_elector", Status::Elsewhere("leave it out: it is for receivers of metrics")),
-    kind(
-        "otlp_encoding",
-        Status::Elsewhere("leave it out: `kafka` and `file` name their encodings themselves"),
-    ),
-    kind(
-        "jaeger_encoding",
-        Status::Elsewhere("leave it out: `kafka` and `file` name their encodings themselves"),
-    ),
-    kind(
-        "zipkin_encoding",
-        Status::Elsewhere("leave it out: `kafka` and `file` name their encodings themselves"),
-    ),
+    kind("otlp_encoding", ENCODING),
+    kind("jaeger_encoding", ENCODING),
+    kind("zipkin_encoding", ENCODING),
     kind("memory_limiter", Status::Elsewhere("use the processor `memory_limiter`")),
     kind("remote_sampling", NEXT),
     kind("jaeger_mcp", Status::Elsewhere("use `spanfall_query`, which answers Jaeger's APIs")),

@@ -11,8 +11,14 @@ pub(super) fn detection(reader: &mut Reader<'_, '_>) -> Option<ResourceDetection
         "system" => Ok(Detector::System),
         "docker" => Ok(Detector::Docker),
         "k8s" | "k8snode" => Ok(Detector::K8s),
-        other => Err(format!(
-            "invalid detector key: {other}: there are env, system, docker and k8s here"
+        // Most are of clouds, which nothing here asks.
+        other => Err((
+            format!("invalid detector key: {other}: there are env, system, docker and k8s here"),
+            Some(
+                "remove it: `env` adds what OTEL_RESOURCE_ATTRIBUTES says, such as \
+                 cloud.provider=aws"
+                    .to_owned(),
+            ),
         )),
     });
     let detectors = detectors.unwrap_or_else(|| vec![Detector::Env]);

@@ -702,7 +702,12 @@ fn files_of_tls_are_looked_at() {
         std::fs::write(folder.path().join(key), made.signing_key.serialize_pem()).unwrap();
     }
     let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    std::fs::write(folder.path().join("garbage"), garbage).unwrap();
+    let cut = "-----BEGIN CERTIFICATE-----\nAAAA\n";
+    let odd = "-----BEGIN CERTIFICATE-----\nhunter2!\n-----END CERTIFICATE-----\n";
+    let weak = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+    for (name, text) in [("garbage", garbage), ("cut", cut), ("odd", odd), ("weak", weak)] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
     let at = folder.path().to_str().unwrap();
     for (tls, expected) in [
         (
@@ -714,6 +719,23 @@ fn files_of_tls_are_looked_at() {
         ("cert_file: AT/cert, key_file: AT", "key_file' cannot be read: Is a directory"),
         ("cert_file: AT/key, key_file: AT/key", "cert_file' is no PEM of the kind needed: there"),
         ("cert_file: AT/garbage, key_file: AT/key", "cert_file' is no PEM of the kind needed"),
+        (
+            "cert_file: AT/cut, key_file: AT/key",
+            "cert_file' is no PEM of the kind needed: it is cut off: the line of -----END",
+        ),
+        (
+            "cert_file: AT/odd, key_file: AT/key",
+            "cert_file' is no PEM of the kind needed: there is",
+        ),
+        (
+            "cert_file: AT/cert, key_file: AT/weak",
+            "key_file' is no PEM of the kind needed: its key cannot be used: it has to be RSA",
+        ),
+        // One without an end is not read to it.
+        (
+            "cert_file: /dev/zero, key_file: AT/key",
+            "cert_file' cannot be read: it is larger than 16 MiB",
+        ),
         ("cert_file: AT/cert, key_file: AT/cert", "key_file' is no PEM of the kind needed: there"),
         ("cert_file: AT/cert, key_pem: hunter2", "key_pem' is no PEM of the kind needed"),
         ("cert_file: AT/cert, key_file: AT/strange", "key_file' is not the key of the certificate"),

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use model::{Owner, SpanBatch};
 use ottl::{Condition, Evaluator};
 
-use super::Room;
 use super::otlp_metrics::{DeltaPoint, DeltaSum, put_resource_metrics};
+use super::{Room, TEXT_BYTES};
 use crate::consumer::{Consumer, Refusal};
 use crate::data::{Client, Data, Encoded, Request};
 use crate::processors::item::Item;
@@ -104,10 +104,15 @@ impl Count {
                 Some(model::json::value_text(batch, batch.attributes(owner)[place].value))
             });
             let Some(value) = found.or_else(|| default.clone()) else { return Ok(()) };
-            room.take(&value)?;
+            room.take(value.len())?;
             values.push(value);
         }
-        *counts.entry((metric, values)).or_default() += 1;
+        let kept = values.len() + 1;
+        let count = counts.entry((metric, values)).or_default();
+        if *count == 0 {
+            room.take(kept * TEXT_BYTES)?;
+        }
+        *count += 1;
         Ok(())
     }
 

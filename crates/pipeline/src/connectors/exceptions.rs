@@ -12,8 +12,8 @@ use model::wire::put_varint_field;
 use model::wire::{put_bytes_field, put_fixed32_field, put_fixed64_field, put_message};
 use model::{Owner, SpanBatch, encode_any_value, encode_key_value};
 
-use super::Room;
 use super::otlp_metrics::{DeltaPoint, DeltaSum, put_resource_metrics};
+use super::{Room, TEXT_BYTES};
 use crate::consumer::{Consumer, Refusal};
 use crate::data::{Data, Encoded, Request};
 use crate::processors::matching::kind_name;
@@ -27,7 +27,7 @@ const EVENT: &[u8] = b"exception";
 /// `SeverityNumber.SEVERITY_NUMBER_ERROR` (`logs.proto`).
 const SEVERITY_ERROR: u64 = 17;
 
-/// By what every exception is told.
+/// The labels that every exception has.
 pub const OWN_LABELS: [&str; 4] = ["service.name", "span.name", "span.kind", "status.code"];
 
 /// Attributes that are looked up beside the span's own fields, and what stands for a missing one.
@@ -90,7 +90,7 @@ impl Exceptions {
             });
             labels.extend(found.or(default.clone()).map(|value| (key.clone(), value)));
         }
-        labels.iter().try_for_each(|(_, value)| room.take(value))?;
+        room.take(labels.iter().map(|(_, value)| TEXT_BYTES + value.len()).sum())?;
         Ok(labels)
     }
 

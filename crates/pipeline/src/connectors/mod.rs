@@ -15,11 +15,14 @@ use model::SpanBatch;
 
 use crate::consumer::Refusal;
 
-/// Bytes of text that a connector makes of a request at the most, beside as many as that has
-/// itself: the name of a span with many small events is there for each of them.
+/// Bytes that a connector makes of a request at the most, beside as many as that has itself: the
+/// name of a span with many small events is there for each of them.
 const MADE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Bytes of text that may still be made of a request.
+/// About what a text that is kept takes beside its bytes.
+const TEXT_BYTES: usize = 64;
+
+/// Bytes that may still be made of a request.
 struct Room(usize);
 
 impl Room {
@@ -28,9 +31,8 @@ impl Room {
         Self(MADE_BYTES_MAX + own)
     }
 
-    /// Takes what a text needs.
-    fn take(&mut self, text: &str) -> Result<(), Refusal> {
-        let rest = self.0.checked_sub(text.len()).ok_or_else(|| {
+    fn take(&mut self, bytes: usize) -> Result<(), Refusal> {
+        let rest = self.0.checked_sub(bytes).ok_or_else(|| {
             let most = MADE_BYTES_MAX >> 20;
             let reason = format!("a connector would make more than {most} MiB of one request");
             Refusal::Invalid { reason }

@@ -243,3 +243,43 @@ async fn what_a_request_is_made_of_is_bounded() {
         assert!(!refusal.is_retryable());
     }
 }
+
+/// Of a few bytes each, but what is told of them takes a hundred times as much.
+#[tokio::test]
+async fn what_many_small_events_are_made_into_is_bounded() {
+    let of = |events: usize| {
+        let event = |number: usize| Event {
+            name: "exception".to_owned(),
+            attributes: vec![text("number", &number.to_string())],
+            ..Event::default()
+        };
+        let span = |first: usize| Span {
+            trace_id: vec![7; 16],
+            span_id: vec![1; 8],
+            events: (first..first + 1000).map(event).collect(),
+            ..Span::default()
+        };
+        let spans = (0..events).step_by(1000).map(span).collect();
+        let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
+        let resource = ResourceSpans { scope_spans, ..ResourceSpans::default() };
+        let request = ExportTraceServiceRequest { resource_spans: vec![resource] };
+        SpanBatch::decode(request.encode_to_vec().into()).expect("a request")
+    };
+    let sink = Arc::new(Sink::default());
+    let of_number = |name: usize| Counted {
+        name: name.to_string(),
+        description: String::new(),
+        conditions: vec![],
+        attributes: vec![("number".to_owned(), None)],
+    };
+    let settings = Settings { spans: vec![], events: (0..20).map(of_number).collect() };
+    let exceptions = Exceptions::new(default_dimensions(), Some(sink.clone()), None);
+    let count = Count::new(settings, sink.clone(), Arc::default());
+    for (connector, events) in
+        [(&exceptions as &dyn Consumer, 300_000), (&count as &dyn Consumer, 30_000)]
+    {
+        assert_eq!(connector.consume(Request::traces(of(events / 2))).await, Ok(()));
+        let refusal = connector.consume(Request::traces(of(events))).await.unwrap_err();
+        assert!(refusal.to_string().contains("more than 64 MiB"), "{refusal}");
+    }
+}

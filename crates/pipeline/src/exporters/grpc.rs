@@ -129,7 +129,8 @@ fn renamed(address: &Authority, own: &Authority) -> Authority {
 }
 
 /// `host:port` or a URL; gRPC's own `dns:///host:port`, `unix:path` and `unix:///path` as well
-/// ("gRPC Name Resolution"). Sockets of the last two are a target of their own.
+/// ("gRPC Name Resolution"), and `passthrough:///host:port` of Go's. Sockets are a target of their
+/// own.
 pub(super) fn address(
     endpoint: &str,
     insecure: bool,
@@ -147,13 +148,13 @@ pub(super) fn address(
             return Err(malformed(endpoint, "the path of the socket is missing"));
         }
         let target = Some(Target::Unix(path.into()));
-        // As others call whom they reach so.
+        // As gRPC's own clients call a server that they reach over a socket.
         return Ok((plain, Authority::from_static("localhost"), target));
     }
     let (scheme, rest) = match endpoint.split_once("://") {
         Some(("http", rest)) => (Scheme::HTTP, rest),
         Some(("https", rest)) => (Scheme::HTTPS, rest),
-        Some(("dns", rest)) => (plain, rest.trim_start_matches('/')),
+        Some(("dns" | "passthrough", rest)) => (plain, rest.trim_start_matches('/')),
         Some(_) => {
             let reason = "it begins with something else than http://, https://, dns:/// or unix:";
             return Err(malformed(endpoint, reason));
@@ -266,6 +267,7 @@ mod tests {
             ("http://tempo:4317", false, Ok("http tempo:4317")),
             ("https://tempo:4317/", true, Ok("https tempo:4317")),
             ("dns:///tempo:4317", true, Ok("http tempo:4317")),
+            ("passthrough:///tempo:4317", true, Ok("http tempo:4317")),
             ("[::1]:4317", true, Ok("http [::1]:4317")),
             ("tempo", true, Err("the port is missing")),
             ("tempo:", true, Err("the port is missing")),

@@ -45,7 +45,7 @@ impl Pem {
 
     fn read(&self) -> Result<Vec<u8>, TlsError> {
         match self {
-            Self::File(path) => std::fs::read(path)
+            Self::File(path) => config::read_file(path)
                 .map_err(|error| TlsError::Read { name: self.name(), reason: error.to_string() }),
             Self::Text(text) => Ok(text.clone().into_bytes()),
         }
@@ -56,7 +56,7 @@ impl Pem {
         let certificates: Vec<_> =
             CertificateDer::pem_slice_iter(&pem)
                 .collect::<Result<_, _>>()
-                .map_err(|error| TlsError::Pem { name: self.name(), reason: error.to_string() })?;
+                .map_err(|error| TlsError::Pem { name: self.name(), reason: pem_words(&error) })?;
         if certificates.is_empty() {
             let reason = "there is no certificate in it".to_owned();
             return Err(TlsError::Pem { name: self.name(), reason });
@@ -71,7 +71,7 @@ impl Pem {
                 rustls_pki_types::pem::Error::NoItemsFound => {
                     "there is no private key in it that is not encrypted".to_owned()
                 }
-                other => other.to_string(),
+                other => pem_words(&other),
             },
         })
     }
@@ -95,9 +95,13 @@ impl Pem {
     /// A file that cannot be read or holds something else.
     pub fn check_key(&self) -> Result<(), TlsError> {
         let loaded = provider().key_provider.load_private_key(self.key()?);
-        loaded
-            .map(drop)
-            .map_err(|error| TlsError::Pem { name: self.name(), reason: error.to_string() })
+        // What the library says is of its parsers, of which it names the last that was tried.
+        loaded.map(drop).map_err(|_| TlsError::Pem {
+            name: self.name(),
+            reason: "its key cannot be used: it has to be RSA of 2048 to 8192 bits, ECDSA with \
+                     P-256 or P-384, or Ed25519"
+                .to_owned(),
+        })
     }
 
     /// Whether this key is that of a certificate.
@@ -128,6 +132,21 @@ impl Pem {
         }
         Ok(())
     }
+}
+
+/// What is wrong with the form of a PEM text (RFC 7468). None of it is shown: it may be a key.
+fn pem_words(error: &rustls_pki_types::pem::Error) -> String {
+    use rustls_pki_types::pem::Error::{
+        Base64Decode, IllegalSectionStart, MissingSectionEnd, SectionTooLarge,
+    };
+    let words = match error {
+        MissingSectionEnd { .. } => "it is cut off: the line of -----END is missing",
+        IllegalSectionStart { .. } => "a line of -----BEGIN is broken",
+        Base64Decode(_) => "there is something between -----BEGIN and -----END that is no base64",
+        SectionTooLarge => "it is too large",
+        other => return other.to_string(),
+    };
+    words.to_owned()
 }
 
 /// Why there is no TLS configuration.

@@ -77,7 +77,15 @@ impl Listener {
     /// Somebody listens there, something else has the path, or the folder cannot be written to.
     pub async fn unix(path: &Path) -> io::Result<Self> {
         let listener = match UnixListener::bind(path) {
-            Err(error) if error.kind() == ErrorKind::AddrInUse && is_left_over(path).await => {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                let own = fs::symlink_metadata(path)?;
+                if !own.file_type().is_socket() {
+                    let reason = "what has this path is no socket";
+                    return Err(io::Error::new(ErrorKind::AlreadyExists, reason));
+                }
+                if !is_left_over(path).await {
+                    return Err(error);
+                }
                 fs::remove_file(path)?;
                 UnixListener::bind(path)?
             }
@@ -118,13 +126,10 @@ impl Drop for UnixSocket {
     }
 }
 
-/// Whether a path is that of a socket on which nobody answers.
+/// Whether nobody answers on a socket.
 async fn is_left_over(path: &Path) -> bool {
-    let is_socket = fs::symlink_metadata(path).is_ok_and(|own| own.file_type().is_socket());
-    is_socket
-        && UnixStream::connect(path)
-            .await
-            .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+    let connected = UnixStream::connect(path).await;
+    connected.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
 
 #[cfg(test)]
@@ -148,7 +153,8 @@ mod tests {
         drop(Listener::unix(&path).await.unwrap());
 
         fs::write(&path, "a file").unwrap();
-        assert!(Listener::unix(&path).await.is_err());
+        let other = Listener::unix(&path).await.unwrap_err();
+        assert_eq!(other.kind(), ErrorKind::AlreadyExists);
         assert_eq!(fs::read_to_string(&path).unwrap(), "a file");
     }
 

@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use store::{
-    QueryError, ServiceRow, SpanMetricsBy, Store, TraceMetricsFamily, TraceMetricsRequest,
-};
+use store::{ServiceRow, SpanMetricsBy, Store, TraceMetricsFamily, TraceMetricsRequest};
 
 use super::counted::{Counted, Counts};
 use super::error::PromqlError;
@@ -277,9 +275,6 @@ async fn counts(
 ) -> Result<Counts, PromqlError> {
     let Some(request) = request else { return Ok(Counts::default()) };
     let (edges, bounds) = (request.edges.clone(), request.bounds.clone());
-    let set = store.trace_metrics(request).await.map_err(|error| match error {
-        QueryError::Refused(reason) => PromqlError::execution(reason),
-        failed => PromqlError::store(failed.to_string()),
-    })?;
+    let set = store.trace_metrics(request).await?;
     Ok(Counts { edges, bounds, set })
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use store::QueryError;
+
 /// Who or what is at fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PromqlFault {
@@ -13,6 +15,8 @@ pub enum PromqlFault {
     Stopped,
     /// The store.
     Store,
+    /// The store is being closed.
+    Closed,
 }
 
 /// A query that has no answer, in words for its author.
@@ -40,10 +44,6 @@ impl PromqlError {
         Self { fault: PromqlFault::Stopped, message, place: None }
     }
 
-    pub(super) fn store(message: impl Into<String>) -> Self {
-        Self { fault: PromqlFault::Store, message: message.into(), place: None }
-    }
-
     /// The same at a byte of a text.
     pub(super) fn at(mut self, text: &str, offset: usize) -> Self {
         let before = text.get(..offset).unwrap_or(text);
@@ -51,6 +51,17 @@ impl PromqlError {
         let last = before.rsplit('\n').next().unwrap_or_default();
         self.place = Some((line, last.chars().count() + 1));
         self
+    }
+}
+
+impl From<QueryError> for PromqlError {
+    fn from(error: QueryError) -> Self {
+        let fault = match error {
+            QueryError::Refused(_) => PromqlFault::Execution,
+            QueryError::Failed(_) => PromqlFault::Store,
+            QueryError::Closed => PromqlFault::Closed,
+        };
+        Self { fault, message: error.to_string(), place: None }
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use store::{MeasureRequest, MeasuredSeries, MeasuredSpan, QueryError, Store, TraceMetricsFamily};
+use store::{MeasureRequest, MeasuredSeries, MeasuredSpan, Store, TraceMetricsFamily};
 use traceql::{
     Attribute, CompareOp, Field, FieldExpr, Intrinsic, Kind, MetricsFunction, MetricsLeaf, Mode,
     OverTime, Pattern, Pipeline, Relation, Scope, SpansetExpr, Stage, Static, Status,
@@ -142,10 +142,7 @@ impl Exemplars {
             if room == 0 {
                 break;
             }
-            let measured = store.measure(request, None).await.map_err(|error| match error {
-                QueryError::Refused(reason) => PromqlError::execution(reason),
-                failed => PromqlError::store(failed.to_string()),
-            })?;
+            let measured = store.measure(request, None).await?;
             found.partial |= measured.partial;
             for series in &measured.series {
                 for (labels, exemplar) in look.exemplars(series, range) {

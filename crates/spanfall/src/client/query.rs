@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 
-use crate::values::{parse_duration, parse_key_value};
+use crate::values::{parse_duration, parse_key_value, parse_time};
 
 /// "Within the last hour" takes in clocks that are a little ahead of this one, and no year 2554.
 const AHEAD_MAX: Duration = Duration::from_secs(300);
@@ -37,10 +37,10 @@ pub struct FilterArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with = "start")]
     pub since: Option<Duration>,
     /// The span started at or after this: RFC 3339, nanoseconds since 1970, now, or -2h
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = parse_time)]
     pub start: Option<String>,
     /// The span started before this
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = parse_time)]
     pub end: Option<String>,
 }
 

@@ -48,10 +48,10 @@ pub struct QueryArgs {
     since: Option<Duration>,
     /// At or after this: RFC 3339, nanoseconds since 1970, now, or -2h. A trace is found if it
     /// overlaps the range; metrics count spans that start in it
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = parse_time)]
     start: Option<String>,
     /// Before this
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = parse_time)]
     end: Option<String>,
     /// List so many traces; 20 if nothing is said
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

@@ -14,6 +14,7 @@ use crate::serve::{self, Host, Silent};
     long_about = "Reads a configuration with every component's settings and reports all that is \
                   wrong, each with its file, line and column. Starts nothing. Exit code 0 means \
                   that it can be run, with warnings perhaps; 1 that it cannot.",
+    mut_arg("config", |config| config.required(true)),
     after_help = "Examples:\n  \
         spanfall validate --config collector.yaml\n  \
         spanfall validate --config base.yaml --config production.yaml\n  \

@@ -17,9 +17,6 @@ use store::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// What a query under way is told.
-const CLOSED: &str = "the store is being closed; ask again in a second";
-
 /// A store until it is closed. Clones share it.
 #[derive(Clone)]
 pub(super) struct Gate {
@@ -46,21 +43,13 @@ impl Gate {
 
 /// The store's answer, or an error if it is closed before there is one.
 macro_rules! ask {
-    ($own:ident, $error:expr, $store:ident => $question:expr) => {{
-        let Some($store) = $own.store() else { return Err($error) };
+    ($own:ident, $store:ident => $question:expr) => {{
+        let Some($store) = $own.store() else { return Err(ReadError::Closed.into()) };
         tokio::select! {
             answer = $question => answer,
-            () = $own.closed.cancelled() => Err($error),
+            () = $own.closed.cancelled() => Err(ReadError::Closed.into()),
         }
     }};
-}
-
-fn unread() -> ReadError {
-    ReadError::Failed(CLOSED.to_owned())
-}
-
-fn unanswered() -> QueryError {
-    QueryError::Failed(CLOSED.to_owned())
 }
 
 #[async_trait]
@@ -72,11 +61,11 @@ impl Store for Gate {
     }
 
     async fn trace(&self, id: TraceId) -> Result<TraceRead, ReadError> {
-        ask!(self, unread(), store => store.trace(id))
+        ask!(self, store => store.trace(id))
     }
 
     async fn search(&self, request: SearchRequest) -> Result<SearchPage, ReadError> {
-        ask!(self, unread(), store => store.search(request))
+        ask!(self, store => store.search(request))
     }
 
     async fn find(
@@ -84,7 +73,7 @@ impl Store for Gate {
         request: FindRequest,
         watcher: Option<Watcher<FoundPage>>,
     ) -> Result<FoundPage, QueryError> {
-        ask!(self, unanswered(), store => store.find(request, watcher))
+        ask!(self, store => store.find(request, watcher))
     }
 
     async fn measure(
@@ -92,42 +81,42 @@ impl Store for Gate {
         request: MeasureRequest,
         watcher: Option<Watcher<Measured>>,
     ) -> Result<Measured, QueryError> {
-        ask!(self, unanswered(), store => store.measure(request, watcher))
+        ask!(self, store => store.measure(request, watcher))
     }
 
     async fn series(&self, request: SeriesRequest) -> Result<SeriesSet, ReadError> {
-        ask!(self, unread(), store => store.series(request))
+        ask!(self, store => store.series(request))
     }
 
     async fn edges(&self, request: EdgeRequest) -> Result<EdgeSet, ReadError> {
-        ask!(self, unread(), store => store.edges(request))
+        ask!(self, store => store.edges(request))
     }
 
     async fn red(&self, request: RedRequest) -> Result<RedSet, ReadError> {
-        ask!(self, unread(), store => store.red(request))
+        ask!(self, store => store.red(request))
     }
 
     async fn trace_metrics(
         &self,
         request: TraceMetricsRequest,
     ) -> Result<TraceMetricsSet, QueryError> {
-        ask!(self, unanswered(), store => store.trace_metrics(request))
+        ask!(self, store => store.trace_metrics(request))
     }
 
     async fn summaries(&self, ids: Vec<TraceId>) -> Result<Vec<TraceSummary>, ReadError> {
-        ask!(self, unread(), store => store.summaries(ids))
+        ask!(self, store => store.summaries(ids))
     }
 
     async fn services(&self) -> Result<Vec<ServiceRow>, ReadError> {
-        ask!(self, unread(), store => store.services())
+        ask!(self, store => store.services())
     }
 
     async fn operations(&self, service: Option<String>) -> Result<Vec<OperationRow>, ReadError> {
-        ask!(self, unread(), store => store.operations(service))
+        ask!(self, store => store.operations(service))
     }
 
     async fn attributes(&self) -> Result<Vec<AttributeRow>, ReadError> {
-        ask!(self, unread(), store => store.attributes())
+        ask!(self, store => store.attributes())
     }
 
     async fn attribute_values(
@@ -136,11 +125,11 @@ impl Store for Gate {
         key: String,
         limit: usize,
     ) -> Result<ValueList, ReadError> {
-        ask!(self, unread(), store => store.attribute_values(level, key, limit))
+        ask!(self, store => store.attribute_values(level, key, limit))
     }
 
     async fn names(&self, request: ChoiceRequest) -> Result<NameSet, QueryError> {
-        ask!(self, unanswered(), store => store.names(request))
+        ask!(self, store => store.names(request))
     }
 
     async fn field_values(
@@ -149,7 +138,7 @@ impl Store for Gate {
         field: traceql::Field,
         limit: usize,
     ) -> Result<FieldValues, QueryError> {
-        ask!(self, unanswered(), store => store.field_values(request, field, limit))
+        ask!(self, store => store.field_values(request, field, limit))
     }
 
     fn status(&self) -> StoreStatus {
@@ -157,7 +146,7 @@ impl Store for Gate {
     }
 
     fn health(&self) -> Health {
-        let closed = || Health { problems: vec![CLOSED.to_owned()] };
+        let closed = || Health { problems: vec![ReadError::Closed.to_string()] };
         self.store().map_or_else(closed, |store| store.health())
     }
 }
@@ -190,13 +179,13 @@ mod tests {
             assert!(asks.as_mut().poll(&mut context).is_pending());
             assert_eq!(Arc::strong_count(&engine), 3);
             gate.close();
-            assert_eq!(asks.await, Err(unread()));
+            assert_eq!(asks.await, Err(ReadError::Closed));
             assert_eq!(Arc::strong_count(&engine), 1);
-            assert_eq!(held.services().await, Err(unread()));
+            assert_eq!(held.services().await, Err(ReadError::Closed));
             let nothing = SpanBatch::decode(bytes::Bytes::new()).unwrap();
             assert!(matches!(held.append(nothing).await, Err(AppendError::Closed)));
         });
-        assert_eq!(held.health().problems, [CLOSED]);
+        assert_eq!(held.health().problems, [ReadError::Closed.to_string()]);
         drop(done);
     }
 }

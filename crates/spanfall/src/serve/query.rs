@@ -240,6 +240,8 @@ impl Follow {
             let opened = stores.borrow_and_update().clone();
             self.answers.store(false, Ordering::Relaxed);
             let gate = opened.map(Gate::new);
+            // Before anybody can ask: an end may come between two ports.
+            self.open.lock().clone_from(&gate);
             for port in &self.ports {
                 let router = match &gate {
                     None => Router::new().fallback(not_open),
@@ -248,7 +250,6 @@ impl Follow {
                 *port.router.write() = router;
             }
             self.answers.store(gate.is_some(), Ordering::Relaxed);
-            *self.open.lock() = gate;
             if stores.changed().await.is_err() {
                 return;
             }
@@ -465,7 +466,10 @@ mod tests {
             });
             match is_in_time {
                 true => assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}"),
-                false => assert!(answer.contains("the store is being closed"), "{answer}"),
+                false => {
+                    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+                    assert!(answer.contains("the store is being closed"), "{answer}");
+                }
             }
         }
     }

@@ -423,7 +423,7 @@ fn answered<T>(answer: Result<Result<T, Stop>, ReadError>) -> Result<T, QueryErr
         Ok(Err(Stop::Refused(reason))) => Err(QueryError::Refused(reason)),
         Ok(Err(Stop::Damaged(damaged))) => Err(QueryError::Failed(damaged.to_string())),
         Ok(Err(Stop::Cancelled)) => Err(QueryError::Failed("it was cancelled".to_owned())),
-        Err(error) => Err(QueryError::Failed(error.to_string())),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -11,12 +11,14 @@ mod tests;
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use model::json::any_value_text;
+use model::wire::put_bytes_field;
 use model::{Attribute, Owner, SpanBatch, Text, Value, kind};
 use regex::Regex;
 
 pub use self::masks::Hashing;
 use self::masks::Masks;
-use self::nested::Part;
+use self::nested::{Edits, Part};
 pub use self::presets::Preset;
 use self::summary::Notes;
 pub use self::summary::Summary;
@@ -105,6 +107,18 @@ enum Redacted {
     Map(Vec<u8>),
 }
 
+impl Redacted {
+    fn into_text(self) -> String {
+        let mut value = Vec::new();
+        match self {
+            Self::Text(text) => return text,
+            Self::Array(message) => put_bytes_field(&mut value, 5, &message),
+            Self::Map(message) => put_bytes_field(&mut value, 6, &message),
+        }
+        any_value_text(&value)
+    }
+}
+
 impl Redaction {
     /// With these settings.
     ///
@@ -171,7 +185,8 @@ impl Redaction {
                 Value::String(content) => self.masks.may_be_in(batch.bytes_of(content)),
                 _ if self.redact_all_types => true,
                 Value::Array(content) | Value::KeyValueList(content) => {
-                    self.masks.may_be_in(batch.bytes_of(content))
+                    let message = batch.bytes_of(content);
+                    self.masks.may_be_in(message) || self.blocked_keys.passes(message)
                 }
                 _ => false,
             };
@@ -230,7 +245,10 @@ impl Redaction {
                 let masked = self.masks.masked(url.as_deref().unwrap_or(&text));
                 masked.or(url).map(Redacted::Text)
             }
-            (Some(text), _) => self.masks.masked(&text).map(Redacted::Text),
+            (Some(text), _) => {
+                let blocked = self.edited_inside(batch, value, &|_| None).map(Redacted::into_text);
+                self.masks.masked(blocked.as_deref().unwrap_or(&text)).map(Redacted::Text)
+            }
             (None, _) => None,
         };
         let redacted = redacted.or_else(|| self.redacted_inside(batch, value));
@@ -242,16 +260,34 @@ impl Redaction {
 
     /// A list or map with its texts masked; nothing if there is nothing to mask.
     fn redacted_inside(&self, batch: &SpanBatch, value: Value) -> Option<Redacted> {
-        let mut edit = |text: &str| match self.masks.allow(text) {
+        self.edited_inside(batch, value, &|text| match self.masks.allow(text) {
             true => None,
             false => self.masks.masked(text),
+        })
+    }
+
+    /// A list or map with the values of blocked keys masked, and the other texts edited; nothing if
+    /// all stay.
+    fn edited_inside(
+        &self,
+        batch: &SpanBatch,
+        value: Value,
+        text: &dyn Fn(&str) -> Option<String>,
+    ) -> Option<Redacted> {
+        let entry = |key: &str, value: &[u8]| {
+            if !self.is_blocked(key) || self.is_ignored(key) {
+                return None;
+            }
+            let text = any_value_text(value);
+            (!self.masks.allow(&text)).then(|| self.masks.whole(&text))
         };
+        let edits = Edits { text, entry: &entry };
         match value {
             Value::Array(message) => {
-                Part::Array.edited(batch.bytes_of(message), &mut edit).map(Redacted::Array)
+                Part::Array.edited(batch.bytes_of(message), &edits).map(Redacted::Array)
             }
             Value::KeyValueList(message) => {
-                Part::Map.edited(batch.bytes_of(message), &mut edit).map(Redacted::Map)
+                Part::Map.edited(batch.bytes_of(message), &edits).map(Redacted::Map)
             }
             _ => None,
         }

@@ -121,17 +121,55 @@ fn a_card_has_the_right_check_digit() {
         ("2 5500-0000-0000-0004 4111111111111111 7", "2 **** **** 7"),
         // Two that run into each other are none.
         ("41111111111111114111111111111111", "41111111111111114111111111111111"),
-        ("x4111111111111111", "x4111111111111111"),
-        ("x4111 1111111111111111 1", "x4111 1111111111111111 1"),
+        ("a4111111111111111", "a4111111111111111"),
+        ("a4111 1111111111111111 1", "a4111 1111111111111111 1"),
         ("4111111111111111x", "4111111111111111x"),
-        ("é4111111111111111", "é4111111111111111"),
+        ("PAN4111111111111111", "PAN****"),
+        ("é4111111111111111", "é****"),
+        ("id1x4111111111111111", "id1x4111111111111111"),
+        ("0x4111111111111111", "0x4111111111111111"),
+        ("%22PAN4111111111111111", "%22PAN****"),
+        // Of each issuer.
+        ("4222222222222 4111111111111111110", "**** ****"),
+        ("2223000048410010 3782 822463 10005 3056 930902 5904", "**** **** ****"),
+        ("36070500001004, 3530111333300000", "****, ****"),
+        ("6240000000000007 6759649826438453 5018123456789", "**** **** ****"),
+        ("2200380195114459 6011111111111117", "**** ****"),
+        // Right check digits that nobody gives out: times, numbers in order, phones, of any length.
+        ("1732233600128 1732233600123459", "1732233600128 1732233600123459"),
+        ("1732233600123456785", "1732233600123456785"),
+        ("+49170123456786", "+49170123456786"),
+        ("245315442323456785", "245315442323456785"),
+        ("0000000000000000", "0000000000000000"),
+        ("41111111111114", "41111111111114"),
+        // Parts of decimal numbers.
+        ("0.4111111111111111", "0.4111111111111111"),
+        ("4111111111111111.5s", "4111111111111111.5s"),
+        ("41111111.11111111", "41111111.11111111"),
+        ("paid with 4111111111111111.", "paid with ****."),
+        // However they are divided.
+        ("4111.1111.1111.1111", "****"),
+        ("4.1.11.1111.1111.1111", "4.1.11.1111.1111.1111"),
+        ("4111_1111_1111_1111", "****"),
+        ("4111  1111\u{a0}1111\t1111", "****"),
+        ("4111\u{2011}1111\u{2013}1111 - 1111", "****"),
         ("card_4111111111111111_", "card_****_"),
         ("n=4111+1111+1111+1111&x", "n=****&x"),
         ("x1 4111111111111111", "x1 ****"),
+        ("n=4111%201111%201111%201111&x", "n=****&x"),
+        ("%22card%22%3A%224111111111111111%22", "%22card%22%3A%22****%22"),
+        ("card%3D4111111111111111", "card%3D****"),
+        ("D4111111111111111", "D4111111111111111"),
         ("a.b+c@mail.example.co.uk!", "****!"),
         ("@example", "@example"),
         ("q=me%40example.org&x", "q=****&x"),
+        ("q=me%2540example.org&x", "q=****&x"),
+        ("\"john doe\"@example.com, \"x\"", "****, \"x\""),
+        ("to joe@[192.168.0.1], joe@[IPv6:2001:db8::1]", "to ****, ****"),
+        ("list@[0]", "list@[0]"),
         ("jörg@müller.example", "****"),
+        ("jo\u{308}rg@mu\u{308}ller.example", "****"),
+        ("संपर्क@डाटामेल.भारत", "****"),
         ("<me+tag@example.org>", "<****>"),
         ("me@localhost", "me@localhost"),
         ("at react@18.2.0/index.js", "at react@18.2.0/index.js"),
@@ -415,6 +453,36 @@ fn secrets_of_every_type_are_masked() {
     let settings = Settings { blocked_key_patterns: patterns(&["list"]), ..all() };
     Redaction::new(settings).unwrap().edit(&mut batch, &Client::default()).unwrap();
     assert_eq!(attributes(&batch, Owner::Span(0)), "note='abc' list='****'");
+}
+
+#[test]
+fn secrets_in_maps_are_masked() {
+    let blocked = || Settings { blocked_key_patterns: patterns(&["^in$"]), ..all() };
+    let sha1 = "a9993e364706816aba3e25717850c26c9cd0d89d";
+    for (settings, after) in [
+        (blocked(), r#"["abc",7,{"in":"****"}]"#.to_owned()),
+        (
+            Settings { hashing: Some(Hashing::Sha1), ..blocked() },
+            format!(r#"["abc",7,{{"in":"{sha1}"}}]"#),
+        ),
+        (
+            Settings { allowed_values: patterns(&["^abc$"]), ..blocked() },
+            r#"["abc",7,{"in":"abc"}]"#.to_owned(),
+        ),
+        (
+            Settings { ignored_keys: texts(&["in"]), ..blocked() },
+            r#"["abc",7,{"in":"abc"}]"#.to_owned(),
+        ),
+        (
+            Settings { redact_all_types: true, blocked_values: patterns(&["7"]), ..blocked() },
+            r#"'["abc",****,{"in":"****"}]'"#.to_owned(),
+        ),
+    ] {
+        let mut batch = full("abc");
+        Redaction::new(settings.clone()).unwrap().edit(&mut batch, &Client::default()).unwrap();
+        let found = attributes(&batch, Owner::Span(0));
+        assert_eq!(found, format!("note='abc' list={after}"), "{settings:?}");
+    }
 }
 
 #[test]

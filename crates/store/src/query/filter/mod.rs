@@ -75,8 +75,8 @@ pub(super) fn is_single(expr: &FieldExpr) -> bool {
 /// have to hold for the same event; what is below an `||` or `!` looks for an event of its own. The
 /// same goes for links.
 pub(super) fn filter(slab: &Slab<'_>, expr: &FieldExpr, alive: &Mask) -> Result<Mask, Damaged> {
-    // A query that nobody waits for any more may have thousands of conditions left. What it finds
-    // from now on is not told to anybody.
+    // A query that nobody waits for any more, or whose time is over, may have thousands of conditions
+    // left. What it finds from now on is wrong: who looks at it checks `cancel` before it is told.
     if alive.is_empty() || slab.probe.cancel.is_set() {
         return Ok(Mask::none(alive.len()));
     }
