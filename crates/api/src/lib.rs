@@ -6,6 +6,7 @@
 
 mod access;
 mod answers;
+mod apart;
 mod error;
 mod extract;
 mod jaeger;

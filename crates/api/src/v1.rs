@@ -19,8 +19,10 @@ use crate::answers::{
     Attribute, AttributeValue, AttributeValues, Attributes, Operation, Operations, Sample,
     SearchPage, Series, SeriesList, Services, Share, Status,
 };
+use crate::apart::apart;
 use crate::error::ApiError;
 use crate::extract::Segment;
+use crate::tempo::fault::Fault;
 use crate::v1_query;
 use crate::waiting;
 
@@ -252,7 +254,8 @@ async fn trace(
     let mut response = if wants_protobuf {
         ([(CONTENT_TYPE, PROTOBUF)], spans.bytes().clone()).into_response()
     } else {
-        let json = model::json::encode(spans.bytes())
+        let json = apart(move || model::json::encode(spans.bytes())).await.map_err(Fault::from)?;
+        let json = json
             .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
         ([(CONTENT_TYPE, "application/json")], json).into_response()
     };

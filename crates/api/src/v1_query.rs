@@ -18,6 +18,7 @@ use traceql::{Field, MetricsQuery, QueryKind, Static};
 
 use crate::Api;
 use crate::answers::{TraceSummary, text};
+use crate::apart::apart;
 use crate::error::ApiError;
 use crate::extract::Whole;
 use crate::steps::steps;
@@ -82,7 +83,8 @@ async fn answer(
     match (Asked::of(parameters, (api.clock)())?, is_streamed) {
         (Asked::Find(request), false) => {
             let page = api.store.find(request, None).await.map_err(Fault::from)?;
-            Ok(Json(Traces::of(page, true, explain)).into_response())
+            let body = apart(move || Json(Traces::of(page, true, explain)).into_response());
+            Ok(body.await.map_err(Fault::from)?)
         }
         (Asked::Find(request), true) => {
             let find = |watcher| async move { api.store.find(request, Some(watcher)).await };
@@ -91,7 +93,9 @@ async fn answer(
         }
         (Asked::Measure(measuring), false) => {
             let found = measuring.run(&api, None).await.map_err(Fault::from)?;
-            Ok(Json(SeriesList::of(found, &measuring.intervals, true, explain)).into_response())
+            let intervals = measuring.intervals;
+            let body = move || SeriesList::of(found, &intervals, true, explain);
+            Ok(apart(|| Json(body()).into_response()).await.map_err(Fault::from)?)
         }
         (Asked::Measure(measuring), true) => {
             let intervals = measuring.intervals;

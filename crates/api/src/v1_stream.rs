@@ -2,6 +2,7 @@
 //! end the answer as it is without streaming.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -11,6 +12,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 
+use crate::apart::apart;
 use crate::error::ApiError;
 use crate::steps::Step;
 use crate::tempo::fault::Fault;
@@ -46,7 +48,7 @@ type TakeRoom = fn(usize) -> Option<Room>;
 /// What ends a query before there is anything to tell.
 pub(crate) async fn lines<T, B, S>(
     steps: S,
-    body: impl Fn(T, bool) -> B + Send + 'static,
+    body: impl Fn(T, bool) -> B + Send + Sync + 'static,
 ) -> Result<Response, ApiError>
 where
     T: Send + 'static,
@@ -58,9 +60,13 @@ where
         Some(Step::Done(Err(error))) => return Err(Fault::from(error).into()),
         first => first,
     };
+    let body = Arc::new(body);
     let lines = stream::iter(first).chain(steps).filter_map(move |step| {
-        let line = line(step, &body, Room::take);
-        std::future::ready(line.map(Ok::<_, Infallible>))
+        let body = body.clone();
+        let line = apart(move || line(step, &*body, Room::take));
+        async {
+            line.await.unwrap_or_else(|error| Some(fault(error.into()))).map(Ok::<_, Infallible>)
+        }
     });
     Ok(([(CONTENT_TYPE, LINES)], Body::from_stream(lines)).into_response())
 }

@@ -11,6 +11,7 @@ use model::{SpanBatch, TraceId};
 
 use super::problem::Problem;
 use crate::Api;
+use crate::apart::apart;
 
 /// The header of an answer that lacks what a damaged block held.
 pub(super) const PARTIAL: &str = "spanfall-partial";
@@ -70,10 +71,7 @@ pub(super) async fn load_all(
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Problem {
-        status: http::StatusCode::INTERNAL_SERVER_ERROR,
-        message: error.to_string(),
-    })
+    Ok(apart(work).await?)
 }
 
 /// The answer, which says so when a damaged block was left out.

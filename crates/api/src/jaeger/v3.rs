@@ -165,12 +165,15 @@ async fn post_summaries(State(api): Shared, Whole(body, _): Whole<Refusal>) -> A
 async fn summaries(api: &Api, search: Search) -> Answer {
     let found = search.ask.find(&*api.store).await?;
     let token = search.is_paged.then(|| next_page_token(&found)).flatten();
-    let rows: Vec<Value> = found.traces.into_iter().map(summary).collect();
-    let mut body = json!({ "summaries": rows });
-    if let Some(token) = token {
-        body["nextPageToken"] = token.into();
-    }
-    Ok(marked(Json(body).into_response(), found.partial))
+    let answer = blocking(move || {
+        let rows: Vec<Value> = found.traces.into_iter().map(summary).collect();
+        let mut body = json!({ "summaries": rows });
+        if let Some(token) = token {
+            body["nextPageToken"] = token.into();
+        }
+        Json(body).into_response()
+    });
+    Ok(marked(answer.await?, found.partial))
 }
 
 /// Where the next page starts, if there is one.

@@ -16,6 +16,7 @@ use super::proto::{
 };
 use super::values::key_value;
 use super::{Shared, search};
+use crate::apart::apart;
 
 const HOUR: u64 = 3_600_000_000_000;
 const MILLISECOND: u64 = 1_000_000;
@@ -145,12 +146,14 @@ impl Measured {
 
 pub(super) async fn query_range(State(api): Shared, uri: Uri) -> Result<Response, Fault> {
     let asked = Asked::of(&Parameters::of(&uri, (api.clock)())?, false)?;
-    Ok(Json(asked.run(api.store.as_ref()).await?.range()).into_response())
+    let measured = asked.run(api.store.as_ref()).await?;
+    Ok(apart(|| Json(measured.range()).into_response()).await?)
 }
 
 pub(super) async fn query_instant(State(api): Shared, uri: Uri) -> Result<Response, Fault> {
     let asked = Asked::of(&Parameters::of(&uri, (api.clock)())?, true)?;
-    Ok(Json(asked.run(api.store.as_ref()).await?.instant()).into_response())
+    let measured = asked.run(api.store.as_ref()).await?;
+    Ok(apart(|| Json(measured.instant()).into_response()).await?)
 }
 
 fn labels(series: &MeasuredSeries) -> Vec<super::proto::KeyValue> {

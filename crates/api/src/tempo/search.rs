@@ -14,6 +14,7 @@ use super::proto::{
 };
 use super::values::{any_value, key_value};
 use super::{PARTIAL, Shared, logfmt};
+use crate::apart::apart;
 
 /// The header that says where the next page starts: the body of an answer has no room for it, as
 /// clients refuse fields that they do not know.
@@ -30,17 +31,20 @@ const NO_ROOT: &str = "<root span not yet received>";
 pub(super) async fn search(State(api): Shared, uri: Uri) -> Result<Response, Fault> {
     let parameters = Parameters::of(&uri, (api.clock)())?;
     let page = api.store.find(request(&parameters)?, None).await?;
-    let mut response = axum::Json(answer(&page)).into_response();
-    let headers = response.headers_mut();
-    if page.partial {
-        headers.insert(PARTIAL, HeaderValue::from_static("true"));
-    }
-    if let Some(cursor) = next(&page)
-        && let Ok(cursor) = HeaderValue::try_from(encode_cursor(cursor))
-    {
-        headers.insert(NEXT_CURSOR, cursor);
-    }
-    Ok(response)
+    let response = apart(move || {
+        let mut response = axum::Json(answer(&page)).into_response();
+        let headers = response.headers_mut();
+        if page.partial {
+            headers.insert(PARTIAL, HeaderValue::from_static("true"));
+        }
+        if let Some(cursor) = next(&page)
+            && let Ok(cursor) = HeaderValue::try_from(encode_cursor(cursor))
+        {
+            headers.insert(NEXT_CURSOR, cursor);
+        }
+        response
+    });
+    Ok(response.await?)
 }
 
 /// Where the next page starts.

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::stream::{self, Stream, StreamExt};
 use prost::Message;
@@ -13,6 +14,7 @@ use tonic::{Response, Status};
 use super::fault::Fault;
 use super::proto::{QueryRangeResponse, SearchMetrics, SearchResponse, TimeSeries};
 use super::search;
+use crate::apart::apart;
 use crate::steps::{Step, steps};
 use crate::waiting::{BUSY, Room};
 
@@ -78,7 +80,21 @@ where
     F: Future<Output = Result<FoundPage, QueryError>> + Send + 'static,
 {
     let mut told = Told::default();
-    Box::pin(steps(find).flat_map(move |step| stream::iter(told.take(step, Room::take))))
+    as_messages(steps(find), move |step| told.take(step, Room::take))
+}
+
+/// The messages for each step, made one step after the other.
+fn as_messages<T: Send + 'static, M: Send + 'static>(
+    steps: impl Stream<Item = Step<T>> + Send + 'static,
+    take: impl FnMut(Step<T>) -> Messages<M> + Send + 'static,
+) -> Answers<M> {
+    let take = Arc::new(Mutex::new(take));
+    let messages = steps.then(move |step| {
+        let take = take.clone();
+        let made = apart(move || take.lock().unwrap_or_else(PoisonError::into_inner)(step));
+        async { made.await.unwrap_or_else(|error| failed(refused(error))) }
+    });
+    Box::pin(messages.flat_map(stream::iter))
 }
 
 /// The series that a query counts, as it counts them: whole ones, each again when it grew, as
@@ -93,17 +109,17 @@ where
     F: Future<Output = Result<MetricsAnswer, QueryError>> + Send + 'static,
 {
     let mut told: HashSet<u64> = HashSet::new();
-    let messages = steps(run).flat_map(move |step| {
+    as_messages(steps(run), move |step| {
         let whole = match step {
             Step::Done(Ok(whole)) => answer(whole),
-            Step::Done(Err(error)) => return stream::iter(failed(refused(error))),
+            Step::Done(Err(error)) => return failed(refused(error)),
             Step::Progress(progress) => {
                 let mut news = series(&progress.so_far);
                 let digests: Vec<u64> = news.iter().map(digest).collect();
                 let mut each = digests.iter();
                 news.retain(|_| each.next().is_some_and(|digest| !told.contains(digest)));
                 if news.is_empty() {
-                    return stream::iter(none());
+                    return none();
                 }
                 let stats = search::metrics(&progress.so_far.stats, false);
                 let part = QueryRangeResponse {
@@ -114,12 +130,11 @@ where
                 // What finds no room is news still.
                 let messages = range_messages(part, false).unwrap_or_else(|_| none());
                 told = digests.into_iter().collect();
-                return stream::iter(messages);
+                return messages;
             }
         };
-        stream::iter(range_messages(whole, true).unwrap_or_else(failed))
-    });
-    Box::pin(messages)
+        range_messages(whole, true).unwrap_or_else(failed)
+    })
 }
 
 /// An answer, or a part of it, in messages; only the last of an answer says that its jobs are done.

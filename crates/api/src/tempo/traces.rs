@@ -13,6 +13,7 @@ use super::fault::Fault;
 use super::parameters::Parameters;
 use super::proto::PartialStatus;
 use super::{PARTIAL, Shared};
+use crate::apart::apart;
 use crate::extract::Segment;
 
 const PROTOBUF: &str = "application/protobuf";
@@ -39,7 +40,8 @@ pub(super) async fn v1(
     let mut response = if wants_protobuf(&headers) {
         ([(CONTENT_TYPE, PROTOBUF)], spans.bytes().clone()).into_response()
     } else {
-        let json = json(spans.bytes())?.replacen("\"resourceSpans\"", "\"batches\"", 1);
+        let json = apart(move || json(spans.bytes())).await??;
+        let json = json.replacen("\"resourceSpans\"", "\"batches\"", 1);
         ([(CONTENT_TYPE, "application/json")], json).into_response()
     };
     if read.partial {
@@ -60,8 +62,8 @@ pub(super) async fn v2(
     if wants_protobuf(&headers) {
         return Ok(([(CONTENT_TYPE, PROTOBUF)], message(&read)).into_response());
     }
-    let trace = match &read.spans {
-        Some(spans) => json(spans.bytes())?,
+    let trace = match read.spans {
+        Some(spans) => apart(move || json(spans.bytes())).await??,
         None => "{}".to_owned(),
     };
     let partial = match read.partial {
