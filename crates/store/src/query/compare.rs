@@ -339,8 +339,8 @@ impl<'a> Places<'a> {
 }
 
 /// Adds the rows' values by side, attribute and value; a row counts one, or what it weighs. The
-/// spans of the selection start after the start of the range and not after its end, as they lie in
-/// intervals.
+/// spans of the selection start in the range, which is open at its end, as Tempo has it
+/// (`MetricsCompare.isSelection`).
 pub(super) fn compare(
     slab: &Slab<'_>,
     rows: &Rows<'_>,
@@ -354,7 +354,7 @@ pub(super) fn compare(
         let mut outside = Mask::none(slab.len());
         for row in selected.iter() {
             let time = i64::try_from(slab.start(row)?).unwrap_or(i64::MAX);
-            if time <= start || time > end {
+            if time < start || time >= end {
                 outside.set(row);
             }
         }

@@ -79,7 +79,7 @@ pub enum MetricsFunction {
         selection: FieldExpr,
         /// Values kept per attribute, 1 to 1000.
         top_n: u64,
-        /// The selection's spans start after the first of these times and not after the second,
+        /// The selection's spans start at the first of these times or later, and before the second,
         /// nanoseconds since the epoch; `None` is any time.
         range: Option<(i64, i64)>,
     },

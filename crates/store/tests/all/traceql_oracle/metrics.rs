@@ -254,7 +254,7 @@ fn compared(held: &[Sent], request: &MeasureRequest, top_n: usize) -> Vec<Measur
         for (at, interval) in judge.left(request) {
             let sent = judge.spans[at];
             let start = sent.span.start_time_unix_nano as i64;
-            let in_range = range.is_none_or(|(from, to)| from < start && start <= to);
+            let in_range = range.is_none_or(|(from, to)| from <= start && start < to);
             // A stage of its own: the selection looks at this span.
             let selection = SpansetExpr::Filter(selection.clone());
             let stages = vec![Stage::Spansets(selection)];
