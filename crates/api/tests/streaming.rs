@@ -2,12 +2,13 @@
 //! before there is one, on every API.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use api::{Access, Api};
 use axum::Router;
 use axum::body::Body;
-use http::Request;
+use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use model::{SpanBatch, TraceId};
 use serde_json::{Value, json};
@@ -23,12 +24,40 @@ enum Event {
     Ended,
 }
 
-/// A store without answers.
+/// A store without spans of its own.
 enum Mute {
     /// It answers no question about spans, ever.
     Endless(UnboundedSender<Event>),
     /// It is being closed.
     Closed,
+    /// It finds much, at once.
+    Rich,
+}
+
+const RICH: usize = 1_000;
+
+fn much_found() -> FoundPage {
+    let summary = TraceSummary {
+        trace_id: TraceId::from_number(1),
+        root_service: "web".to_owned(),
+        root_name: "GET".to_owned(),
+        start_unix_nano: 1,
+        duration_nano: 1,
+        span_count: 1,
+        error_count: 0,
+        services: Vec::new(),
+        missing_root: false,
+        orphan_count: 0,
+    };
+    let trace = FoundTrace { summary, spansets: Vec::new() };
+    FoundPage { traces: vec![trace; RICH], ..FoundPage::default() }
+}
+
+fn much_measured(steps: usize) -> Measured {
+    let label = ("name".to_owned(), traceql::Static::String("GET".to_owned()));
+    let series =
+        MeasuredSeries { labels: vec![label], values: vec![1.0; steps], exemplars: Vec::new() };
+    Measured { series: vec![series; RICH], ..Measured::default() }
 }
 
 struct Question(UnboundedSender<Event>);
@@ -71,14 +100,20 @@ impl Store for Mute {
         _: FindRequest,
         _: Option<Watcher<FoundPage>>,
     ) -> Result<FoundPage, QueryError> {
+        if matches!(self, Self::Rich) {
+            return Ok(much_found());
+        }
         self.ask().await
     }
 
     async fn measure(
         &self,
-        _: MeasureRequest,
+        request: MeasureRequest,
         _: Option<Watcher<Measured>>,
     ) -> Result<Measured, QueryError> {
+        if matches!(self, Self::Rich) {
+            return Ok(much_measured(request.steps));
+        }
         self.ask().await
     }
 
@@ -314,6 +349,34 @@ async fn what_is_asked_for_a_client_ends_with_it() {
     }
     for (router, request) in routers.calls() {
         goes_away(router, &mut events, request).await;
+    }
+}
+
+/// On the one thread of this test another task has its turn only if the answer, which takes
+/// milliseconds, is made elsewhere.
+#[tokio::test]
+async fn answers_are_made_away_from_the_threads_that_carry_requests() {
+    let routers = Routers::of(Mute::Rich).await;
+    let turns = Arc::new(AtomicUsize::new(0));
+    let counted = turns.clone();
+    tokio::spawn(async move {
+        loop {
+            counted.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
+    });
+    tokio::task::yield_now().await;
+    for (router, path) in [
+        (&routers.own, "/api/v1/query?q=%7B%7D"),
+        (&routers.own, "/api/v1/query?q=%7B%7D%7Crate()"),
+        (&routers.tempo, "/api/search"),
+        (&routers.tempo, "/api/metrics/query_range?q=%7B%7D%7Crate()"),
+        (&routers.tempo, "/api/metrics/query?q=%7B%7D%7Crate()"),
+    ] {
+        let before = turns.load(Ordering::Relaxed);
+        let answer = router.clone().oneshot(get(path)).await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        assert!(turns.load(Ordering::Relaxed) > before, "{path}");
     }
 }
 
