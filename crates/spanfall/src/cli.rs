@@ -131,6 +131,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_typed_wrong_ends_with_2() {
+        for typed in [
+            "search --start 2026-13-01",
+            "search --end yesterday",
+            "search --since 1q",
+            "query {} --start 2026-13-01",
+            "export --end 2026-13-01",
+            "validate",
+            "validate --set a=b",
+        ] {
+            let args = format!("spanfall {typed}");
+            let error = definition().try_get_matches_from(args.split(' ')).map(drop).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{typed}");
+        }
+        for typed in
+            ["search --start -2h --end now", "validate --config a", "print-config", "serve"]
+        {
+            let args = format!("spanfall {typed}");
+            assert!(definition().try_get_matches_from(args.split(' ')).is_ok(), "{typed}");
+        }
+    }
+
+    #[test]
     fn every_command_explains_itself() {
         for command in definition().get_subcommands() {
             let name = command.get_name();

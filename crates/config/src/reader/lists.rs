@@ -79,7 +79,8 @@ impl<'n> Field<'_, 'n, '_> {
         self.parsed_strings(|text| Ok(text.to_owned()))
     }
 
-    /// The same, each of which means something: the error of one is reported where it stands.
+    /// The same, each of which means something. What `parse` says against one, as a message and a
+    /// help, is reported where it stands.
     pub fn parsed_strings<T>(
         mut self,
         mut parse: impl FnMut(&str) -> Result<T, (String, Option<String>)>,

@@ -354,3 +354,14 @@ impl ExtensionPlan for HealthCheckPlan {
         Ok(Arc::new(HealthCheck::start(listener, server, settings, health)?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_users_has_an_end() {
+        let found = read(Path::new("/dev/zero"));
+        assert_eq!(found, Err("/dev/zero: it is larger than 16 MiB".to_owned()));
+    }
+}

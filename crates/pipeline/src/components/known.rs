@@ -18,6 +18,8 @@ const USE_OTLP_OUT: Status = Status::Elsewhere(
     "use the exporter `otlp_http` or `otlp_grpc`, which most backends take, or `spanfall` to store \
      the traces here",
 );
+const USE_JAEGER_OUT: Status =
+    Status::Removed("use `jaeger`, which speaks gRPC to port 14250, or `otlp_grpc` to 4317");
 const NEXT: Status = Status::Elsewhere("it comes with a later version of Spanfall");
 const SPAN_METRICS: &str = "leave it out: Spanfall computes span metrics from the spans that it \
      stores and answers PromQL below /prometheus (docs/prometheus.md); the connector \
@@ -220,18 +222,9 @@ static EXPORTERS: &[Kind] = &[
     kind("load_balancing", TRACES),
     kind("loadbalancing", Status::Alias("load_balancing")),
     kind("nop", ALL),
-    kind(
-        "jaeger_thrift",
-        Status::Removed("use `jaeger`, which speaks gRPC to port 14250, or `otlp_grpc` to 4317"),
-    ),
-    kind(
-        "jaeger_grpc",
-        Status::Removed("use `jaeger`, which speaks gRPC to port 14250, or `otlp_grpc` to 4317"),
-    ),
-    kind(
-        "jaeger_thrift_http",
-        Status::Removed("use `jaeger`, which speaks gRPC to port 14250, or `otlp_grpc` to 4317"),
-    ),
+    kind("jaeger_thrift", USE_JAEGER_OUT),
+    kind("jaeger_grpc", USE_JAEGER_OUT),
+    kind("jaeger_thrift_http", USE_JAEGER_OUT),
     kind("opencensus", Status::Removed("use the exporter `otlp_grpc`")),
     kind("sapm", Status::Removed("use the exporter `otlp_http`")),
     kind("otelarrow", USE_OTLP_OUT),

@@ -206,6 +206,18 @@ fn wrong_settings_are_named() {
     }
 }
 
+#[test]
+fn exporters_of_old_tutorials_are_told_what_took_their_place() {
+    for name in ["jaeger_thrift", "jaeger_grpc", "jaeger_thrift_http"] {
+        let (_, diagnostics) = check(&format!(
+            "{{receivers: {{otlp: {{protocols: {{grpc: }}}}}}, exporters: {{{name}: }}, \
+             service: {{pipelines: {{traces: {{receivers: [otlp], exporters: [{name}]}}}}}}}}"
+        ));
+        let said = diagnostics.render(false);
+        assert!(said.contains("use `jaeger`, which speaks gRPC to port 14250"), "{said}");
+    }
+}
+
 /// One that is wrong in a list is pointed at, and not the list.
 #[test]
 fn a_detector_that_there_is_not_is_found_in_its_list() {
@@ -225,6 +237,8 @@ service:
         let label = found.and_then(|one| one.labels.first());
         let place = label.map(|label| (label.at.line, label.at.column));
         assert_eq!(place, Some((3, column)), "{detectors}");
+        let help = diagnostics.render(false);
+        assert!(help.contains("`env` adds what OTEL_RESOURCE_ATTRIBUTES says"), "{help}");
     }
 }
 

@@ -14,7 +14,7 @@ use crate::chart::{self, Line, Times};
 use crate::client::{Answer, Client, FoundTrace, HowFar, Misspelt, SeriesList, ServerArgs, Stats};
 use crate::printer::Printer;
 use crate::text::{bytes, clean, columns, count, counted, duration, padding};
-use crate::values::{parse_duration, parse_positive_duration};
+use crate::values::{parse_duration, parse_positive_duration, parse_time};
 use crate::waterfall;
 
 /// The most traces that the API gives at once.

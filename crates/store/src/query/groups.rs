@@ -126,7 +126,7 @@ fn same(one: &Static, other: &Static) -> bool {
 }
 
 /// The bucket of a histogram that a whole number falls into: bucket `n` ends at 2^n. Less than two
-/// has none.
+/// has none, as in Tempo (`Log2Bucketize`).
 #[inline]
 pub(super) fn bucket(value: i64) -> Option<usize> {
     (value >= 2).then(|| BUCKETS - (value - 1).leading_zeros() as usize)

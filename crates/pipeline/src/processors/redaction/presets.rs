@@ -25,7 +25,8 @@ impl Preset {
             // may be followed by marks, such as vowels of Hindi. In quotes stands anything, and in
             // place of a domain an address.
             Self::Email => concat!(
-                r#"(?:[\p{L}\p{M}\p{N}_.%+-]+|"[^"\r\n]+")(?:@|%(?:25)*40)"#,
+                r#"(?:[\p{L}\p{M}\p{N}_.%+-]+(?:['’][\p{L}\p{M}\p{N}_.%+-]+)*|"[^"\r\n]+")"#,
+                r"(?:@|%(?:25)*40)",
                 r"(?:(?:[\p{L}\p{M}\p{N}-]+\.)+\p{L}[\p{L}\p{M}\p{N}-]+",
                 r"|\[(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|(?i:IPv6):[0-9A-Fa-f:.]+)\])",
             ),
@@ -121,8 +122,8 @@ fn is_card(text: &str, groups: &[Range<usize>], own: RangeInclusive<usize>) -> b
         (&text.as_bytes()[..groups[first].start], &text.as_bytes()[groups[last].end..]);
     // What a dot divides once, or stands beside, is a decimal number or an address.
     let has_dot = (first..last).any(is_dot);
-    let is_dotted_wrong = has_dot && (groups[first].len() != 4 || last - first < 2);
-    if is_fraction(before) || goes_on(after) || is_dotted_wrong {
+    let is_decimal = has_dot && (groups[first].len() != 4 || last - first < 2);
+    if is_fraction(before) || goes_on(after) || is_decimal {
         return false;
     }
     let number = groups[own].iter().flat_map(|group| text[group.clone()].bytes());

@@ -167,6 +167,7 @@ fn a_card_has_the_right_check_digit() {
         ("\"john doe\"@example.com, \"x\"", "****, \"x\""),
         ("to joe@[192.168.0.1], joe@[IPv6:2001:db8::1]", "to ****, ****"),
         ("list@[0]", "list@[0]"),
+        ("o'neil@example.com 'me@example.org'", "**** '****'"),
         ("jörg@müller.example", "****"),
         ("jo\u{308}rg@mu\u{308}ller.example", "****"),
         ("संपर्क@डाटामेल.भारत", "****"),
