@@ -49,23 +49,7 @@ impl Passes {
         cancel: &Cancel,
         spans_max: usize,
     ) -> Result<Self, Stop> {
-        if let Some(known) = known(view) {
-            return Ok(Self::whole(view, known));
-        }
-        let shared = SharedTraces::of(view, cancel)?;
-        if !fits(view, shared.all.len(), spans_max) {
-            let ids = shared.all.clone();
-            return Ok(Self::in_lots(
-                view,
-                view.beside(),
-                shared.layers,
-                ids.clone(),
-                ids,
-                spans_max,
-            ));
-        }
-        let seam = Seam::of(view, cancel)?;
-        Ok(Self::whole(view, seam))
+        Self::of_those(view, cancel, spans_max, |_, all| Ok(all.clone()))
     }
 
     /// For what a pipeline leaves: traces of several pieces of which it cannot leave any are not
@@ -76,26 +60,32 @@ impl Passes {
         cancel: &Cancel,
         spans_max: usize,
     ) -> Result<Self, Stop> {
-        if let Some(known) = known(view) {
+        let those = |view: &mut View, all: &Ids| narrow(view, pipeline, all, cancel).map(Arc::new);
+        Self::of_those(view, cancel, spans_max, those)
+    }
+
+    /// `those` tells which of the traces of several pieces are put together.
+    fn of_those(
+        view: &mut View,
+        cancel: &Cancel,
+        spans_max: usize,
+        those: impl FnOnce(&mut View, &Ids) -> Result<Ids, Stop>,
+    ) -> Result<Self, Stop> {
+        let known = view.seams.lock().all.get(&names(&view.pieces));
+        if let Some(known) = known {
             return Ok(Self::whole(view, known));
         }
         let shared = SharedTraces::of(view, cancel)?;
         let all = shared.all.clone();
-        let few = narrow(view, pipeline, &all, cancel)?;
-        if !fits(view, few.len(), spans_max) {
-            return Ok(Self::in_lots(
-                view,
-                view.beside(),
-                shared.layers,
-                all,
-                Arc::new(few),
-                spans_max,
-            ));
+        let those = those(view, &all)?;
+        if !fits(view, those.len(), spans_max) {
+            return Ok(Self::in_lots(view, view.beside(), shared.layers, all, those, spans_max));
         }
-        let seam = if few.len() > all.len() / NARROW_SHARE && fits(view, all.len(), spans_max) {
+        let is_most = those.len() * NARROW_SHARE >= all.len();
+        let seam = if is_most && fits(view, all.len(), spans_max) {
             Seam::of(view, cancel)?
         } else {
-            Seam { ids: all, ..Seam::of_some(view, &shared, &few, cancel)? }
+            Seam { ids: all, ..Seam::of_some(view, &shared, &those, cancel)? }
         };
         Ok(Self::whole(view, seam))
     }
@@ -203,10 +193,6 @@ impl Lots {
         self.trace_spans = span_count(&seam.pieces).div_ceil(ids.len()).max(1);
         Ok(Some(seam))
     }
-}
-
-fn known(view: &View) -> Option<Seam> {
-    view.seams.lock().all.get(&names(&view.pieces))
 }
 
 /// Whether so many traces have room in a pass, if they are as long as others.
