@@ -133,13 +133,13 @@ async fn sampled_spans_stand_for_others_when_asked() {
                 assert!(alike, "{query}: {found:?} is not {expected:?}");
             }
         }
-        // Each side of a comparison; what starts at the start of its range is not selected, and
-        // what starts at its end is.
+        // Each side of a comparison; what starts at the start of its range is selected, and what
+        // starts at its end is not.
         for (range, hint, expected) in [
             ("", "", [("baseline", "a", 2.0), ("selection", "b", 2.0)]),
             ("", "with(extrapolate=true)", [("baseline", "a", 6.0), ("selection", "b", 101.0)]),
-            (", 10, 9, START", "", [("baseline", "a", 2.0), ("selection", "b", 2.0)]),
-            (", 10, START, 9e", "", [("baseline", "a", 2.0), ("baseline", "b", 2.0)]),
+            (", 10, 9, START", "", [("baseline", "a", 2.0), ("baseline", "b", 2.0)]),
+            (", 10, START, 9e", "", [("baseline", "a", 2.0), ("selection", "b", 2.0)]),
         ] {
             let range = range.replace("START", &start.to_string());
             let range = range.replace("9e", &i64::MAX.to_string());
